@@ -1,0 +1,243 @@
+"""Run configuration: frozen dataclasses, read from TOML and overridden key by key."""
+
+import dataclasses
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from vreason_jax.errors import UserError
+
+CONFIG_FOLDER = Path(__file__).parent / "configs"
+
+OBJECTIVES = (
+    "switch", "min", "max", "none", "inverted", "random", "random_direction", "frozen",
+)  # fmt: skip
+PRUNE_POLICIES = (
+    "value_norm", "drop_low_key", "drop_high_key", "random", "uniform", "per_frame",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ControllerConfig:
+    """The entropy controller (V-Reason; the readings are explained in docs/method.md)."""
+
+    objective: str = "switch"
+    every: int = 4  # tokens between updates
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0  # of the gradient, per sequence
+    random_rate: float = 0.5  # P(alpha = +1) under `random`
+    ema_decay: float = 0.98
+    ema_init: str = "zero"
+    norm: str = "vector"
+    resample_after_update: bool = False
+
+    def __post_init__(self):
+        _one_of("controller.objective", self.objective, OBJECTIVES)
+        _one_of("controller.ema_init", self.ema_init, ("zero", "first"))
+        _one_of("controller.norm", self.norm, ("vector", "tensor", "none"))
+        _in_range("controller.every", self.every, 1)
+        _in_range("controller.learning_rate", self.learning_rate, 0.0)
+        _in_range("controller.weight_decay", self.weight_decay, 0.0)
+        _in_range("controller.clip_norm", self.clip_norm, 0.0, open_low=True)
+        _in_range("controller.random_rate", self.random_rate, 0.0, 1.0)
+        _in_range("controller.ema_decay", self.ema_decay, 0.0, 1.0, open_high=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneConfig:
+    """V-Reason Lite: which share of the video tokens leaves the cache after prefill, and which."""
+
+    fraction: float = 0.0
+    policy: str = "value_norm"
+
+    def __post_init__(self):
+        _in_range("prune.fraction", self.fraction, 0.0, 1.0, open_high=True)
+        _one_of("prune.policy", self.policy, PRUNE_POLICIES)
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """How a token is drawn from the logits; temperature 0 is greedy."""
+
+    max_new_tokens: int = 1024
+    seed: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self):
+        _in_range("sampling.max_new_tokens", self.max_new_tokens, 1)
+        _in_range("sampling.seed", self.seed, 0, 2**32 - 1)
+        _in_range("sampling.temperature", self.temperature, 0.0)
+        _in_range("sampling.top_p", self.top_p, 0.0, 1.0, open_low=True)
+        _in_range("sampling.min_p", self.min_p, 0.0, 1.0)
+        _in_range("sampling.repetition_penalty", self.repetition_penalty, 0.0, open_low=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoConfig:
+    """Which frames are read and how large they become.
+
+    `min_pixels` and `max_pixels` (per frame) left at none take the checkpoint's
+    video_preprocessor_config.json, else 100352 and 200704.
+    """
+
+    num_frames: int | None = None
+    max_frames: int = 16
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    reader: str = "auto"
+    timeout_seconds: float = 120.0
+
+    def __post_init__(self):
+        _one_of("video.reader", self.reader, ("auto", "decord", "pyav"))
+        _in_range("video.num_frames", self.num_frames, 1)
+        _in_range("video.max_frames", self.max_frames, 1)
+        _in_range("video.min_pixels", self.min_pixels, 1)
+        _in_range("video.max_pixels", self.max_pixels, 1)
+        _in_range("video.timeout_seconds", self.timeout_seconds, 0.0, open_low=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """How the checkpoint is run. `dtype` none: float32 on a CPU, else the checkpoint's own."""
+
+    dtype: str | None = None
+    position_rule: str = "max"
+
+    def __post_init__(self):
+        if self.dtype is not None:
+            _one_of("model.dtype", self.dtype, ("float32", "bfloat16", "float16"))
+        _one_of("model.position_rule", self.position_rule, ("max", "hf5"))
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptConfig:
+    """`template` is a file with `{question}` that wraps the user's words, or none."""
+
+    template: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that can change an answer, apart from the model, the video and the question."""
+
+    controller: ControllerConfig = ControllerConfig()
+    prune: PruneConfig = PruneConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    video: VideoConfig = VideoConfig()
+    model: ModelOptions = ModelOptions()
+    prompt: PromptConfig = PromptConfig()
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns the nested plain values, as the trace records them."""
+        return dataclasses.asdict(self)
+
+
+def load_config(name_or_file: str = "vreason", overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Returns the run config of a file of `configs/` (by name) or of a TOML path, overridden.
+
+    `overrides` maps dotted keys ("controller.every") to values; text values are read as TOML,
+    with `none` for no value. Raises UserError for an unknown file, key, type or range.
+    """
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.exists():
+        path = CONFIG_FOLDER / f"{name_or_file}.toml"
+    try:
+        tables = tomllib.loads(path.read_text())
+    except OSError:
+        known = ", ".join(sorted(file.stem for file in CONFIG_FOLDER.glob("*.toml")))
+        raise UserError(
+            f"--config: no file {name_or_file!r}; expected a TOML path or one of: {known}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"--config: {path} is not valid TOML: {error}") from None
+    values = _flatten(tables)
+    values.update(overrides or {})
+    return apply_overrides(RunConfig(), values)
+
+
+def apply_overrides(config: RunConfig, overrides: dict[str, Any]) -> RunConfig:
+    """Returns `config` with dotted keys replaced, all at once; raises UserError as `load_config`."""
+    changes: dict[str, dict[str, Any]] = {}
+    types = known_keys()
+    for key, value in overrides.items():
+        if key not in types:
+            raise UserError(f"unknown config key {key!r}{_nearest(key, types)}")
+        section, field = key.split(".")
+        changes.setdefault(section, {})[field] = _convert(key, value, types[key])
+    sections = {
+        section: dataclasses.replace(getattr(config, section), **fields)
+        for section, fields in changes.items()
+    }
+    return dataclasses.replace(config, **sections)
+
+
+def parse_set(argument: str) -> tuple[str, Any]:
+    """Splits `KEY=VALUE` of `--set` into its key and its value, read as TOML or `none`."""
+    key, equals, text = argument.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {argument!r}: expected KEY=VALUE, such as controller.every=8")
+    text = text.strip()
+    if text.lower() == "none":
+        # The word is also a value of its own where the key holds text: controller.objective=none.
+        return key.strip(), "none"
+    try:
+        return key.strip(), tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), text
+
+
+def known_keys() -> dict[str, Any]:
+    """Returns the type of every dotted key, in the order of the dataclasses."""
+    return {
+        f"{section.name}.{name}": kind
+        for section in dataclasses.fields(RunConfig)
+        for name, kind in get_type_hints(type(section.default)).items()
+    }
+
+
+def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for section, fields in tables.items():
+        if not isinstance(fields, dict):
+            raise UserError(f"unknown config key {section!r}: keys stand in tables, as [controller]")
+        flat.update({f"{section}.{field}": value for field, value in fields.items()})
+    return flat
+
+
+def _convert(key: str, value: Any, kind: Any) -> Any:
+    optional = type(None) in get_args(kind)
+    base = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
+    if optional and (value is None or value == "none"):
+        return None
+    if base is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not base:
+        word = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[base]
+        hint = " or none" if optional else ""
+        raise UserError(f"{key}: expected {word}{hint}, got {value!r}")
+    return value
+
+
+def _nearest(key: str, known: Any) -> str:
+    match = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    return f"; the nearest known one is {match[0]!r}" if match else ""
+
+
+def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{key}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def _in_range(key, value, low, high=float("inf"), *, open_low=False, open_high=False) -> None:
+    if value is None:
+        return
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if not (above and below):
+        left, right = "(" if open_low else "[", ")" if open_high or high == float("inf") else "]"
+        raise UserError(f"{key}: expected a value in {left}{low}, {high}{right}, got {value}")
