@@ -137,7 +137,9 @@ class RunConfig:
         return dataclasses.asdict(self)
 
 
-def load_config(name_or_file: str = "vreason", overrides: dict[str, Any] | None = None) -> RunConfig:
+def load_config(
+    name_or_file: str = "vreason", overrides: dict[str, Any] | None = None
+) -> RunConfig:
     """Returns the run config of a file of `configs/` (by name) or of a TOML path, overridden.
 
     `overrides` maps dotted keys ("controller.every") to values; text values are read as TOML,
@@ -204,7 +206,9 @@ def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
     flat = {}
     for section, fields in tables.items():
         if not isinstance(fields, dict):
-            raise UserError(f"unknown config key {section!r}: keys stand in tables, as [controller]")
+            raise UserError(
+                f"unknown config key {section!r}: keys stand in tables, as [controller]"
+            )
         flat.update({f"{section}.{field}": value for field, value in fields.items()})
     return flat
 

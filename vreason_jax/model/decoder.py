@@ -1,0 +1,175 @@
+"""The Qwen2.5-VL decoder: `body` (the first L-1 layers) and, beside it, `last`.
+
+The method differentiates through `last`, the norm and the head alone, which is why they have their
+own functions: `last_query` ends at the attention's inputs, `last_logits` does the rest.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from vreason_jax.model import layers, rope
+from vreason_jax.model.cache import KVCache, LayerCache, write_slot
+from vreason_jax.model.config import TextConfig
+from vreason_jax.model.layers import Linear, Norm, SwiGLU
+
+Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
+# keys, values [B, K, S, H] of a prompt -> the cache that decoding goes on with, and what else it says
+Pack = Callable[[jax.Array, jax.Array, int], LayerCache]
+
+# Prompt queries attend in blocks of this many, each to the keys up to its own end: bounds the
+# score matrix and skips most of what the causal mask would throw away.
+_QUERY_BLOCK = 512
+
+
+class Attention(nnx.Module):
+    """Grouped-query attention with biases on q, k and v."""
+
+    def __init__(self, config: TextConfig, dtype: jnp.dtype):
+        self.config = config
+        inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
+        self.q = Linear(inner, config.width, bias=True, dtype=dtype)
+        self.k = Linear(shared, config.width, bias=True, dtype=dtype)
+        self.v = Linear(shared, config.width, bias=True, dtype=dtype)
+        self.o = Linear(config.width, inner, bias=False, dtype=dtype)
+
+    def inputs(self, x: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Returns query [B, K, G, T, H] and keys and values [B, K, T, H] of x [B, T, D]."""
+        batch, length, _ = x.shape
+        kv_heads, width = self.config.kv_heads, self.config.head_width
+        cosines, sines = (table[:, :, None] for table in rotation)
+        query = rope.rotate(self.q(x).reshape(batch, length, -1, width), cosines, sines)
+        keys = rope.rotate(self.k(x).reshape(batch, length, -1, width), cosines, sines)
+        values = self.v(x).reshape(batch, length, -1, width)
+        query = query.reshape(batch, length, kv_heads, -1, width).transpose(0, 2, 3, 1, 4)
+        return query, keys.transpose(0, 2, 1, 3), values.transpose(0, 2, 1, 3)
+
+    def output(self, context: jax.Array, dtype: jnp.dtype) -> jax.Array:
+        """Returns [B, T, D] for the heads' context [B, K, G, T, H] (float32)."""
+        batch, _, _, length, _ = context.shape
+        joined = context.astype(dtype).transpose(0, 3, 1, 2, 4).reshape(batch, length, -1)
+        return self.o(joined)
+
+
+class DecoderLayer(nnx.Module):
+    """Attention and gated MLP, pre-normed and residual."""
+
+    def __init__(self, config: TextConfig, dtype: jnp.dtype):
+        self.input_norm = Norm(config.width, eps=config.norm_eps, dtype=dtype)
+        self.attention = Attention(config, dtype)
+        self.post_norm = Norm(config.width, eps=config.norm_eps, dtype=dtype)
+        self.mlp = SwiGLU(config.width, config.mlp_width, bias=False, dtype=dtype)
+
+    def inputs(self, x: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Returns query, keys and values of x [B, T, D], as `Attention.inputs`."""
+        return self.attention.inputs(self.input_norm(x), rotation)
+
+    def finish(self, x: jax.Array, context: jax.Array) -> jax.Array:
+        """Returns the layer's output [B, T, D] from its input and its heads' context."""
+        x = x + self.attention.output(context, x.dtype)
+        return x + self.mlp(self.post_norm(x))
+
+
+class Decoder(nnx.Module):
+    """Embedding, layers, final norm and head."""
+
+    def __init__(self, config: TextConfig, dtype: jnp.dtype):
+        self.config = config
+        shape = (config.vocabulary, config.width)
+        self.embedding = nnx.Param(jnp.zeros(shape, dtype))
+        self.body = nnx.List([DecoderLayer(config, dtype) for _ in range(config.layers - 1)])
+        self.last = DecoderLayer(config, dtype)
+        self.norm = Norm(config.width, eps=config.norm_eps, dtype=dtype)
+        self.head = None if config.tied else nnx.Param(jnp.zeros(shape, dtype))
+
+    def embed(self, token_ids: jax.Array) -> jax.Array:
+        """Returns [B, T, D] for token ids [B, T]."""
+        return self.embedding[...][token_ids]
+
+    def rotation(self, positions: jax.Array, dtype: jnp.dtype) -> Rotation:
+        """Returns the M-RoPE cosines and sines for positions [3, B, T]."""
+        config = self.config
+        return rope.text_rope(
+            positions, config.head_width, config.rope_theta, config.mrope_section, dtype
+        )
+
+    def logits(self, x: jax.Array) -> jax.Array:
+        """Returns float32 logits [..., V] of hidden states x [..., D] before the final norm."""
+        head = self.embedding if self.head is None else self.head
+        return layers.linear(self.norm(x), head[...], out_dtype=jnp.float32)
+
+    def prompt_layers(
+        self, x: jax.Array, rotation: Rotation, starts: jax.Array
+    ) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
+        """Returns, per layer, its output [B, T, D] and its keys and values [B, K, T, H].
+
+        Args:
+          x: embeddings [B, T, D] of prompts padded on the left.
+          rotation: of all positions.
+          starts: [B] int32, the first real slot of each row.
+        """
+        outputs = []
+        for layer in [*self.body, self.last]:
+            with jax.named_scope("prefill_layer"):
+                query, keys, values = layer.inputs(x, rotation)
+                context = _causal_context(query, keys, values, starts, self.config.head_width)
+                x = layer.finish(x, context)
+            outputs.append((x, keys, values))
+        return outputs
+
+    def body_step(
+        self, x: jax.Array, rotation: Rotation, cache: KVCache, slot: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, KVCache]:
+        """Returns one token's hidden state [B, 1, D] after the body, and the cache with it.
+
+        Args:
+          x: [B, 1, D]. slot: int32, where the token's keys and values go.
+          mask: [B, 1, 1, 1, S] bool, the slots that the token attends to, its own included.
+        """
+        caches = []
+        for layer, layer_cache in zip(self.body, cache.body, strict=True):
+            with jax.named_scope("body_layer"):
+                query, keys, values = layer.inputs(x, rotation)
+                layer_cache = write_slot(layer_cache, keys, values, slot)
+                weights = layers.attention_weights(
+                    query, layer_cache.keys, mask, self.config.head_width
+                )
+                context = layers.attention_context(weights, layer_cache.values)
+                x = layer.finish(x, context)
+            caches.append(layer_cache)
+        return x, cache.replace(body=tuple(caches))
+
+    def last_weights(
+        self, x: jax.Array, rotation: Rotation, cache: KVCache, slot: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, KVCache]:
+        """Returns the last layer's attention weights [B, K, G, 1, S] float32, and the cache.
+
+        Neither depends on the value delta. Args as `body_step`.
+        """
+        query, keys, values = self.last.inputs(x, rotation)
+        last = write_slot(cache.last, keys, values, slot)
+        weights = layers.attention_weights(query, last.keys, mask, self.config.head_width)
+        return weights, cache.replace(last=last)
+
+    def last_logits(self, x: jax.Array, context: jax.Array) -> jax.Array:
+        """Returns float32 logits [B, V] of one token from the last layer's input and context."""
+        return self.logits(self.last.finish(x, context))[:, 0]
+
+
+def _causal_context(query, keys, values, starts, head_width):
+    """Context [B, K, G, T, H] of prompt queries, each attending to its row's slots up to itself."""
+    length = query.shape[3]
+    slots = jnp.arange(length)
+    contexts = []
+    for begin in range(0, length, _QUERY_BLOCK):
+        end = min(begin + _QUERY_BLOCK, length)
+        causal = slots[None, :end] <= slots[begin:end, None]
+        real = slots[None, :end] >= starts[:, None]
+        mask = causal[None, None, None] & real[:, None, None, None]
+        weights = layers.attention_weights(
+            query[:, :, :, begin:end], keys[:, :, :end], mask, head_width
+        )
+        contexts.append(layers.attention_context(weights, values[:, :, :end]))
+    return jnp.concatenate(contexts, axis=3)

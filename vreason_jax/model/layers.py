@@ -1,0 +1,103 @@
+"""Building blocks of both towers: pure functions on arrays, and the two parameter holders."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+# A decode step has at most this many rows: below it the weights lead the product (see `linear`).
+_FEW_ROWS = 8
+_MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
+
+
+class Linear(nnx.Module):
+    """Weight [out, in] and bias [out], or none, as the checkpoint stores them."""
+
+    def __init__(self, out_width: int, in_width: int, *, bias: bool, dtype: jnp.dtype):
+        self.weight = nnx.Param(jnp.zeros((out_width, in_width), dtype))
+        self.bias = nnx.Param(jnp.zeros((out_width,), dtype)) if bias else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns x [..., in] times the weight, plus the bias: [..., out], in the dtype of x."""
+        y = linear(x, self.weight[...])
+        return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
+
+
+class Norm(nnx.Module):
+    """The weight [width] of an RMS norm."""
+
+    def __init__(self, width: int, *, eps: float, dtype: jnp.dtype):
+        self.weight = nnx.Param(jnp.zeros((width,), dtype))
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns x [..., width] normalised, in the dtype of x."""
+        return rms_norm(x, self.weight[...], self.eps)
+
+
+class SwiGLU(nnx.Module):
+    """The gated MLP of both towers: down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, width: int, mlp_width: int, *, bias: bool, dtype: jnp.dtype):
+        self.gate = Linear(mlp_width, width, bias=bias, dtype=dtype)
+        self.up = Linear(mlp_width, width, bias=bias, dtype=dtype)
+        self.down = Linear(width, mlp_width, bias=bias, dtype=dtype)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns [..., width] for x [..., width]."""
+        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+
+
+def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) -> jax.Array:
+    """Returns y[..., o] = sum_i x[..., i] weight[o, i], summed in float32, in `out_dtype` or x's.
+
+    With few rows the product is written weight-first and the backward one activation-first:
+    both then read the [out, in] weight along its rows, which XLA's CPU code needs to be fast.
+    """
+    out_dtype = jnp.dtype(out_dtype or x.dtype)
+    rows = x.reshape(-1, x.shape[-1])
+    return _linear_rows(rows, weight, out_dtype).reshape(*x.shape[:-1], weight.shape[0])
+
+
+def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
+    if rows.shape[0] <= _FEW_ROWS:
+        product = lax.dot_general(
+            weight, rows, (((1,), (1,)), ((), ())), preferred_element_type=out_dtype
+        )
+        return product.T
+    return lax.dot_general(rows, weight, (((1,), (1,)), ((), ())), preferred_element_type=out_dtype)
+
+
+def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:
+    """Returns x / rms(x) * weight over the last axis.
+
+    Statistics in float32, cast back before the weight is applied, as HF's Qwen2RMSNorm does.
+    """
+    wide = x.astype(jnp.float32)
+    scale = lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + eps)
+    normed = (wide * scale).astype(x.dtype)
+    return normed * jnp.broadcast_to(weight, x.shape)
+
+
+def attention_weights(
+    query: jax.Array, keys: jax.Array, mask: jax.Array, head_width: int
+) -> jax.Array:
+    """Returns softmax(query . keys / sqrt(H)) [B, K, G, T, S] in float32.
+
+    Args:
+      query: [B, K, G, T, H]. keys: [B, K, S, H].
+      mask: bool, broadcastable to [B, 1, 1, T, S]; false keys get weight 0.
+    """
+    scores = jnp.einsum("bkgth,bksh->bkgts", query, keys, preferred_element_type=jnp.float32)
+    scores = jnp.where(mask, scores * head_width**-0.5, _MASKED)
+    return jax.nn.softmax(scores, axis=-1)
+
+
+def attention_context(weights: jax.Array, values: jax.Array) -> jax.Array:
+    """Returns weights [B, K, G, T, S] times values [B, K, S, H]: [B, K, G, T, H] in float32."""
+    return jnp.einsum(
+        "bkgts,bksh->bkgth",
+        weights.astype(values.dtype),
+        values,
+        preferred_element_type=jnp.float32,
+    )

@@ -1,0 +1,49 @@
+"""Rotary position embeddings: two axes in the vision tower, three (M-RoPE) in the decoder."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_VISION_THETA = 10_000.0
+
+
+def inverse_frequencies(width: int, theta: float) -> np.ndarray:
+    """Returns theta^(-2j/width), j < width/2, float32.
+
+    Computed in float32 on the host as torch does: float64 rounds to other values, and at position
+    20,000 the cosines would differ by 1e-3.
+    """
+    exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
+    return (np.float32(1.0) / (np.float32(theta) ** exponents)).astype(np.float32)
+
+
+def text_rope(
+    positions: jax.Array, head_width: int, theta: float, section: tuple[int, ...], dtype: jnp.dtype
+) -> tuple[jax.Array, jax.Array]:
+    """Returns cosines and sines [B, T, H] in `dtype` for positions [3, B, T] (axes t, h, w).
+
+    The frequency slots are cut into contiguous sections, one an axis (HF modeling_qwen2_5_vl.py,
+    apply_multimodal_rotary_pos_emb). Angles are float32; the cast to `dtype` is HF's.
+    """
+    axes = np.repeat(np.arange(3), section)
+    frequencies = inverse_frequencies(head_width, theta)
+    angles = positions[axes].astype(jnp.float32) * frequencies[:, None, None]
+    angles = jnp.moveaxis(angles, 0, -1)
+    angles = jnp.concatenate([angles, angles], axis=-1)
+    return jnp.cos(angles).astype(dtype), jnp.sin(angles).astype(dtype)
+
+
+def vision_angles(rows: np.ndarray, columns: np.ndarray, head_width: int) -> np.ndarray:
+    """Returns the angles [P, H] float32 of patches at `rows` and `columns` [P] of their frame."""
+    frequencies = inverse_frequencies(head_width // 2, _VISION_THETA)
+    row_angles = rows.astype(np.float32)[:, None] * frequencies
+    column_angles = columns.astype(np.float32)[:, None] * frequencies
+    angles = np.concatenate([row_angles, column_angles], axis=-1)
+    return np.concatenate([angles, angles], axis=-1)
+
+
+def rotate(x: jax.Array, cosines: jax.Array, sines: jax.Array) -> jax.Array:
+    """Returns x [..., H] rotated in the pairs (i, i + H/2); cosines and sines broadcast to x."""
+    first, second = jnp.split(x, 2, axis=-1)
+    turned = jnp.concatenate([-second, first], axis=-1)
+    return x * jnp.broadcast_to(cosines, x.shape) + turned * jnp.broadcast_to(sines, x.shape)
