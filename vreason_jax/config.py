@@ -125,12 +125,12 @@ class PromptConfig:
 class RunConfig:
     """Everything that can change an answer, apart from the model, the video and the question."""
 
-    controller: ControllerConfig = ControllerConfig()
-    prune: PruneConfig = PruneConfig()
-    sampling: SamplingConfig = SamplingConfig()
-    video: VideoConfig = VideoConfig()
-    model: ModelOptions = ModelOptions()
-    prompt: PromptConfig = PromptConfig()
+    controller: ControllerConfig = dataclasses.field(default_factory=ControllerConfig)
+    prune: PruneConfig = dataclasses.field(default_factory=PruneConfig)
+    sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
+    video: VideoConfig = dataclasses.field(default_factory=VideoConfig)
+    model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
+    prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns the nested plain values, as the trace records them."""
@@ -163,7 +163,7 @@ def load_config(
 
 
 def apply_overrides(config: RunConfig, overrides: dict[str, Any]) -> RunConfig:
-    """Returns `config` with dotted keys replaced, all at once; raises UserError as `load_config`."""
+    """Returns `config` with dotted keys replaced; raises UserError as `load_config` does."""
     changes: dict[str, dict[str, Any]] = {}
     types = known_keys()
     for key, value in overrides.items():
@@ -196,9 +196,9 @@ def parse_set(argument: str) -> tuple[str, Any]:
 def known_keys() -> dict[str, Any]:
     """Returns the type of every dotted key, in the order of the dataclasses."""
     return {
-        f"{section.name}.{name}": kind
-        for section in dataclasses.fields(RunConfig)
-        for name, kind in get_type_hints(type(section.default)).items()
+        f"{section}.{name}": kind
+        for section, fields in get_type_hints(RunConfig).items()
+        for name, kind in get_type_hints(fields).items()
     }
 
 

@@ -4,20 +4,16 @@ The method differentiates through `last`, the norm and the head alone, which is 
 own functions: `last_query` ends at the attention's inputs, `last_logits` does the rest.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from vreason_jax.model import layers, rope
-from vreason_jax.model.cache import KVCache, LayerCache, write_slot
+from vreason_jax.model.cache import KVCache, write_slot
 from vreason_jax.model.config import TextConfig
 from vreason_jax.model.layers import Linear, Norm, SwiGLU
 
 Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
-# keys, values [B, K, S, H] of a prompt -> the cache that decoding goes on with, and what else it says
-Pack = Callable[[jax.Array, jax.Array, int], LayerCache]
 
 # Prompt queries attend in blocks of this many, each to the keys up to its own end: bounds the
 # score matrix and skips most of what the causal mask would throw away.

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: vision tower and decoder, and the splice of the one's output into the other's prompt."""
+"""Qwen2.5-VL: vision tower, decoder, and the splice of video embeddings into a prompt."""
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,23 @@ class Qwen25VL(nnx.Module):
         for embeddings, slots in zip(media, media_slots, strict=True):
             flat = flat.at[slots].set(embeddings.astype(x.dtype))
         return flat.reshape(x.shape)
+
+
+def random_model(config: ModelConfig, dtype: jnp.dtype, seed: int = 0) -> Qwen25VL:
+    """Returns the model with random weights made on the device: norms 1, the rest N(0, 0.02^2)."""
+    graph, abstract = nnx.split(abstract_model(config, dtype))
+    leaves, structure = jax.tree.flatten_with_path(abstract)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    filled = [_random_leaf(*leaf, key) for leaf, key in zip(leaves, keys, strict=True)]
+    return nnx.merge(graph, jax.tree.unflatten(structure, filled))
+
+
+def _random_leaf(path, leaf, key):
+    if "norm" in jax.tree_util.keystr(path):
+        return jnp.ones(leaf.shape, leaf.dtype)
+    return jax.jit(
+        lambda key: (0.02 * jax.random.normal(key, leaf.shape, jnp.float32)).astype(leaf.dtype)
+    )(key)
 
 
 def abstract_model(config: ModelConfig, dtype: jnp.dtype) -> Qwen25VL:

@@ -134,6 +134,7 @@ def _run_block(block, x, windows, rotation, occupied):
 
 
 def _rotate_wide(x, cosines, sines):
-    # The tower rotates in float32 and casts back, unlike the decoder (HF apply_rotary_pos_emb_vision).
+    # The tower rotates in float32 and casts back, unlike the decoder.
+    # Source: HF modeling_qwen2_5_vl.py, apply_rotary_pos_emb_vision.
     wide = rope.rotate(x.astype(jnp.float32), cosines[:, :, None], sines[:, :, None])
     return wide.astype(x.dtype)

@@ -1,0 +1,54 @@
+"""When to explore and when to exploit: the entropy's moving average against its running peak."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from vreason_jax.config import ControllerConfig
+
+EXPLORE, EXPLOIT = 1.0, -1.0
+
+
+def update_ema(
+    ema: jax.Array, entropy: jax.Array, step: jax.Array, config: ControllerConfig
+) -> jax.Array:
+    """Returns EMA_t = beta EMA_{t-1} + (1 - beta) H_t, without bias correction.
+
+    `ema` is EMA_{t-1}. At t = 0 it is 0 under `ema_init = "zero"` and H_0 under "first".
+    """
+    if config.ema_init == "first":
+        ema = jnp.where(step == 0, entropy, ema)
+    return config.ema_decay * ema + (1.0 - config.ema_decay) * entropy
+
+
+def switch(ema: jax.Array, peak: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns alpha_t (+1 explore, -1 exploit) and the refreshed peak_t, of EMA_t and peak_{t-1}.
+
+    alpha is +1 exactly when EMA_t >= peak_{t-1}: the comparison comes before the refresh, or a new
+    maximum could never be told from an old one (V-Reason, entropy switching).
+    """
+    alpha = lax.cond(ema >= peak, lambda: jnp.float32(EXPLORE), lambda: jnp.float32(EXPLOIT))
+    return alpha, jnp.maximum(peak, ema)
+
+
+def objective_alpha(
+    switched: jax.Array, key: jax.Array, step: jax.Array, config: ControllerConfig
+) -> jax.Array:
+    """Returns the alpha that the configured objective uses where `switch` would use `switched`.
+
+    `key` is the answer's; the coin of `random` depends on it and on `step` alone.
+    """
+    match config.objective:
+        case "none":
+            return jnp.zeros_like(switched)
+        case "min":
+            return jnp.full_like(switched, EXPLOIT)
+        case "max":
+            return jnp.full_like(switched, EXPLORE)
+        case "inverted":
+            return -switched
+        case "random":
+            explore = jax.random.bernoulli(jax.random.fold_in(key, step), config.random_rate)
+            return jnp.where(explore, jnp.float32(EXPLORE), jnp.float32(EXPLOIT))
+        case _:
+            return switched

@@ -1,0 +1,1 @@
+"""Prefill, the jitted scan over tokens, and how tokens are drawn."""
