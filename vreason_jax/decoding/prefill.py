@@ -22,14 +22,14 @@ from vreason_jax.model.qwen25_vl import Qwen25VL
 
 
 @struct.dataclass
-class PromptBatch:
-    """Prompts padded on the left to one length, ready for the device."""
+class PrefillInputs:
+    """Prompts padded on the left to one length (prompt/batch.py), with what the method needs."""
 
     token_ids: jax.Array  # [B, S] int32
     positions: jax.Array  # [3, B, S] int32
     starts: jax.Array  # [B] int32, first real slot
     next_positions: jax.Array  # [B] int32, of the first generated token
-    media_slots: tuple[jax.Array, ...]  # per video or image: flat indices b * S + s [its tokens]
+    media_slots: jax.Array  # flat indices b * S + s of all media tokens, int32
     video_slots: jax.Array  # [B, M] int32, slots of the video tokens, S for padding
     video_mask: jax.Array  # [B, M] bool
     drops: prune.DropPlan
@@ -48,7 +48,7 @@ class CacheLengths:
 @functools.partial(jax.jit, static_argnames=("settings", "pruning", "lengths"))
 def prefill(
     model: Qwen25VL,
-    batch: PromptBatch,
+    batch: PrefillInputs,
     media: list[jax.Array],
     dropped: jax.Array,
     *,
@@ -63,7 +63,7 @@ def prefill(
       dropped: [B] int32, how many video tokens each row loses to pruning.
     """
     decoder = model.decoder
-    x = model.embed_prompt(batch.token_ids, media, list(batch.media_slots))
+    x = model.embed_prompt(batch.token_ids, media, batch.media_slots)
     rotation = decoder.rotation(batch.positions, x.dtype)
     outputs = decoder.prompt_layers(x, rotation, batch.starts)
     packed = [

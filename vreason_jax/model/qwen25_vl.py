@@ -18,20 +18,20 @@ class Qwen25VL(nnx.Module):
         self.decoder = Decoder(config.text, dtype)
 
     def embed_prompt(
-        self, token_ids: jax.Array, media: list[jax.Array], media_slots: list[jax.Array]
+        self, token_ids: jax.Array, media: list[jax.Array], media_slots: jax.Array
     ) -> jax.Array:
         """Returns the prompt embeddings [B, S, D], with media in place of their pad tokens.
 
         Args:
           token_ids: [B, S] int32.
-          media: per video or image its embeddings [M, D].
-          media_slots: per video or image the flat indices b * S + s [M] int32 of its tokens.
+          media: each video's or image's embeddings [its tokens, D], in the order of the prompts.
+          media_slots: flat indices b * S + s of all their tokens, int32.
         """
         x = self.decoder.embed(token_ids)
-        flat = x.reshape(-1, x.shape[-1])
-        for embeddings, slots in zip(media, media_slots, strict=True):
-            flat = flat.at[slots].set(embeddings.astype(x.dtype))
-        return flat.reshape(x.shape)
+        if not media:
+            return x
+        embeddings = jnp.concatenate(media).astype(x.dtype)
+        return x.reshape(-1, x.shape[-1]).at[media_slots].set(embeddings).reshape(x.shape)
 
 
 def random_model(config: ModelConfig, dtype: jnp.dtype, seed: int = 0) -> Qwen25VL:

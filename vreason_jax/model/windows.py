@@ -1,14 +1,13 @@
 """Which patches the windowed vision blocks attend over, for one frame size (host side, NumPy)."""
 
-import dataclasses
-
 import numpy as np
+from flax import struct
 
 from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
 
 
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class WindowPlan:
     """Where each patch of a frame stands when the frame is cut into windows of equal size.
 
