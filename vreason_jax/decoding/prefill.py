@@ -126,12 +126,14 @@ def _context(cache, video, start, batch, lengths, settings) -> DecodeContext:
     mask = jnp.take_along_axis(video, slots, axis=-1)
     slots = jnp.where(mask, slots, 0)
     values = jnp.take_along_axis(cache.last.values, slots[..., None], axis=2)
+    values = jnp.where(mask[..., None], values, 0)
     return DecodeContext(
         starts=start,
         seeds=batch.seeds,
         video_slots=slots,
         video_mask=mask,
-        video_values=jnp.where(mask[..., None], values, 0),
+        video_values=values,
+        value_norm=jnp.sqrt(jnp.sum(jnp.square(values.astype(jnp.float32)), axis=(1, 2, 3))),
     )
 
 

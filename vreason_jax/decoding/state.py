@@ -49,6 +49,7 @@ class DecodeContext:
     )  # [B, K, M] int32, the last layer's cache slots of the video, 0 if padded
     video_mask: jax.Array  # [B, K, M] bool, false for padding
     video_values: jax.Array  # [B, K, M, H], the last layer's values there, in the cache's dtype
+    value_norm: jax.Array  # [B] float32, their L2 norm, to judge the delta's by
 
 
 @struct.dataclass

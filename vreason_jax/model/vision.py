@@ -121,6 +121,12 @@ class VisionTower(nnx.Module):
         return outputs
 
 
+@jax.jit
+def encode_media(model, patches: jax.Array, plan: WindowPlan) -> jax.Array:
+    """Returns the embeddings [M, D] of one video or image by `model.vision`, compiled by shape."""
+    return model.vision(patches, plan)
+
+
 def _run_block(block, x, windows, rotation, occupied):
     """Runs a block over x [t, W, D], with each frame cut into `windows` attention groups."""
     frames, slots = x.shape[:2]

@@ -1,0 +1,57 @@
+"""Drives the jitted scan in chunks from Python, so that it streams and stops at the end."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from vreason_jax.decoding.loop import decode_chunk
+from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
+from vreason_jax.model.qwen25_vl import Qwen25VL
+
+# Tokens a call: enough that the call's own cost (about 1 ms) is lost in it, few enough to stream.
+CHUNK = 32
+
+
+def decode_room(tokens: int) -> int:
+    """Returns the cache slots that `tokens` generated tokens take, whole chunks of them."""
+    return -(-(tokens - 1) // CHUNK) * CHUNK
+
+
+def decode_in_chunks(
+    model: Qwen25VL,
+    context: DecodeContext,
+    state: DecodeState,
+    first: TokenTrace,
+    *,
+    settings: DecodeSettings,
+    tokens: int,
+) -> Iterator[TokenTrace]:
+    """Yields NumPy traces [some tokens, B] until every row has ended or has `tokens` tokens.
+
+    `first` is the trace [B] of the token that prefill drew. Donates `state`.
+    """
+    trace = jax.tree.map(lambda a: a[None], to_host(first))
+    ended = np.zeros(trace.token.shape[1], bool)
+    made = 0
+    while True:
+        yield trace
+        made += len(trace.token)
+        ended |= np.isin(trace.token, settings.eos_ids).any(axis=0)
+        if made >= tokens or ended.all():
+            return
+        state, chunk = decode_chunk(model, context, state, settings=settings, steps=CHUNK)
+        trace = jax.tree.map(lambda a: a[: tokens - made], to_host(chunk))  # noqa: B023
+
+
+def to_host(tree):
+    """Returns the tree's arrays in NumPy, gathered from all hosts where they are spread."""
+    return jax.tree.map(_gather, tree)
+
+
+def _gather(array: jax.Array) -> np.ndarray:
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))

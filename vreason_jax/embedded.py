@@ -1,0 +1,17 @@
+"""What the package carries so that it runs without a download: a clip, its question, a model."""
+
+import json
+from pathlib import Path
+
+ASSETS = Path(__file__).parent / "assets"
+CLIP = ASSETS / "clip.mp4"
+
+
+def embedded_question() -> str:
+    """Returns the question about the embedded clip, with its options."""
+    return json.loads((ASSETS / "clip.json").read_text(encoding="utf-8"))["question"]
+
+
+def embedded_checkpoint() -> Path:
+    """Returns the folder of the embedded checkpoint."""
+    return ASSETS / "checkpoint"

@@ -1,0 +1,217 @@
+"""`python -m vreason_jax.generate`: a video and a question in, the answer and its trace out."""
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from vreason_jax.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns its exit code: 0, or 2 where the user's input is wrong."""
+    arguments = _parser().parse_args(argv)
+    _silence_libraries()
+    try:
+        _run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read the answer has seen enough; Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    # Imported late: --help and a mistyped flag must not wait for JAX.
+    from vreason_jax.runtime import distributed
+
+    distributed.start()
+    prepared, checkpoint = _together(lambda: _prepare(arguments))
+    from vreason_jax.api import Reasoner
+    from vreason_jax.runtime.compilation import CompileClock
+    from vreason_jax.session import Session
+
+    reasoner = _together(lambda: Reasoner(checkpoint, arguments.mesh, _say))
+    clock = CompileClock()
+    clock.stages["video"] = prepared.seconds
+    session = Session(reasoner, [prepared.row], clock, ignore_eos=arguments.ignore_eos)
+    for piece in session.pieces():
+        if not arguments.json:
+            _print(piece)
+    answer = session.finish()[0]
+    if distributed.is_main():
+        _finish(arguments, prepared.row, answer)
+
+
+class _Timed:
+    """A prepared question and the seconds that it took."""
+
+    def __init__(self, checkpoint, question):
+        import time
+
+        begin = time.perf_counter()
+        self.row = checkpoint.prepare(question)
+        self.seconds = time.perf_counter() - begin
+
+
+def _prepare(arguments: argparse.Namespace):
+    """Everything that can be wrong without the weights is found out here, before they load."""
+    from vreason_jax.api import Checkpoint
+    from vreason_jax.config import load_config
+    from vreason_jax.output.files import check_writable
+    from vreason_jax.output.plot import check_plot
+
+    config = load_config(arguments.config, _overrides(arguments))
+    for flag in ("trace", "dump_inputs"):
+        if getattr(arguments, flag):
+            check_writable(getattr(arguments, flag), "--" + flag.replace("_", "-"))
+    if arguments.plot:
+        check_plot(arguments.plot)
+    question = _question(arguments)
+    checkpoint = Checkpoint.open(arguments.model, config)
+    return _Timed(checkpoint, question), checkpoint
+
+
+def _finish(arguments: argparse.Namespace, row, answer) -> None:
+    from vreason_jax.inputs import input_arrays
+    from vreason_jax.output.files import dump_inputs
+    from vreason_jax.output.plot import write_plot
+    from vreason_jax.output.trace import write_trace
+
+    if arguments.json:
+        fields = {"text": answer.text, "answer": answer.answer}
+        tokens = answer.trace["tokens"]
+        _print(json.dumps({**fields, "tokens": tokens, "seconds": answer.seconds}) + "\n")
+    else:
+        _print("\n")
+    if arguments.trace:
+        write_trace(arguments.trace, answer.trace)
+    if arguments.dump_inputs:
+        dump_inputs(arguments.dump_inputs, **input_arrays(row))
+    if arguments.plot:
+        write_plot(arguments.plot, answer.trace)
+    for line in answer.trace["warnings"]:
+        _say(line)
+
+
+def _question(arguments: argparse.Namespace):
+    from vreason_jax import embedded
+    from vreason_jax.inputs import ImageFile, Question, VideoFile
+
+    media = list(arguments.media)
+    videos = any(kind == "video" for kind, _ in media)
+    if arguments.no_video and videos:
+        raise UserError("--no-video and --video exclude each other: leave one of them out")
+    if not videos and not arguments.no_video:
+        media.insert(0, ("video", str(embedded.CLIP)))
+    sources = [
+        VideoFile(path, arguments.fps) if kind == "video" else ImageFile(path)
+        for kind, path in media
+    ]
+    text = embedded.embedded_question() if arguments.prompt is None else arguments.prompt
+    return Question(tuple(sources), text)
+
+
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    from vreason_jax.config import parse_set
+
+    values = {
+        "controller.objective": "none" if arguments.baseline else None,
+        "prune.fraction": 0.5 if arguments.lite else None,
+        "sampling.max_new_tokens": arguments.max_new_tokens,
+        "video.num_frames": arguments.num_frames,
+        "sampling.seed": arguments.seed,
+        "model.dtype": arguments.dtype,
+    }
+    given = {key: value for key, value in values.items() if value is not None}
+    return {**given, **dict(parse_set(text) for text in arguments.set)}
+
+
+def _together(stage):
+    """Runs a stage on every host; if it fails on one, it fails on all."""
+    from vreason_jax.runtime import distributed
+
+    result, problem = None, None
+    try:
+        result = stage()
+    except UserError as error:
+        problem = error
+    distributed.agree(problem)
+    return result
+
+
+def _print(text: str) -> None:
+    from vreason_jax.runtime import distributed
+
+    if text and distributed.is_main():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    from vreason_jax.runtime import distributed
+
+    if distributed.is_main():
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+def _silence_libraries() -> None:
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.disable(logging.ERROR)
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TPU_MIN_LOG_LEVEL", "TPU_STDERR_LOG_LEVEL"):
+        os.environ.setdefault(name, "3")
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+class _Medium(argparse.Action):
+    """Collects --video and --image in one list, in the order given."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        kind = str(option_string).removeprefix("--")
+        namespace.media = [*namespace.media, (kind, values)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m vreason_jax.generate",
+        description="Answers a question about a video with Qwen2.5-VL, reasoning by V-Reason.",
+        epilog="Without arguments it answers the embedded question about the embedded clip.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    parser.set_defaults(media=[])
+    add("--model", metavar="NAME_OR_DIR", help="hub id, HF folder or converted folder [embedded]")
+    add(
+        "--video", metavar="PATH", action=_Medium, help="video file or folder of frames; repeatable"
+    )
+    add("--fps", type=float, default=2.0, metavar="F", help="rate of a folder of frames [2.0]")
+    add("--image", metavar="PATH", action=_Medium, help="image file; repeatable")
+    add("--no-video", action="store_true", help="no video, not even the embedded clip")
+    add("--prompt", metavar="TEXT", help="the question [the embedded clip's]")
+    add("--config", default="vreason", metavar="NAME_OR_FILE", help="run config [vreason]")
+    add(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one config key; repeatable"
+    )
+    add("--baseline", action="store_true", help="plain decoding: controller.objective=none")
+    add("--lite", action="store_true", help="V-Reason Lite: prune.fraction=0.5")
+    add("--max-new-tokens", type=int, metavar="N", help="sampling.max_new_tokens")
+    add("--num-frames", type=int, metavar="N", help="video.num_frames")
+    add("--seed", type=int, metavar="N", help="sampling.seed")
+    add("--dtype", metavar="D", help="model.dtype: float32, bfloat16 or float16")
+    add("--ignore-eos", action="store_true", help="decode all tokens, past the end of the answer")
+    add("--trace", metavar="FILE.json", help="write the trace, token by token")
+    add("--dump-inputs", metavar="FILE.npz", help="write what went into the model")
+    add("--plot", metavar="FILE.png", help="draw entropy, EMA and peak, alpha and the delta's norm")
+    add("--json", action="store_true", help="print one JSON object instead of the text")
+    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""From questions to what the model takes: media are read, cut into patches, and put in a prompt."""
+
+import dataclasses
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vreason_jax.config import RunConfig
+from vreason_jax.controller import prune
+from vreason_jax.decoding.driver import decode_room
+from vreason_jax.decoding.prefill import CacheLengths, PrefillInputs
+from vreason_jax.errors import UserError
+from vreason_jax.prompt.batch import PromptBatch, batch_prompts
+from vreason_jax.prompt.chat import Prompt, build_prompt, wrap_question
+from vreason_jax.prompt.positions import Medium
+from vreason_jax.prompt.tokenizer import PromptTokenizer
+from vreason_jax.video.patches import Patches, patchify, resolve_normalization, second_per_grid
+from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
+from vreason_jax.video.resize import resolve_image_limits, resolve_limits
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFile:
+    """A video file, or a folder of frames at `fps` frames a second."""
+
+    path: str
+    fps: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoArray:
+    """Frames uint8 [F, h, w, 3] at `fps` frames a second."""
+
+    frames: np.ndarray
+    fps: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+    """An image file."""
+
+    path: str
+
+
+Source = VideoFile | VideoArray | ImageFile
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One user turn: media in the order given, then the words."""
+
+    media: tuple[Source, ...]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A question with its media read and its prompt built; all of it NumPy."""
+
+    question: Question
+    clips: tuple[Clip, ...]
+    patches: tuple[Patches, ...]
+    prompt: Prompt
+
+    @property
+    def video_tokens(self) -> int:
+        """How many tokens of the prompt stand for video."""
+        return sum(m.token_count for m in self.prompt.media if m.kind == "video")
+
+
+def as_question(video: Any, text: str) -> Question:
+    """Returns the Question of the Python interface's `video`.
+
+    `video` is a path, (frames, fps), a list of these, or None; a path with an image's suffix is an
+    image. Raises UserError for anything else.
+    """
+    if video is None:
+        sources = []
+    elif isinstance(video, list):
+        sources = video
+    else:
+        sources = [video]
+    return Question(tuple(_as_source(source) for source in sources), text)
+
+
+def prepare(
+    question: Question,
+    config: RunConfig,
+    folder: Path,
+    tokenizer: PromptTokenizer,
+    tokens_per_second: float,
+) -> Prepared:
+    """Returns the question ready for the model; raises UserError for what cannot be read."""
+    text = wrap_question(config.prompt.template, question.text)
+    clips = tuple(_read(source, config, folder) for source in question.media)
+    normalization = resolve_normalization(folder)
+    patches = tuple(patchify(clip.frames, normalization) for clip in clips)
+    media = [
+        Medium("image", cut.grid)
+        if clip.reader == "image"
+        else Medium("video", cut.grid, second_per_grid(clip))
+        for clip, cut in zip(clips, patches, strict=True)
+    ]
+    prompt = build_prompt(
+        tokenizer,
+        media,
+        text,
+        position_rule=config.model.position_rule,
+        tokens_per_second=tokens_per_second,
+    )
+    return Prepared(question, clips, patches, prompt)
+
+
+def batch_inputs(
+    rows: Sequence[Prepared], config: RunConfig, pad_id: int
+) -> tuple[PrefillInputs, np.ndarray, CacheLengths]:
+    """Returns the prefill inputs of a batch, the video tokens each row drops, and cache lengths."""
+    batch = batch_prompts([row.prompt for row in rows], pad_id)
+    length = batch.token_ids.shape[1]
+    drops, counts = prune.plan_drops(_temporal_patches(rows, batch), batch.video_mask, config.prune)
+    remaining = length - batch.starts - counts.dropped
+    inputs = PrefillInputs(
+        token_ids=batch.token_ids,
+        positions=batch.positions,
+        starts=batch.starts,
+        next_positions=batch.next_positions,
+        media_slots=_flat_media_slots(batch),
+        video_slots=np.where(batch.video_mask, batch.video_slots, length).astype(np.int32),
+        video_mask=batch.video_mask,
+        drops=drops,
+        seeds=np.array([_seed(row, config) for row in rows], np.uint32),
+    )
+    prompt = int(remaining.max())
+    lengths = CacheLengths(
+        prompt=prompt,
+        video=int(counts.kept.max()),
+        capacity=prompt + decode_room(config.sampling.max_new_tokens),
+    )
+    return inputs, counts.dropped.astype(np.int32), lengths
+
+
+def input_arrays(row: Prepared) -> dict[str, np.ndarray]:
+    """Returns what went into the model, by the names and in the order of transformers."""
+    arrays: dict[str, Any] = {
+        "input_ids": row.prompt.token_ids[None].astype(np.int32),
+        "position_ids": row.prompt.positions[:, None].astype(np.int32),
+        "next_position": np.int32(row.prompt.next_position),
+    }
+    kinds = [medium.kind for medium in row.prompt.media]
+    for kind, values, grid in (
+        ("video", "pixel_values_videos", "video_grid_thw"),
+        ("image", "pixel_values", "image_grid_thw"),
+    ):
+        chosen = [p for p, k in zip(row.patches, kinds, strict=True) if k == kind]
+        if chosen:
+            arrays[values] = np.concatenate([p.values for p in chosen])
+            arrays[grid] = np.array([p.grid for p in chosen], np.int32)
+    videos = [clip for clip, kind in zip(row.clips, kinds, strict=True) if kind == "video"]
+    if videos:
+        arrays["second_per_grid_ts"] = np.array([second_per_grid(c) for c in videos], np.float32)
+        arrays["frame_indices"] = videos[0].frame_indices
+    for number, clip in enumerate(videos):
+        arrays["frames" if number == 0 else f"frames_{number}"] = clip.frames
+    return arrays
+
+
+def _as_source(source: Any) -> Source:
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        return ImageFile(path) if path.lower().endswith(IMAGE_SUFFIXES) else VideoFile(path)
+    if isinstance(source, tuple) and len(source) == 2:
+        return VideoArray(np.asarray(source[0]), float(source[1]))
+    raise UserError(
+        f"expected a video as a path, (frames, fps), a list of these, or None; got {type(source)}"
+    )
+
+
+def _read(source: Source, config: RunConfig, folder: Path) -> Clip:
+    if isinstance(source, ImageFile):
+        return read_image(source.path, resolve_image_limits(folder))
+    limits = resolve_limits(config.video, folder)
+    if isinstance(source, VideoArray):
+        return clip_from_array(source.frames, source.fps, config.video, limits)
+    return read_video(source.path, config.video, limits, folder_fps=source.fps)
+
+
+def _temporal_patches(rows: Sequence[Prepared], batch: PromptBatch) -> np.ndarray:
+    """[B, M]: which temporal patch each video token belongs to, counted over all videos."""
+    frames = np.zeros(batch.video_mask.shape, np.int32)
+    for row, prepared in enumerate(rows):
+        grids = [m.grid for m in prepared.prompt.media if m.kind == "video"]
+        sizes = [m.token_count // m.grid[0] for m in prepared.prompt.media if m.kind == "video"]
+        per_patch = np.repeat(sizes, [t for t, _, _ in grids])
+        frames[row, : per_patch.sum()] = np.repeat(np.arange(len(per_patch)), per_patch)
+    return frames
+
+
+def _flat_media_slots(batch: PromptBatch) -> np.ndarray:
+    rows = np.arange(len(batch.starts))[:, None] * batch.token_ids.shape[1]
+    return (batch.media_slots + rows)[batch.media_mask].astype(np.int32)
+
+
+def _seed(row: Prepared, config: RunConfig) -> tuple[int, int]:
+    # The question's words stand for the question: the same in a batch, alone, and on resuming.
+    return config.sampling.seed, zlib.crc32(row.question.text.encode(errors="surrogateescape"))

@@ -1,0 +1,228 @@
+"""One batch of questions on its way through the stages: vision, prefill, decode, answers."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vreason_jax import inputs as inputs_lib
+from vreason_jax.decoding.driver import decode_in_chunks, to_host
+from vreason_jax.decoding.prefill import prefill
+from vreason_jax.decoding.state import DecodeSettings, TokenTrace
+from vreason_jax.errors import UserError
+from vreason_jax.inputs import Prepared
+from vreason_jax.model.vision import encode_media
+from vreason_jax.model.windows import window_plan
+from vreason_jax.output.trace import build_trace
+from vreason_jax.output.warnings import failure_signs
+from vreason_jax.prompt.tokenizer import TextStream
+from vreason_jax.runtime import compilation, memory
+from vreason_jax.runtime.mesh import place_rows
+from vreason_jax.video.resize import resolve_limits
+
+if TYPE_CHECKING:
+    from vreason_jax.api import Reasoner
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What came of one question."""
+
+    text: str
+    answer: str | None  # what stands in the answer tags
+    trace: dict[str, Any]  # plain values, the fields of the trace file
+    seconds: dict[str, float]  # per stage; compilation stands by itself
+
+
+class Session:
+    """One batch of prepared questions on its way through vision, prefill and decoding."""
+
+    def __init__(
+        self,
+        reasoner: Reasoner,
+        rows: Sequence[Prepared],
+        clock: compilation.CompileClock,
+        *,
+        ignore_eos: bool = False,
+    ):
+        self._reasoner, self._rows, self._clock = reasoner, rows, clock
+        checkpoint = reasoner.checkpoint
+        eos = () if ignore_eos else checkpoint.tokenizer.ids.eos
+        steered = any(row.video_tokens for row in rows)
+        self._settings = DecodeSettings.of(checkpoint.run, eos, has_video=steered)
+        self._traces: list[TokenTrace] = []
+        self._value_norms = np.zeros(len(rows))
+        self._chunks = self._run()
+
+    def pieces(self) -> Iterator[str]:
+        """Yields the first row's text as it becomes known, to the end."""
+        stream = TextStream(self._reasoner.checkpoint.tokenizer)
+        for chunk in self._chunks:
+            yield stream.push(self._text_ids(chunk.token[:, 0]))
+        yield stream.finish()
+
+    def finish(self) -> list[Answer]:
+        """Decodes what is left and returns the answers."""
+        for _ in self._chunks:
+            pass
+        joined = TokenTrace(*(np.concatenate(parts) for parts in zip(*self._traces, strict=True)))
+        return [self._answer(row, joined) for row in range(len(self._rows))]
+
+    def _run(self) -> Iterator[TokenTrace]:
+        checkpoint = self._reasoner.checkpoint
+        inputs, dropped, lengths = inputs_lib.batch_inputs(
+            self._rows, checkpoint.run, checkpoint.tokenizer.ids.pad
+        )
+        self._check_memory(inputs)
+        with self._clock, _exact(checkpoint.dtype), _memory_errors(self._advice):
+            with self._clock.stage("vision"):
+                media = jax.block_until_ready(self._encode_media())
+            with self._clock.stage("prefill"):
+                context, state, first = jax.block_until_ready(
+                    prefill(
+                        self._reasoner.model,
+                        place_rows(inputs, self._reasoner.mesh, len(self._rows)),
+                        media,
+                        dropped,
+                        settings=self._settings,
+                        pruning=checkpoint.run.prune,
+                        lengths=lengths,
+                    )
+                )
+            self._value_norms = to_host(context.value_norm)
+        yield from self._decode(context, state, first)
+
+    def _decode(self, context, state, first) -> Iterator[TokenTrace]:
+        checkpoint = self._reasoner.checkpoint
+        chunks = decode_in_chunks(
+            self._reasoner.model,
+            context,
+            state,
+            first,
+            settings=self._settings,
+            tokens=checkpoint.run.sampling.max_new_tokens,
+        )
+        while True:
+            with (
+                self._clock,
+                _exact(checkpoint.dtype),
+                _memory_errors(self._advice),
+                self._clock.stage("decode"),
+            ):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            self._traces.append(chunk)
+            yield chunk
+
+    def _encode_media(self) -> list[jax.Array]:
+        model = self._reasoner.model
+        config = self._reasoner.checkpoint.config.vision
+        embeddings = []
+        for patches in (p for row in self._rows for p in row.patches):
+            time, height, width = patches.grid
+            values = patches.values.reshape(time, height * width, -1)
+            embeddings.append(encode_media(model, values, window_plan(height, width, config)))
+        return embeddings
+
+    def _text_ids(self, ids: np.ndarray) -> np.ndarray:
+        """The ids of one row up to its end-of-sequence token, which is no text."""
+        ends = np.flatnonzero(np.isin(ids, self._settings.eos_ids))
+        return ids[: ends[0]] if len(ends) else ids
+
+    def _answer(self, row: int, joined: TokenTrace) -> Answer:
+        checkpoint, prepared = self._reasoner.checkpoint, self._rows[row]
+        text_ids = self._text_ids(joined.token[:, row])
+        length = min(len(text_ids) + 1, len(joined.token))
+        arrays = {name: values[:length, row] for name, values in joined._asdict().items()}
+        arrays["token_ids"] = arrays.pop("token")
+        trace = build_trace(
+            arrays,
+            text=checkpoint.tokenizer.decode(text_ids),
+            config=self._config_record(),
+            videos=_video_records(prepared),
+            seconds=self._seconds(),
+            tokens={
+                "prompt": len(prepared.prompt.token_ids),
+                "video": prepared.video_tokens,
+                "generated": length,
+            },
+        )
+        trace["warnings"] = [notice for clip in prepared.clips for notice in clip.notices]
+        trace["warnings"] += self._advice_lines + failure_signs(
+            trace,
+            vocabulary_size=checkpoint.config.text.vocabulary,
+            value_norm=float(self._value_norms[row]),
+        )
+        return Answer(trace["text"], trace["answer"], trace, trace["seconds"])
+
+    def _config_record(self) -> dict[str, Any]:
+        checkpoint = self._reasoner.checkpoint
+        record = checkpoint.run.to_dict()
+        limits = resolve_limits(checkpoint.run.video, checkpoint.folder)
+        record["video"].update(dataclasses.asdict(limits))
+        record["model"]["dtype"] = checkpoint.dtype.name
+        return record
+
+    def _seconds(self) -> dict[str, float]:
+        reasoner, stages = self._reasoner, self._clock.stages
+        timed = {name: stages.get(name, 0.0) for name in ("video", "vision", "prefill", "decode")}
+        compiling = reasoner._load_compile + self._clock.seconds
+        return {"load": reasoner._load_seconds, "compile": compiling, **timed}
+
+    def _check_memory(self, inputs) -> None:
+        checkpoint, mesh = self._reasoner.checkpoint, self._reasoner.mesh
+        rows, length = inputs.token_ids.shape
+        video = int(inputs.video_mask.sum())
+        per_token = memory.bytes_per_video_token(
+            checkpoint.config, checkpoint.dtype.itemsize, mesh.shape["model"]
+        )
+        others = rows * (length + checkpoint.run.sampling.max_new_tokens) - video
+        self._advice = (
+            f"{video} video tokens do not fit; lower video.max_pixels or video.num_frames"
+        )
+        line = memory.memory_warning(
+            video, memory.free_bytes(mesh.local_devices[0]), per_token, others
+        )
+        self._advice_lines = [line] if line else []
+        if line:
+            self._advice = line
+            self._reasoner.warn(line)
+
+
+@contextlib.contextmanager
+def _exact(dtype: jnp.dtype) -> Iterator[None]:
+    """float32 means float32: without this, GPUs and TPUs multiply in fewer bits."""
+    precision = "highest" if dtype == jnp.float32 else "default"
+    with jax.default_matmul_precision(precision):
+        yield
+
+
+@contextlib.contextmanager
+def _memory_errors(advice: str) -> Iterator[None]:
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(f"the device's memory is too small: {advice}") from None
+
+
+def _video_records(prepared: Prepared) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": clip.path,
+            "reader": clip.reader,
+            "frame_indices": clip.frame_indices,
+            "fps": clip.fps,
+            "grid_thw": patches.grid,
+        }
+        for clip, patches, medium in zip(
+            prepared.clips, prepared.patches, prepared.prompt.media, strict=True
+        )
+        if medium.kind == "video"
+    ]
