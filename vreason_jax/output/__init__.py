@@ -1,0 +1,1 @@
+"""Text, trace, plot, warnings: what a finished answer leaves behind."""

@@ -1,0 +1,1 @@
+"""Question and media grids -> token ids and M-RoPE positions. NumPy only."""

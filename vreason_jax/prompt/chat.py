@@ -1,0 +1,124 @@
+"""A question and its media -> the prompt: chat template, token ids, positions."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vreason_jax.errors import UserError
+from vreason_jax.prompt import positions as positions_lib
+from vreason_jax.prompt.positions import Medium
+from vreason_jax.prompt.template import SLOT
+from vreason_jax.prompt.tokenizer import PromptTokenizer
+
+TEXT_TOKEN, IMAGE_TOKEN, VIDEO_TOKEN = 0, 1, 2  # as transformers' mm_token_type_ids
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """One prompt, ready for the model; media stand in it in the order of `media`."""
+
+    token_ids: np.ndarray  # int32 [S]
+    positions: np.ndarray  # int32 [3, S]: time, height, width
+    next_position: int  # of the first generated token
+    media: tuple[Medium, ...]
+    token_types: np.ndarray  # int32 [S]: TEXT_TOKEN, IMAGE_TOKEN or VIDEO_TOKEN
+
+
+def build_prompt(
+    tokenizer: PromptTokenizer,
+    media: Sequence[Medium],
+    text: str,
+    *,
+    position_rule: str = "max",
+    tokens_per_second: float,
+) -> Prompt:
+    """Returns the prompt of one user turn: the media in the order given, then `text` verbatim.
+
+    The template adds the system turn and opens the assistant's. Every pad token of a medium is
+    repeated t*h*w/4 times. Raises UserError for an empty `text` and for a template that does not
+    show every medium once and in order.
+    """
+    _check_not_empty(text)
+    rendered = tokenizer.template.render([medium.kind for medium in media])
+    ids = tokenizer.encode_prompt(rendered, slot=SLOT, text=text)
+    layout = _layout(tokenizer, ids, media)
+    positions = positions_lib.prompt_positions(
+        [part if isinstance(part, Medium) else len(part) for part in layout],
+        rule=position_rule,
+        tokens_per_second=tokens_per_second,
+    )
+    return Prompt(
+        token_ids=np.concatenate([_part_ids(tokenizer, part) for part in layout]),
+        positions=positions,
+        next_position=positions_lib.next_position(positions),
+        media=tuple(media),
+        token_types=np.concatenate([_part_types(part) for part in layout]),
+    )
+
+
+def wrap_question(template_file: str | Path | None, text: str) -> str:
+    """Returns `text` put where `{question}` stands in a file, or as it is without a file.
+
+    The newline that ends the file is not part of the wrapping. Raises UserError for an empty
+    `text`, an unreadable file, or one without `{question}`.
+    """
+    _check_not_empty(text)
+    if template_file is None:
+        return text
+    try:
+        wrapping = Path(template_file).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"prompt.template: expected a text file with {{question}}, cannot read "
+            f"{template_file}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if "{question}" not in wrapping:
+        raise UserError(f"prompt.template: {template_file} lacks {{question}}; say where it goes")
+    return wrapping.replace("{question}", text)
+
+
+def _check_not_empty(text: str) -> None:
+    if not text.strip():
+        raise UserError("prompt: expected a question, got empty text; pass --prompt TEXT")
+
+
+def _layout(
+    tokenizer: PromptTokenizer, ids: list[int], media: Sequence[Medium]
+) -> list[list[int] | Medium]:
+    """Splits the ids at their pad tokens: runs of text ids, and the media between them."""
+    pads = {tokenizer.ids.image_pad: "image", tokenizer.ids.video_pad: "video"}
+    shown = [pads[i] for i in ids if i in pads]
+    wanted = [medium.kind for medium in media]
+    if shown != wanted:
+        raise UserError(
+            f"chat template: expected it to show {_listing(wanted)}, it shows {_listing(shown)}; "
+            "use the chat_template.json of a Qwen2.5-VL checkpoint"
+        )
+    remaining = iter(media)
+    layout: list[list[int] | Medium] = [[]]
+    for token_id in ids:
+        if token_id in pads:
+            layout += [next(remaining), []]
+        else:
+            layout[-1].append(token_id)  # type: ignore[union-attr]
+    return layout
+
+
+def _listing(kinds: list[str]) -> str:
+    return ", ".join(kinds) or "no media"
+
+
+def _part_ids(tokenizer: PromptTokenizer, part: list[int] | Medium) -> np.ndarray:
+    if not isinstance(part, Medium):
+        return np.array(part, np.int32)
+    pad = tokenizer.ids.video_pad if part.kind == "video" else tokenizer.ids.image_pad
+    return np.full(part.token_count, pad, np.int32)
+
+
+def _part_types(part: list[int] | Medium) -> np.ndarray:
+    if not isinstance(part, Medium):
+        return np.full(len(part), TEXT_TOKEN, np.int32)
+    kind = VIDEO_TOKEN if part.kind == "video" else IMAGE_TOKEN
+    return np.full(part.token_count, kind, np.int32)

@@ -1,0 +1,198 @@
+"""Text to token ids and back, for a Qwen2-class tokenizer."""
+
+import codecs
+import dataclasses
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.errors import UserError
+from vreason_jax.prompt import tokenizer_files
+from vreason_jax.prompt.template import ChatTemplate
+from vreason_jax.prompt.tokenizer_files import TokenizerFiles, read_json
+
+# config.json key and text of the tokens that the prompt is built around.
+MEDIA_TOKENS = {
+    "vision_start": ("vision_start_token_id", "<|vision_start|>"),
+    "vision_end": ("vision_end_token_id", "<|vision_end|>"),
+    "image_pad": ("image_token_id", "<|image_pad|>"),
+    "video_pad": ("video_token_id", "<|video_pad|>"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenIds:
+    """The ids that the rest of the program needs by name."""
+
+    vision_start: int
+    vision_end: int
+    image_pad: int
+    video_pad: int
+    pad: int  # fills a batch on the left
+    eos: tuple[int, ...]  # any of them ends an answer
+
+
+class PromptTokenizer:
+    """A tokenizer with its named ids and chat template; made by `PromptTokenizer.load`."""
+
+    def __init__(self, files: TokenizerFiles, ids: TokenIds, template: ChatTemplate):
+        self.ids = ids
+        self.template = template
+        self.added_tokens = files.added
+        self._bpe = files.bpe
+        self._special = files.special
+        self._added_texts = {i: text for text, i in files.added.items()}
+        # Longest first: of two added tokens that start alike the longer one is meant.
+        texts = sorted(files.added, key=len, reverse=True)
+        self._added_pattern = re.compile("|".join(map(re.escape, texts)) or r"(?!)")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "PromptTokenizer":
+        """Returns the tokenizer of a local checkpoint folder in HF layout.
+
+        Reads tokenizer.json, or vocab.json and merges.txt; tokenizer_config.json; the chat
+        template; and the named ids from config.json and generation_config.json. Raises UserError
+        where something is missing, broken, or where config.json and the tokenizer disagree.
+        """
+        folder = Path(folder)
+        files = tokenizer_files.read_tokenizer_files(folder)
+        template = ChatTemplate.load(folder, files.settings)
+        return cls(files, _named_ids(folder, files), template)
+
+    def __len__(self) -> int:
+        """Returns the number of ids, added tokens included; the head may have more rows."""
+        highest = max(self._added_texts, default=-1)
+        return max(self._bpe.get_vocab_size(), highest + 1)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Returns the ids of `text` by plain BPE: the text of an added token is only text."""
+        try:
+            return self._bpe.encode(text, add_special_tokens=False).ids
+        except TypeError:
+            # Undecodable bytes of a command line arrive as lone surrogates.
+            raise UserError("prompt: expected valid Unicode text, got undecodable bytes") from None
+
+    def encode_prompt(self, rendered: str, *, slot: str = "", text: str = "") -> list[int]:
+        """Returns the ids of a rendered template in which `slot` stands for the user's `text`.
+
+        Added tokens count as such where the template wrote them, never inside `text`. Between
+        two of them everything is one piece of BPE, so `text` merges with what stands around it.
+        """
+        ids = []
+        position = 0
+        for match in self._added_pattern.finditer(rendered):
+            ids += self._encode_piece(rendered[position : match.start()], slot, text)
+            ids.append(self.added_tokens[match.group()])
+            position = match.end()
+        return ids + self._encode_piece(rendered[position:], slot, text)
+
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
+        """Returns the text of `ids`; broken UTF-8 becomes U+FFFD.
+
+        Ids beyond the tokenizer (surplus rows of the head) decode to nothing, as do special
+        tokens unless `skip_special_tokens` is false.
+        """
+        pieces = (self._token_bytes(int(i), skip_special_tokens) for i in ids)
+        return b"".join(pieces).decode("utf-8", errors="replace")
+
+    def _encode_piece(self, piece: str, slot: str, text: str) -> list[int]:
+        if slot:
+            piece = piece.replace(slot, text, 1)
+        return self.encode_text(piece) if piece else []
+
+    def _token_bytes(self, token_id: int, skip_special_tokens: bool) -> bytes:
+        if skip_special_tokens and token_id in self._special:
+            return b""
+        symbols = self._added_texts.get(token_id)
+        if symbols is None and token_id >= 0:
+            symbols = self._bpe.id_to_token(token_id)
+        if symbols is None:
+            return b""
+        table = _symbol_bytes()
+        # As the library's ByteLevel decoder: a token with any other character stands for itself.
+        if all(symbol in table for symbol in symbols):
+            return bytes(table[symbol] for symbol in symbols)
+        return symbols.encode()
+
+
+class TextStream:
+    """Turns token ids into text as they come; the pieces add up to `decode` of all ids.
+
+    A character whose bytes are spread over several tokens comes out whole, with the last one.
+    """
+
+    def __init__(self, tokenizer: PromptTokenizer):
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, ids: Sequence[int]) -> str:
+        """Returns the text that `ids` complete; it may be empty."""
+        pieces = (self._tokenizer._token_bytes(int(i), True) for i in ids)
+        return self._decoder.decode(b"".join(pieces))
+
+    def finish(self) -> str:
+        """Returns what is left at the end: U+FFFD for an unfinished character, or nothing."""
+        return self._decoder.decode(b"", final=True)
+
+
+def _named_ids(folder: Path, files: TokenizerFiles) -> TokenIds:
+    config = read_json(folder / "config.json")
+    media = {
+        name: _media_id(folder, files, config, key, text)
+        for name, (key, text) in MEDIA_TOKENS.items()
+    }
+    generation = read_json(folder / "generation_config.json")
+    eos = _eos_ids(folder, files, config, generation)
+    pad_text = tokenizer_files.token_text(files.settings.get("pad_token"))
+    pad = files.added.get(pad_text, generation.get("pad_token_id"))  # type: ignore[arg-type]
+    return TokenIds(**media, pad=pad if isinstance(pad, int) else eos[0], eos=eos)
+
+
+def _media_id(folder: Path, files: TokenizerFiles, config: dict, key: str, text: str) -> int:
+    token_id = files.added.get(text)
+    if token_id is None:
+        raise UserError(f"{folder}: the tokenizer has no added token {text}; not of Qwen2.5-VL")
+    wanted = _config_value(config, key)
+    if wanted is not None and wanted != token_id:
+        raise UserError(
+            f"{folder}: config.json says {key} {wanted}, but {text} has id {token_id} in the "
+            "tokenizer; use the tokenizer files that belong to this checkpoint"
+        )
+    return token_id
+
+
+def _eos_ids(folder: Path, files: TokenizerFiles, config: dict, generation: dict) -> tuple:
+    value = generation.get("eos_token_id")
+    if value is None:
+        value = _config_value(config, "eos_token_id")
+    if value is None:
+        text = tokenizer_files.token_text(files.settings.get("eos_token"))
+        value = files.added.get(text)  # type: ignore[arg-type]
+    ids = tuple(value) if isinstance(value, list) else (value,)
+    if not ids or not all(type(i) is int and i >= 0 for i in ids):
+        raise UserError(
+            f"{folder}: expected eos_token_id in generation_config.json or config.json, or "
+            f"eos_token in tokenizer_config.json, got {value!r}"
+        )
+    return ids
+
+
+def _config_value(config: dict[str, Any], key: str) -> Any:
+    """The value of `key` in config.json, flat or nested; newer files may hold null copies."""
+    nested = config.get("text_config")
+    value = config.get(key)
+    return nested.get(key) if value is None and isinstance(nested, dict) else value
+
+
+@functools.cache
+def _symbol_bytes() -> dict[str, int]:
+    """Byte of each of the 256 symbols of a byte-level vocabulary (the GPT-2 convention).
+
+    Printable Latin-1 bytes stand for themselves, the others for the characters from U+0100 on.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in printable]
+    table = {chr(byte): byte for byte in printable}
+    return table | {chr(0x100 + rank): byte for rank, byte in enumerate(others)}
