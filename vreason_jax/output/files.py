@@ -1,0 +1,75 @@
+"""Output files: told early whether they can be written, and written whole or not at all."""
+
+import os
+import stat
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from vreason_jax.errors import UserError
+
+
+def check_writable(path: str | Path, flag: str = "output") -> None:
+    """Raises UserError if a file cannot be written at `path`; leaves nothing behind.
+
+    Tries it with a file of another name beside it, as `write_atomic` will: permission bits alone
+    say nothing about read-only file systems, nor about what root may do. `flag` names the option.
+    """
+    path = Path(path)
+    try:
+        mode = _mode(path)
+        if mode is not None and stat.S_ISDIR(mode):
+            raise UserError(f"{flag}: cannot write {path}: it is a folder; give a file name")
+        if mode is not None and not os.access(path, os.W_OK):
+            raise UserError(f"{flag}: cannot write {path}: no permission to overwrite it")
+        if mode is None or stat.S_ISREG(mode):
+            _write_beside(path.resolve(), lambda file: None).unlink()
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error, flag) from None
+
+
+def write_atomic(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Calls `write` with an open binary file that becomes `path` when all of it is there.
+
+    A reader sees the old file or the new one, never half of it; a symbolic link keeps pointing
+    where it did. Devices and pipes are written in place. Raises UserError if the disk refuses.
+    """
+    path = Path(path)
+    try:
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            with path.open("wb") as file:
+                write(file)
+            return
+        target = path.resolve()
+        os.replace(_write_beside(target, write), target)
+    except OSError as error:
+        raise _unwritable(path, error, "output") from None
+
+
+def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Writes a new file in the folder of `path` and returns its name; removes it on failure."""
+    temporary = path.with_name(f".vreason-{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _mode(path: Path) -> int | None:
+    """File type and permission bits of what `path` leads to, None where nothing is."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _unwritable(path: Path, error: Exception, flag: str) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        reason = f"{path.parent} is not a folder; create it first"
+    return UserError(f"{flag}: cannot write {path}: {reason}")

@@ -1,0 +1,135 @@
+"""The failure signs that the V-Reason paper names, looked for in a finished trace.
+
+Each function returns one line that says what was seen and what to try, or None.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+HIGH_ENTROPY = 0.9  # share of log |V|, the entropy of a uniform guess
+EARLY_PEAK = 10  # tokens
+IDLE_RATIO = 1e-4  # of the video values' norm
+
+# Objectives whose direction depends on where the EMA peaks.
+PEAK_OBJECTIVES = ("switch", "inverted", "random_direction", "frozen")
+
+
+def failure_signs(
+    trace: Mapping[str, Any], *, vocabulary_size: int, value_norm: float | None = None
+) -> list[str]:
+    """Returns one line per failure sign of the trace (its form: `output.trace.build_trace`).
+
+    `vocabulary_size` counts the rows of the head. `value_norm` is the L2 norm of the last layer's
+    values at the video tokens, over all of them; None where it is not known.
+    """
+    signs = [
+        not_finite(trace),
+        high_entropy(trace, vocabulary_size),
+        early_peak(trace),
+        no_video_tokens(trace),
+        idle_controller(trace, value_norm),
+    ]
+    return [sign for sign in signs if sign is not None]
+
+
+def not_finite(trace: Mapping[str, Any]) -> str | None:
+    """Tells of tokens whose entropy or log-probability is not a number."""
+    broken = ~(np.isfinite(_numbers(trace["entropy"])) & np.isfinite(_numbers(trace["logprob"])))
+    if not broken.any():
+        return None
+    return (
+        f"the logits of {_share(broken)} are not finite, the first at token "
+        f"{int(np.argmax(broken))}: try --dtype float32, or check the checkpoint"
+    )
+
+
+def high_entropy(trace: Mapping[str, Any], vocabulary_size: int) -> str | None:
+    """Tells of tokens drawn with an entropy above 0.9 log |V|: nearly uniform guesses.
+
+    A single one counts: a trained model has none.
+    """
+    limit = HIGH_ENTROPY * math.log(vocabulary_size)
+    high = _numbers(trace["entropy"]) > limit
+    if not high.any():
+        return None
+    cure = "check that the checkpoint is a trained one and complete"
+    if _controller_runs(trace):
+        cure = f"lower controller.learning_rate or raise controller.every, or {cure}"
+    return f"{_share(high)} had an entropy above 0.9 log|V| = {limit:.2f} nats: {cure}"
+
+
+def early_peak(trace: Mapping[str, Any]) -> str | None:
+    """Tells of an entropy EMA that rose for the last time before token 10 of a longer answer."""
+    peak = _numbers(trace["peak"])
+    if len(peak) <= EARLY_PEAK or not _controller_runs(trace):
+        return None
+    if trace["config"]["controller"]["objective"] not in PEAK_OBJECTIVES:
+        return None
+    # The first token always counts as a rise, from a peak of -inf.
+    last_rise = max(np.flatnonzero(np.diff(peak) > 0) + 1, default=0)
+    if last_rise >= EARLY_PEAK:
+        return None
+    return (
+        f"the entropy EMA peaked at token {last_rise} of {len(peak)}, before token {EARLY_PEAK}, "
+        "so there was hardly any exploration: try controller.ema_decay closer to 1, or "
+        "controller.ema_init=zero"
+    )
+
+
+def no_video_tokens(trace: Mapping[str, Any]) -> str | None:
+    """Tells that the controller was off because the prompt has no video to steer by."""
+    if trace["config"]["controller"]["objective"] == "none" or trace["tokens"]["video"] > 0:
+        return None
+    return (
+        "the prompt has no video tokens, so the controller was off and this is plain decoding: "
+        "pass --video, or --baseline to say so"
+    )
+
+
+def idle_controller(trace: Mapping[str, Any], value_norm: float | None) -> str | None:
+    """Tells of a controller that changed nothing, and whether for want of gradient or of step."""
+    if not _controller_runs(trace):
+        return None
+    controller = trace["config"]["controller"]
+    updated = np.asarray(trace["updated"], bool)
+    if not updated.any():
+        return (
+            f"the controller made no update: the answer of {len(updated)} tokens ended before "
+            f"the first one, at token {controller['every']}; try a lower controller.every"
+        )
+    if not np.any(_numbers(trace["grad_norm"])[updated]):
+        return (
+            f"the controller changed nothing: all {updated.sum()} gradients are zero, as the "
+            "video values do not reach the logits; try --dtype float32, or another checkpoint"
+        )
+    return _small_step(controller, _numbers(trace["delta_norm"]), value_norm)
+
+
+def _small_step(controller: Mapping[str, Any], delta: np.ndarray, value_norm) -> str | None:
+    largest = float(np.max(delta[np.isfinite(delta)], initial=0.0))
+    if largest > 0 and not value_norm:
+        return None
+    ratio = largest / value_norm if largest > 0 else 0.0
+    if ratio >= IDLE_RATIO:
+        return None
+    return (
+        f"the controller changed nothing: ‖ΔV‖/‖V‖ reached {ratio:.1e}, under {IDLE_RATIO:.0e}, "
+        f"though there were gradients; try a higher controller.learning_rate (now "
+        f"{controller['learning_rate']:g}) or a lower controller.every (now {controller['every']})"
+    )
+
+
+def _controller_runs(trace: Mapping[str, Any]) -> bool:
+    return trace["config"]["controller"]["objective"] != "none" and trace["tokens"]["video"] > 0
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """Floats, with NaN where the trace has null."""
+    return np.array(values, dtype=np.float64)
+
+
+def _share(chosen: np.ndarray) -> str:
+    return f"{int(chosen.sum())} of {len(chosen)} tokens ({100 * chosen.mean():.0f} %)"
