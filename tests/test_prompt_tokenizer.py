@@ -2,6 +2,7 @@ import json
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_tokenizer import (
@@ -19,6 +20,7 @@ from tiny_tokenizer import (
 from vreason_jax.errors import UserError
 from vreason_jax.prompt.tokenizer import PromptTokenizer, TextStream
 
+ROOT = Path(__file__).parents[1]
 SLOT = "\ue000question\ue001"
 
 
@@ -254,7 +256,7 @@ def test_undecodable_bytes_in_the_prompt_are_a_user_error(tiny):
 
 def test_import_is_light():
     code = "import sys, vreason_jax.prompt.batch; print(*sorted(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     loaded = set(result.stdout.split())
     assert "vreason_jax.prompt.batch" in loaded
     assert not loaded & {"jax", "torch", "transformers", "matplotlib"}

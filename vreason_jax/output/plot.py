@@ -72,26 +72,27 @@ def _draw_entropy(axis: Any, trace: Mapping[str, Any]) -> None:
     tokens = np.arange(len(trace["entropy"]))
     # Points tell tokens apart while there is room for them; after that they only blur the line.
     marker = "o" if len(tokens) <= 120 else ""
+    width = 0.9 if len(tokens) <= 500 else 0.6
     entropy = _numbers(trace["entropy"])
     axis.plot(
-        tokens, entropy, color=ENTROPY, linewidth=0.9, marker=marker, markersize=2.6,
+        tokens, entropy, color=ENTROPY, linewidth=width, marker=marker, markersize=2.6,
         label="entropy $H_t$",
     )  # fmt: skip
     axis.plot(tokens, _numbers(trace["ema"]), color=EMA, linewidth=2.0, label="EMA of entropy")
+    # Under the EMA: while that makes new peaks the two are one line.
     axis.plot(
-        tokens, _numbers(trace["peak"]), color=PEAK, linewidth=1.4, linestyle=(0, (4, 2)),
-        label="running peak of the EMA",
+        tokens, _numbers(trace["peak"]), color=PEAK, linewidth=1.3, linestyle=(0, (4, 2)),
+        label="running peak of the EMA", zorder=1.9,
     )  # fmt: skip
     axis.set_ylabel("entropy (nats)")
-    axis.set_ylim(0, _top(entropy, _numbers(trace["peak"])))
+    _start_at_zero(axis, entropy, _numbers(trace["peak"]))
 
 
 def _draw_delta(axis: Any, trace: Mapping[str, Any]) -> None:
     norms = _numbers(trace["delta_norm"])
     axis.step(np.arange(len(norms)), norms, where="post", color=DELTA, linewidth=1.6)
     axis.set_ylabel(r"$\|\Delta V\|$")
-    axis.set_ylim(0, _top(norms))
-    axis.margins(x=0)
+    _start_at_zero(axis, norms)
 
 
 def _finish(figure: Any, axes: Any, trace: Mapping[str, Any], title: str | None) -> None:
@@ -103,11 +104,11 @@ def _finish(figure: Any, axes: Any, trace: Mapping[str, Any], title: str | None)
         axis.yaxis.label.set_color(TEXT)
         axis.grid(axis="y", color=FRAME, linewidth=0.5, alpha=0.6)
         axis.set_axisbelow(True)
-        axis.set_xlim(-0.5, max(size, 2) - 0.5)
+        axis.set_xlim(-0.5, max(size, 1) - 0.5)
     _mark_updates(axes[-1], trace)
     axes[-1].set_xlabel("generated token", color=TEXT)
     axes[-1].xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_title(title or _default_title(trace), loc="left", fontsize=12, color=TEXT, pad=34)
+    axes[0].set_title(title or _default_title(trace), loc="left", fontsize=12, color=TEXT, pad=27)
     _add_legend(axes[0], trace)
     figure.align_ylabels(axes)
 
@@ -115,8 +116,11 @@ def _finish(figure: Any, axes: Any, trace: Mapping[str, Any], title: str | None)
 def _mark_updates(axis: Any, trace: Mapping[str, Any]) -> None:
     """A tick on the lower edge for each update of ΔV."""
     at = np.flatnonzero(trace["updated"])
+    if len(at) == 0:
+        return  # an empty unclipped line would claim the figure's corner in the layout
+    width = 0.9 if len(at) <= 60 else 0.4
     axis.plot(
-        at, np.zeros(len(at)), "|", color=TEXT, markersize=7, markeredgewidth=0.8,
+        at, np.full(len(at), 0.035), "|", color=TEXT, markersize=6, markeredgewidth=width,
         transform=axis.get_xaxis_transform(), clip_on=False, zorder=4,
     )  # fmt: skip
 
@@ -134,29 +138,36 @@ def _add_legend(axis: Any, trace: Mapping[str, Any]) -> None:
     if np.any(trace["updated"]):
         tick = {"marker": "|", "linestyle": "", "color": TEXT, "markersize": 7}
         handles.append(Line2D([], [], label=r"update of $\Delta V$", **tick))
-    axis.legend(
+    legend = axis.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(handles),
         frameon=False, fontsize=8.5, labelcolor=TEXT, handlelength=1.6, columnspacing=1.4,
         borderaxespad=0.4, borderpad=0.2,
     )  # fmt: skip
+    # The title's padding makes room for it; counted twice, it would shrink the axes.
+    legend.set_in_layout(False)
 
 
 def _default_title(trace: Mapping[str, Any]) -> str:
     controller = trace["config"]["controller"]
-    count, updates = len(trace["entropy"]), int(np.sum(trace["updated"]))
+    tokens = _count(len(trace["entropy"]), "token")
     if not np.any(trace["alpha"]):
-        return f"Token entropy, plain decoding · {count} tokens"
+        return f"Token entropy, plain decoding · {tokens}"
     return (
-        f"Token entropy under V-Reason ({controller['objective']}) · {count} tokens, "
-        f"{updates} updates, learning rate {controller['learning_rate']:g}"
+        f"Token entropy under V-Reason ({controller['objective']}) · {tokens}, "
+        f"{_count(int(np.sum(trace['updated'])), 'update')}, "
+        f"learning rate {controller['learning_rate']:g}"
     )
 
 
-def _top(*lines: np.ndarray) -> float:
-    """Upper limit of an axis that starts at 0 and leaves a little air above the lines."""
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _start_at_zero(axis: Any, *lines: np.ndarray) -> None:
+    """Leaves a little air above the lines, and below zero so that points on it show."""
     values = np.concatenate(lines)
-    largest = float(np.max(values[np.isfinite(values)], initial=0.0))
-    return 1.08 * largest if largest > 0 else 1.0
+    largest = float(np.max(values[np.isfinite(values)], initial=0.0)) or 1.0
+    axis.set_ylim(-0.03 * largest, 1.08 * largest)
 
 
 def _numbers(values: Any) -> np.ndarray:
