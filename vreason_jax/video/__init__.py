@@ -1,0 +1,1 @@
+"""File -> frames -> patches, in NumPy and PIL: nothing here imports JAX."""

@@ -1,0 +1,158 @@
+"""How large frames become: the limits, the rule for the sides, and the resampling."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.errors import UserError
+
+SIDE_FACTOR = 28  # pixels: a patch of 14, merged two by two
+MAX_ASPECT_RATIO = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelLimits:
+    """How few and how many pixels (height times width) a frame may have after resizing."""
+
+    min_pixels: int
+    max_pixels: int
+
+    def __post_init__(self):
+        if not 0 < self.min_pixels <= self.max_pixels:
+            raise UserError(
+                "pixel limits: expected 0 < min_pixels <= max_pixels, got "
+                f"min_pixels={self.min_pixels}, max_pixels={self.max_pixels}"
+            )
+
+
+# Video-R1's evaluation settings. The cap of qwen-vl-utils on the pixels of a whole video is not
+# applied: at 200704 pixels a frame it first bites beyond 900 frames.
+VIDEO_LIMITS = PixelLimits(128 * SIDE_FACTOR**2, 256 * SIDE_FACTOR**2)
+IMAGE_LIMITS = PixelLimits(4 * SIDE_FACTOR**2, 16384 * SIDE_FACTOR**2)
+
+
+def resolve_limits(config: VideoConfig, checkpoint_folder: Path | None) -> PixelLimits:
+    """Returns the limits for video frames: the config's, else the checkpoint's, else 100352, 200704.
+
+    The checkpoint's stand in its video_preprocessor_config.json; the image pair of
+    preprocessor_config.json never counts for video. Raises UserError for limits that cross and
+    for an unreadable file.
+    """
+    found = _read_limits(checkpoint_folder, "video_preprocessor_config.json", VIDEO_LIMITS)
+    low = found[0] if config.min_pixels is None else config.min_pixels
+    high = found[1] if config.max_pixels is None else config.max_pixels
+    if low > high:
+        raise UserError(
+            f"video.min_pixels, video.max_pixels: expected min <= max, got {low} > {high}; "
+            "set both with --set"
+        )
+    return PixelLimits(low, high)
+
+
+def resolve_image_limits(checkpoint_folder: Path | None) -> PixelLimits:
+    """Returns the limits for images: those of preprocessor_config.json, else 3136 and 12845056."""
+    return PixelLimits(*_read_limits(checkpoint_folder, "preprocessor_config.json", IMAGE_LIMITS))
+
+
+def smart_resize(height: int, width: int, limits: PixelLimits) -> tuple[int, int]:
+    """Returns the height and width in pixels, multiples of 28, that a frame is resized to.
+
+    Sides go to the nearest multiple (half to even); an area outside the limits is scaled back to
+    them from the original sides. Same results as smart_resize of transformers and qwen-vl-utils.
+    Raises UserError for a frame more than 200 times as long as wide.
+    """
+    if min(height, width) < 1 or max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise UserError(
+            f"expected frames with an aspect ratio of at most {MAX_ASPECT_RATIO}, "
+            f"got {width}x{height} pixels"
+        )
+    sides = [max(SIDE_FACTOR, round(side / SIDE_FACTOR) * SIDE_FACTOR) for side in (height, width)]
+    area = sides[0] * sides[1]
+    if area > limits.max_pixels:
+        shrink = math.sqrt(height * width / limits.max_pixels)
+        sides = [
+            max(SIDE_FACTOR, math.floor(side / shrink / SIDE_FACTOR) * SIDE_FACTOR)
+            for side in (height, width)
+        ]
+    elif area < limits.min_pixels:
+        grow = math.sqrt(limits.min_pixels / (height * width))
+        sides = [math.ceil(side * grow / SIDE_FACTOR) * SIDE_FACTOR for side in (height, width)]
+    return sides[0], sides[1]
+
+
+def resize_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns `frames` uint8 [F,h,w,3] as uint8 [F,height,width,3]; the same size is left untouched.
+
+    Antialiased bicubic in float32, then rounded half to even and clipped: what torchvision's tensor
+    resize does for qwen-vl-utils (PIL on 8-bit RGB rounds between its two passes and differs).
+    """
+    if frames.shape[1:3] == (height, width):
+        return frames
+    resized = np.empty((len(frames), height, width, 3), np.uint8)
+    for frame, target in zip(frames, resized, strict=True):
+        for channel in range(3):
+            plane = Image.fromarray(frame[..., channel].astype(np.float32))
+            plane = plane.resize((width, height), Image.Resampling.BICUBIC)
+            target[..., channel] = np.clip(np.rint(np.asarray(plane)), 0, 255)
+    return resized
+
+
+def resize_image(image: Image.Image, limits: PixelLimits) -> np.ndarray:
+    """Returns an RGB image as uint8 [1,h,w,3] within `limits`, resized as qwen-vl-utils does.
+
+    It resizes images with PIL on 8-bit RGB, unlike videos.
+    """
+    height, width = smart_resize(image.height, image.width, limits)
+    if (image.height, image.width) != (height, width):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)[None]
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Returns an image in RGB; what is transparent becomes white, as in qwen-vl-utils."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    canvas = Image.new("RGB", image.size, (255, 255, 255))
+    canvas.paste(image, mask=image.getchannel("A"))
+    return canvas
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file, {} where there is no file; raises UserError otherwise."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: expected a readable JSON file: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected a JSON object, got {type(values).__name__}")
+    return values
+
+
+def _read_limits(folder: Path | None, name: str, default: PixelLimits) -> tuple[int, int]:
+    if folder is None:
+        return default.min_pixels, default.max_pixels
+    path = Path(folder) / name
+    values = read_json(path)
+    size = values.get("size")
+    size = size if isinstance(size, dict) else {}
+    # transformers lets the older top-level names win over `size`.
+    low = _first(values.get("min_pixels"), size.get("shortest_edge"), size.get("min_pixels"))
+    high = _first(values.get("max_pixels"), size.get("longest_edge"), size.get("max_pixels"))
+    pair = _first(low, default.min_pixels), _first(high, default.max_pixels)
+    if not all(type(value) is int and value > 0 for value in pair) or pair[0] > pair[1]:
+        raise UserError(
+            f"{path}: expected whole numbers 0 < min_pixels <= max_pixels, got {pair[0]}, {pair[1]}"
+        )
+    return pair
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

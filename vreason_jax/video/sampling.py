@@ -1,0 +1,91 @@
+"""Which frames of a clip are read: the count, the indices and the rate that follow from them."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.errors import UserError
+
+TARGET_FPS = 2.0
+MIN_FRAMES = 4
+FRAMES_PER_GRID = 2  # the patch embedding takes frames in pairs
+ASSUMED_FPS = 24.0  # where a file names no usable rate; the value transformers assumes
+
+
+class Sample(NamedTuple):
+    """The chosen frames: `indices` int32 [F], ascending, and `fps`, chosen frames per second."""
+
+    indices: np.ndarray
+    fps: float
+
+
+def sample_frames(total: int, fps: float | None, config: VideoConfig) -> Sample:
+    """Returns which of `total` frames are read, as qwen-vl-utils 0.0.14 chooses them.
+
+    `fps` is the clip's own rate; none, zero, negative, infinite or NaN counts as `ASSUMED_FPS`.
+    The chosen rate is F / total * fps, so that a clip keeps its length in seconds. A clip of one
+    frame gives that frame (where qwen-vl-utils refuses it), one of two gives both, one of three
+    its first and last. Raises UserError for an empty clip and for `max_frames` under 2.
+    """
+    if total < 1:
+        raise UserError("expected a video with at least one frame, got none")
+    rate = fps if is_usable_rate(fps) else ASSUMED_FPS
+    indices = spread_indices(total, count_frames(total, rate, config))
+    return Sample(indices, len(indices) / total * rate)
+
+
+def is_usable_rate(fps: float | None) -> bool:
+    """Returns whether `fps` can be a frame rate: a finite number above zero."""
+    return fps is not None and math.isfinite(fps) and fps > 0
+
+
+def count_frames(total: int, fps: float, config: VideoConfig) -> int:
+    """Returns how many of `total` frames are read: an even number, or 1 for a one-frame clip.
+
+    With `num_frames`: its nearest even number, ties to a multiple of four (7 -> 8, 5 -> 4), at
+    least 2, at most `total`. Else two a second, at least 4, at most `max_frames` and `total`, rounded
+    down to even. (qwen_vl_utils/vision_process.py, smart_nframes; it refuses where we clamp.)
+    """
+    if total < FRAMES_PER_GRID:
+        return total
+    if config.num_frames is not None:
+        wanted = max(round(config.num_frames / FRAMES_PER_GRID) * FRAMES_PER_GRID, FRAMES_PER_GRID)
+        return floor_to_pairs(min(wanted, total))
+    wanted = max(total / fps * TARGET_FPS, MIN_FRAMES)
+    return floor_to_pairs(min(wanted, max_frames_of(config), total))
+
+
+def max_frames_of(config: VideoConfig) -> int:
+    """Returns `max_frames` rounded down to even; raises UserError where that leaves none."""
+    if config.max_frames < FRAMES_PER_GRID:
+        raise UserError(
+            f"video.max_frames: expected at least {FRAMES_PER_GRID} (frames are taken in pairs), "
+            f"got {config.max_frames}"
+        )
+    return floor_to_pairs(config.max_frames)
+
+
+def floor_to_pairs(count: float) -> int:
+    """Returns the largest even number that is not above `count`."""
+    return math.floor(count / FRAMES_PER_GRID) * FRAMES_PER_GRID
+
+
+def spread_indices(total: int, count: int) -> np.ndarray:
+    """Returns `count` indices int32 [F] spread over `total` frames, both ends among them.
+
+    Equal to `torch.linspace(0, total - 1, count).round()` with its float32 arithmetic: each half
+    is counted from its own end, with one rounding per element (torch's CPU kernel fuses the
+    product and the sum), and half-way cases go to the even index.
+    """
+    if count == 1:
+        return np.zeros(1, np.int32)
+    last = np.float32(total - 1)
+    # A float64 product of a float32 and a small integer is exact: rounding it once is the fused form.
+    step = np.float64(last / np.float32(count - 1))
+    position = np.arange(count)
+    from_start = (step * position).astype(np.float32)
+    from_end = (np.float64(last) - step * (count - 1 - position)).astype(np.float32)
+    values = np.where(position < count // 2, from_start, from_end)
+    return np.clip(np.rint(values), 0, total - 1).astype(np.int32)
