@@ -1,0 +1,166 @@
+"""Weights from a checkpoint folder into device arrays, without a second copy in host memory."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
+
+from vreason_jax.errors import UserError
+from vreason_jax.model.config import ModelConfig
+from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+from vreason_jax.runtime import check, names, orbax_files, tensor_files
+from vreason_jax.runtime.mesh import parameter_sharding
+from vreason_jax.runtime.tensor_files import StoredTensor
+
+Warn = Callable[[str], None]
+
+
+def load_model(
+    folder: Path,
+    config: ModelConfig,
+    dtype: jnp.dtype | str,
+    mesh: Mesh | None = None,
+    *,
+    warn: Warn | None = None,
+) -> Qwen25VL:
+    """Returns the model of a checkpoint folder, its parameters in `dtype` on the devices.
+
+    Args:
+      folder: in HF layout (safetensors) or converted (Orbax), told apart by what it holds.
+      mesh: where the parameters lie (runtime/mesh.py); none is the first device alone.
+      warn: takes a line of text; left out, it goes to stderr.
+
+    The model's own `config` says whether head and embedding are tied: the files may decide
+    otherwise than config.json. Raises UserError for damaged files, WrongTensors for others than
+    the config asks for.
+    """
+    config, arrays = load_arrays(folder, config, dtype, mesh, warn=warn)
+    return build_model(config, arrays, dtype)
+
+
+def load_arrays(
+    folder: Path,
+    config: ModelConfig,
+    dtype: jnp.dtype | str | None,
+    mesh: Mesh | None = None,
+    *,
+    warn: Warn | None = None,
+) -> tuple[ModelConfig, dict[str, jax.Array]]:
+    """Returns the config as the weights have it, and every parameter by dotted path.
+
+    Args as `load_model`; `dtype` none keeps each tensor's own.
+    """
+    if orbax_files.is_converted(folder):
+        return config, _load_converted(folder, config, dtype, mesh)
+    tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder))
+    config, tensors = _settle_tie(tensors, config, warn or _to_stderr)
+    expected = names.expected_tensors(config)
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    problems = check.find_problems(check.stored_shapes(expected), found, repeated)
+    if problems:
+        raise check.WrongTensors(folder, problems)
+    arrays = {}
+    for name, parameter in expected.items():
+        stored = dataclasses.replace(tensors[name], shape=parameter.shape)
+        target = stored.dtype if dtype is None else np.dtype(dtype)
+        arrays[parameter.path] = _place(stored, target, _sharding(parameter, mesh))
+    return config, arrays
+
+
+def build_model(
+    config: ModelConfig, arrays: dict[str, jax.Array], dtype: jnp.dtype | str
+) -> Qwen25VL:
+    """Returns the model with `arrays` (by dotted path) as its parameters."""
+    graph, state = nnx.split(abstract_model(config, jnp.dtype(dtype)))
+    flat = [
+        (path, leaf.replace(arrays[names.dotted(path)])) for path, leaf in nnx.to_flat_state(state)
+    ]
+    return nnx.merge(graph, nnx.from_flat_state(flat))
+
+
+def _by_hub_name(stored: list[StoredTensor]) -> tuple[dict[str, StoredTensor], list[str]]:
+    """The tensors under the Hub's names, and the names of those that stand there twice."""
+    tensors, repeated = {}, []
+    for tensor in stored:
+        name = names.canonical_name(tensor.name)
+        if name is None:
+            continue
+        if name in tensors:
+            repeated.append(tensor.name)
+        tensors.setdefault(name, tensor)
+    return tensors, repeated
+
+
+def _settle_tie(tensors: dict[str, StoredTensor], config: ModelConfig, warn: Warn):
+    """A tied config with a head in the files: dropped where it equals the embedding, else untied.
+
+    Fine-tunes of tied models come with either.
+    """
+    head, embedding = tensors.get(names.HEAD), tensors.get(names.EMBEDDING)
+    if not config.text.tied or head is None or embedding is None:
+        return config, tensors
+    if head.shape != embedding.shape:
+        raise UserError(
+            f"{head.file}: lm_head.weight: expected the embedding's shape "
+            f"{list(embedding.shape)}, got {list(head.shape)}"
+        )
+    if _equal(head, embedding):
+        return config, {name: t for name, t in tensors.items() if name != names.HEAD}
+    warn(
+        "config.json ties head and embedding, but lm_head.weight in the files differs from the "
+        "embedding: both are used"
+    )
+    return dataclasses.replace(config, text=dataclasses.replace(config.text, tied=False)), tensors
+
+
+def _equal(first: StoredTensor, second: StoredTensor) -> bool:
+    if first.dtype != second.dtype:
+        return False
+    chunks = zip(tensor_files.read_chunks(first), tensor_files.read_chunks(second), strict=True)
+    return all(np.array_equal(a.view(np.uint8), b.view(np.uint8)) for a, b in chunks)
+
+
+def _load_converted(folder, config, dtype, mesh) -> dict[str, jax.Array]:
+    stored = orbax_files.array_metadata(folder)
+    expected = names.expected_tensors(config)
+    found = {path: tuple(leaf.shape) for path, leaf in stored.items()}
+    problems = check.find_problems(check.model_shapes(expected), found)
+    if problems:
+        raise check.WrongTensors(folder, problems)
+    abstract = {
+        parameter.path: jax.ShapeDtypeStruct(
+            parameter.shape,
+            stored[parameter.path].dtype if dtype is None else jnp.dtype(dtype),
+            sharding=_sharding(parameter, mesh),
+        )
+        for parameter in expected.values()
+    }
+    return orbax_files.load_arrays(folder, abstract)
+
+
+def _sharding(parameter: names.ExpectedTensor, mesh: Mesh | None):
+    if mesh is None:
+        return SingleDeviceSharding(jax.local_devices()[0])
+    return parameter_sharding(parameter.path, parameter.shape, mesh)
+
+
+def _place(stored: StoredTensor, dtype: np.dtype, sharding) -> jax.Array:
+    """One tensor on its devices. Waits, so that no more than one lies in host memory besides."""
+    if isinstance(sharding, NamedSharding) and sharding.mesh.size > 1:
+        array = jax.make_array_from_callback(
+            stored.shape, sharding, lambda index: tensor_files.read_tensor(stored, dtype, index)
+        )
+    else:
+        # On a CPU the buffer, being aligned, becomes the array: nobody else holds it.
+        array = jax.device_put(tensor_files.read_tensor(stored, dtype), sharding, may_alias=True)
+    return array.block_until_ready()
+
+
+def _to_stderr(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)

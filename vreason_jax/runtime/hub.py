@@ -1,0 +1,40 @@
+"""Where a checkpoint lies: a folder, or a name on the Hugging Face Hub."""
+
+import re
+from pathlib import Path
+
+from vreason_jax.errors import UserError
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+# Weights without code, tokenizer, template and configs: no Python file, no pickle.
+_WANTED = ("*.safetensors", "*.json", "*.txt", "*.jinja")
+
+
+def resolve_model_folder(name_or_dir: str | Path) -> Path:
+    """Returns the folder of a checkpoint: an existing one, else a snapshot of that Hub name.
+
+    The network is only asked for a name that is no folder. Raises UserError when neither is there.
+    """
+    folder = Path(name_or_dir).expanduser()
+    if folder.is_dir():
+        return folder
+    name = str(name_or_dir)
+    if folder.exists():
+        raise UserError(f"{name}: expected a checkpoint folder, got a file")
+    if not _HUB_NAME.fullmatch(name):
+        raise UserError(f"{name}: expected a checkpoint folder or a hub id, found no such folder")
+    return _download(name)
+
+
+def _download(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise UserError(f"{name}: no such folder, and huggingface_hub is not installed") from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
+    except Exception as error:  # its own, the HTTP client's or the system's, depending on release
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{name}: no such folder, and fetching it from the Hub failed: {reason}"
+        ) from None

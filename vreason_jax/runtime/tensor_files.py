@@ -1,0 +1,177 @@
+"""Safetensors files: headers through the safetensors library, tensor bytes by plain reads.
+
+The library hands out tensors from a memory map whose pages count as resident until the file is
+closed, on top of the arrays made from it: up to twice the checkpoint's size. Here the bytes of one
+tensor are read into the very buffer that becomes the array.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from vreason_jax.errors import UserError
+
+DTYPES = {
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F16": np.dtype(np.float16),
+    "F32": np.dtype(np.float32),
+}
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_ALIGNMENT = 64  # bytes; JAX on a CPU uses such a buffer as it is, and copies any other
+_CHUNK = 2**24  # bytes read at a time where they must be cast or cut on the way
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredTensor:
+    """Where one tensor's bytes lie."""
+
+    file: Path
+    name: str
+    offset: int  # bytes from the start of the file
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def stored_tensors(folder: Path) -> list[StoredTensor]:
+    """Returns the tensors of a folder's safetensors files, from their headers alone.
+
+    Raises UserError for files that are missing, damaged, pickled or of a dtype no model here uses.
+    """
+    return [tensor for file in _weight_files(folder) for tensor in read_header(file)]
+
+
+def read_header(file: Path) -> list[StoredTensor]:
+    """Returns the tensors of one safetensors file, in the order of their bytes.
+
+    The library checks the header: its length, that the tensors follow each other without gaps and
+    that they end where the file does. So the shapes alone give every offset.
+    """
+    try:
+        with safe_open(file, framework="numpy") as handle:
+            specs = [(name, handle.get_slice(name)) for name in handle.offset_keys()]
+            specs = [(name, tuple(s.get_shape()), s.get_dtype()) for name, s in specs]
+        with open(file, "rb") as stream:
+            offset = 8 + int.from_bytes(stream.read(8), "little")
+    except FileNotFoundError:
+        raise UserError(f"{file}: expected a safetensors file, found none") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{file}: expected a whole safetensors file, it is truncated or damaged ({error})"
+        ) from None
+    tensors = []
+    for name, shape, dtype in specs:
+        if dtype not in DTYPES:
+            raise UserError(f"{file}: expected tensors in BF16, F16 or F32, {name} is in {dtype}")
+        tensors.append(StoredTensor(file, name, offset, shape, DTYPES[dtype]))
+        offset += math.prod(shape) * DTYPES[dtype].itemsize
+    return tensors
+
+
+def read_tensor(
+    tensor: StoredTensor, dtype: np.dtype, index: tuple[slice, ...] | None = None
+) -> np.ndarray:
+    """Returns a tensor, or the slice `index` (step 1) of it, cast to `dtype`, 64-byte aligned.
+
+    At most `_CHUNK` bytes are held beyond the result.
+    """
+    bounds = [
+        (begin, end)
+        for slice_, length in zip(index or (), tensor.shape, strict=False)
+        for begin, end, _ in [slice_.indices(length)]
+    ]
+    bounds += [(0, length) for length in tensor.shape[len(bounds) :]]
+    result = aligned_empty(tuple(end - begin for begin, end in bounds), dtype)
+    whole_rows = all(bound == (0, n) for bound, n in zip(bounds[1:], tensor.shape[1:], strict=True))
+    row_bytes = math.prod(tensor.shape[1:]) * tensor.dtype.itemsize
+    first_row = bounds[0][0] if bounds else 0
+    with open(tensor.file, "rb", buffering=0) as stream:
+        stream.seek(tensor.offset + first_row * row_bytes)
+        if whole_rows and dtype == tensor.dtype:
+            _read_exactly(stream, result)
+        else:
+            columns = tuple(slice(*bound) for bound in bounds[1:])
+            _read_rows(stream, tensor, result, columns, row_bytes)
+    return result
+
+
+def read_chunks(tensor: StoredTensor) -> Iterator[np.ndarray]:
+    """Yields a tensor's values in order, flat, some megabytes at a time."""
+    left = math.prod(tensor.shape)
+    with open(tensor.file, "rb", buffering=0) as stream:
+        stream.seek(tensor.offset)
+        while left:
+            chunk = np.empty(min(left, _CHUNK // tensor.dtype.itemsize), tensor.dtype)
+            _read_exactly(stream, chunk)
+            yield chunk
+            left -= chunk.size
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Returns an uninitialised array whose first byte has an address divisible by 64."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights: the single one, else those of the index, else all."""
+    if (folder / SINGLE).exists():
+        return [folder / SINGLE]
+    if (folder / INDEX).exists():
+        return [folder / name for name in _indexed_files(folder / INDEX)]
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+    if pickles:
+        raise UserError(
+            f"{folder}: expected safetensors weights, found pickled ones ({pickles[0]}), which can "
+            "run code when read; convert them with transformers: save_pretrained"
+        )
+    raise UserError(f"{folder}: expected {SINGLE} or shards with {INDEX}, found no weights")
+
+
+def _indexed_files(index: Path) -> list[str]:
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(weight_map.values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{index}: expected JSON with a weight_map of tensors to files") from None
+    for name in files:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise UserError(f"{index}: expected names of files beside it, got {name!r}")
+        if not (index.parent / name).exists():
+            raise UserError(f"{index}: names the shard {name}, which is missing")
+    if not files:
+        raise UserError(f"{index}: its weight_map is empty")
+    return files
+
+
+def _read_rows(stream, tensor, result, columns, row_bytes):
+    """Fills `result` with the columns of successive rows, cast, a chunk of rows at a time."""
+    if not tensor.shape:
+        result = result.reshape(1)
+    per_chunk = max(1, _CHUNK // max(1, row_bytes))
+    for begin in range(0, len(result), per_chunk):
+        target = result[begin : begin + per_chunk]
+        rows = np.empty((len(target), *tensor.shape[1:]), tensor.dtype)
+        _read_exactly(stream, rows)
+        target[...] = rows[(slice(None), *columns)]
+
+
+def _read_exactly(stream, array: np.ndarray) -> None:
+    view = memoryview(array.reshape(-1).view(np.uint8))
+    while view:
+        count = stream.readinto(view)
+        if not count:
+            raise UserError(f"{stream.name}: ends early, the file was cut while it was read")
+        view = view[count:]
