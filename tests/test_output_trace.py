@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from trace_samples import sample_arrays, sample_trace
 
-from vreason_jax.output.inputs import dump_inputs
 from vreason_jax.output.trace import TOKEN_KEYS, build_trace, to_plain, write_trace
 
 
@@ -85,49 +84,3 @@ def test_path_of_undecodable_bytes_still_gives_valid_json(tmp_path):
 def test_value_without_a_json_form_is_refused():
     with pytest.raises(TypeError, match="object"):
         to_plain({"x": object()})
-
-
-def test_inputs_have_the_names_shapes_and_dtypes_of_the_format(tmp_path):
-    rng = np.random.default_rng(0)
-    values = [rng.normal(size=(8, 1176)), rng.normal(size=(16, 1176))]
-    frames = [rng.integers(0, 256, (4, 28, 28, 3)), rng.integers(0, 256, (2, 56, 56, 3))]
-    dump_inputs(
-        tmp_path / "inputs",
-        token_ids=np.arange(9),
-        positions=np.arange(27).reshape(3, 9),
-        next_position=12,
-        video_values=values,
-        video_grids=[(2, 2, 2), (1, 4, 4)],
-        seconds_per_grid=[1.0, 0.5],
-        image_values=[values[0]],
-        image_grids=[(1, 2, 4)],
-        frames=frames,
-        frame_indices=[[0, 1, 2, 3], [0, 9]],
-    )
-    with np.load(tmp_path / "inputs") as file:
-        got = {key: (file[key].shape, file[key].dtype.name) for key in file}
-        pixels, second = file["pixel_values_videos"], file["frames_1"]
-        assert file["next_position"] == 12
-    assert got == {
-        "input_ids": ((1, 9), "int32"),
-        "position_ids": ((3, 1, 9), "int32"),
-        "next_position": ((), "int32"),
-        "pixel_values_videos": ((24, 1176), "float32"),
-        "video_grid_thw": ((2, 3), "int32"),
-        "second_per_grid_ts": ((2,), "float32"),
-        "pixel_values": ((8, 1176), "float32"),
-        "image_grid_thw": ((1, 3), "int32"),
-        "frames": ((4, 28, 28, 3), "uint8"),
-        "frame_indices": ((4,), "int32"),
-        "frames_1": ((2, 56, 56, 3), "uint8"),
-        "frame_indices_1": ((2,), "int32"),
-    }
-    np.testing.assert_array_equal(pixels[8:], values[1].astype(np.float32))
-    np.testing.assert_array_equal(second, frames[1])
-
-
-def test_inputs_of_text_alone_have_no_media_keys(tmp_path):
-    path = tmp_path / "x.npz"
-    dump_inputs(path, token_ids=np.zeros(2), positions=np.zeros((3, 2)), next_position=2)
-    with np.load(path) as file:
-        assert set(file) == {"input_ids", "position_ids", "next_position"}
