@@ -1,0 +1,84 @@
+"""The shapes that benchmarks run: model sizes, and a prompt with a given number of video tokens."""
+
+import numpy as np
+
+from vreason_jax.inputs import Prepared, Question
+from vreason_jax.model.config import ModelConfig, model_config_from_hf
+from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
+from vreason_jax.prompt.positions import Medium, next_position, prompt_positions
+from vreason_jax.video.patches import Patches
+
+_PUBLISHED_VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}
+_TEXT_KEYS = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "vocab_size", "tie_word_embeddings",
+)  # fmt: skip
+_SHAPES = {
+    "tiny": ((64, 128, 3, 4, 2, 512, False), {"depth": 2, "hidden_size": 64,
+             "intermediate_size": 128, "num_heads": 4, "fullatt_block_indexes": [1]}),
+    "0.25b": ((1024, 4096, 12, 8, 2, 32_000, False), {"depth": 8, "hidden_size": 320,
+              "intermediate_size": 856, "num_heads": 4, "fullatt_block_indexes": [3, 7]}),
+    "3b": ((2048, 11_008, 36, 16, 2, 151_936, True), _PUBLISHED_VISION),
+    "7b": ((3584, 18_944, 28, 28, 4, 152_064, False), _PUBLISHED_VISION),
+}  # fmt: skip
+SHAPES = tuple(_SHAPES)
+
+# (t, h, w) in patches; a temporal patch of 32 x 32 patches is 256 tokens.
+_GRIDS = {96: (2, 12, 16), 768: (8, 16, 24), 4096: (16, 32, 32), 6144: (24, 32, 32)}
+VIDEO_TOKENS = tuple(_GRIDS)
+TEXT_TOKENS = 64
+
+
+def hf_config(shape: str) -> dict:
+    """Returns config.json values of a named shape; the small ones are not published models."""
+    text, vision = _SHAPES[shape]
+    head_width = text[0] // text[3]
+    half = head_width // 2
+    return {
+        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+        "model_type": "qwen2_5_vl",
+        **dict(zip(_TEXT_KEYS, text, strict=True)),
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1e6,
+        "rope_scaling": {"type": "mrope", "mrope_section": [half - 2 * (3 * half // 8)]
+                         + [3 * half // 8] * 2},
+        "max_position_embeddings": 128_000,
+        "image_token_id": text[5] - 2,
+        "video_token_id": text[5] - 1,
+        "vision_start_token_id": text[5] - 4,
+        "vision_end_token_id": text[5] - 3,
+        "vision_config": {**vision, "out_hidden_size": text[0], "tokens_per_second": 2,
+                          "in_channels": 3, "patch_size": 14, "spatial_merge_size": 2,
+                          "temporal_patch_size": 2, "window_size": 112},
+    }  # fmt: skip
+
+
+def model_config(shape: str) -> ModelConfig:
+    """Returns the ModelConfig of a named shape."""
+    return model_config_from_hf(hf_config(shape))
+
+
+def synthetic_question(config: ModelConfig, video_tokens: int, seed: int = 0) -> Prepared:
+    """Returns a prompt of random words and a random clip of `video_tokens` (of VIDEO_TOKENS)."""
+    rng = np.random.default_rng(seed)
+    grid = _GRIDS[video_tokens]
+    medium = Medium("video", grid, second_per_grid=1.0)
+    before, after = TEXT_TOKENS // 4, TEXT_TOKENS - TEXT_TOKENS // 4
+    words = rng.integers(0, config.text.vocabulary - 8, TEXT_TOKENS)
+    words[before - 1], words[before] = config.vision_start_token_id, config.vision_end_token_id
+    video = np.full(video_tokens, config.video_token_id)
+    positions = prompt_positions(
+        [before, medium, after], rule="max", tokens_per_second=config.tokens_per_second
+    )
+    prompt = Prompt(
+        token_ids=np.concatenate([words[:before], video, words[before:]]).astype(np.int32),
+        positions=positions,
+        next_position=next_position(positions),
+        media=(medium,),
+        token_types=np.repeat(
+            [TEXT_TOKEN, VIDEO_TOKEN, TEXT_TOKEN], [before, video_tokens, after]
+        ).astype(np.int32),
+    )
+    values = rng.standard_normal((int(np.prod(grid)), 1176), np.float32)
+    return Prepared(Question((), "bench"), (), (Patches(values, grid),), prompt)
