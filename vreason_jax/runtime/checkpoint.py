@@ -11,7 +11,6 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 
-from vreason_jax.errors import UserError
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
 from vreason_jax.runtime import check, names, orbax_files, tensor_files
@@ -59,12 +58,9 @@ def load_arrays(
     if orbax_files.is_converted(folder):
         return config, _load_converted(folder, config, dtype, mesh)
     tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder))
-    config, tensors = _settle_tie(tensors, config, warn or _to_stderr)
+    _check_tensors(folder, config, tensors, repeated)
+    config = _settle_tie(tensors, config, warn or _to_stderr)
     expected = names.expected_tensors(config)
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    problems = check.find_problems(check.stored_shapes(expected), found, repeated)
-    if problems:
-        raise check.WrongTensors(folder, problems)
     arrays = {}
     for name, parameter in expected.items():
         stored = dataclasses.replace(tensors[name], shape=parameter.shape)
@@ -97,26 +93,38 @@ def _by_hub_name(stored: list[StoredTensor]) -> tuple[dict[str, StoredTensor], l
     return tensors, repeated
 
 
-def _settle_tie(tensors: dict[str, StoredTensor], config: ModelConfig, warn: Warn):
-    """A tied config with a head in the files: dropped where it equals the embedding, else untied.
+def _check_tensors(folder, config, tensors, repeated) -> None:
+    # A head is let through under a tied config: `_settle_tie` reads it once all shapes are right.
+    probe = _untied(config) if names.HEAD in tensors else config
+    expected = names.expected_tensors(probe)
+    found = {
+        # What belongs nowhere is listed as the file calls it.
+        name if name in expected else tensor.name: tensor.shape
+        for name, tensor in tensors.items()
+    }
+    problems = check.find_problems(check.stored_shapes(expected), found, repeated)
+    if problems:
+        raise check.WrongTensors(folder, problems)
 
-    Fine-tunes of tied models come with either.
+
+def _settle_tie(tensors: dict[str, StoredTensor], config: ModelConfig, warn: Warn) -> ModelConfig:
+    """The config as the files have it: fine-tunes of tied models may come with a head.
+
+    One that equals the embedding is left unread, another one unties.
     """
-    head, embedding = tensors.get(names.HEAD), tensors.get(names.EMBEDDING)
-    if not config.text.tied or head is None or embedding is None:
-        return config, tensors
-    if head.shape != embedding.shape:
-        raise UserError(
-            f"{head.file}: lm_head.weight: expected the embedding's shape "
-            f"{list(embedding.shape)}, got {list(head.shape)}"
-        )
-    if _equal(head, embedding):
-        return config, {name: t for name, t in tensors.items() if name != names.HEAD}
+    if not config.text.tied or names.HEAD not in tensors:
+        return config
+    if _equal(tensors[names.HEAD], tensors[names.EMBEDDING]):
+        return config
     warn(
         "config.json ties head and embedding, but lm_head.weight in the files differs from the "
         "embedding: both are used"
     )
-    return dataclasses.replace(config, text=dataclasses.replace(config.text, tied=False)), tensors
+    return _untied(config)
+
+
+def _untied(config: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(config, text=dataclasses.replace(config.text, tied=False))
 
 
 def _equal(first: StoredTensor, second: StoredTensor) -> bool:

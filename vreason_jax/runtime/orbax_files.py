@@ -3,6 +3,7 @@
 It maps each parameter's dotted path to its array. Orbax is imported on use: it takes a second.
 """
 
+import json
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ import jax
 from vreason_jax.errors import UserError
 
 WEIGHTS = "weights"
+SIZES = "weights.sizes.json"  # beside it: bytes of each of its files
 
 
 def is_converted(folder: Path) -> bool:
@@ -18,15 +20,22 @@ def is_converted(folder: Path) -> bool:
 
 
 def save_arrays(folder: Path, arrays: dict[str, jax.Array]) -> None:
-    """Writes the arrays to `folder`/weights, which must not exist."""
+    """Writes the arrays to `folder`/weights, which must not exist, and the list of its files."""
     import orbax.checkpoint as ocp
 
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(_weights(folder), arrays)
+    sizes = {
+        file.relative_to(folder).as_posix(): file.stat().st_size
+        for file in sorted((folder / WEIGHTS).rglob("*"))
+        if file.is_file()
+    }
+    (folder / SIZES).write_text(json.dumps(sizes, indent=1) + "\n")
 
 
 def array_metadata(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shape and dtype of every array; raises UserError for a damaged checkpoint."""
+    _check_files(folder)
     import orbax.checkpoint as ocp
 
     try:
@@ -52,10 +61,28 @@ def load_arrays(folder: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict
         raise _damaged(folder, error) from None
 
 
+def _check_files(folder: Path) -> None:
+    """Raises UserError for a missing or truncated file.
+
+    Orbax would find out half-way, and its threads go on to write to stderr after the program's
+    last word.
+    """
+    try:
+        sizes = json.loads((folder / SIZES).read_text())
+        for name, size in sizes.items():
+            came = (folder / name).stat().st_size
+            if came != size:
+                raise _damaged(folder, f"{name} has {came} bytes, expected {size}")
+    except FileNotFoundError as error:
+        raise _damaged(folder, f"{error.filename} is missing") from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise _damaged(folder, error) from None
+
+
 def _weights(folder: Path) -> Path:
     return folder.resolve() / WEIGHTS  # Orbax wants an absolute path
 
 
-def _damaged(folder: Path, error: Exception) -> UserError:
+def _damaged(folder: Path, error: Exception | str) -> UserError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     return UserError(f"{folder / WEIGHTS}: expected a whole Orbax checkpoint: {reason}")

@@ -1,0 +1,88 @@
+import dataclasses
+
+import pytest
+from random_checkpoint import hf_config
+
+from vreason_jax.model.config import model_config_from_hf
+from vreason_jax.runtime import names
+
+CONFIG = model_config_from_hf(hf_config())
+
+
+@pytest.mark.parametrize(
+    ("layers", "depth", "tied", "count"),
+    [(36, 32, True, 824), (28, 32, False, 729), (64, 32, False, 1161), (80, 32, False, 1353)],
+    ids=["3B", "7B", "32B", "72B"],
+)
+def test_published_sizes_have_as_many_tensors_as_their_files(layers, depth, tied, count):
+    values = hf_config(num_hidden_layers=layers, tie_word_embeddings=tied)
+    values["vision_config"]["depth"] = depth
+    assert len(names.expected_tensors(model_config_from_hf(values))) == count
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("decoder.embedding", "model.embed_tokens.weight"),
+        ("decoder.head", "lm_head.weight"),
+        ("decoder.norm.weight", "model.norm.weight"),
+        ("decoder.body.1.attention.k.bias", "model.layers.1.self_attn.k_proj.bias"),
+        ("decoder.last.attention.o.weight", "model.layers.2.self_attn.o_proj.weight"),
+        ("decoder.last.mlp.down.weight", "model.layers.2.mlp.down_proj.weight"),
+        ("decoder.body.0.input_norm.weight", "model.layers.0.input_layernorm.weight"),
+        ("decoder.last.post_norm.weight", "model.layers.2.post_attention_layernorm.weight"),
+        ("vision.patch_embed.weight", "visual.patch_embed.proj.weight"),
+        ("vision.blocks.1.qkv.bias", "visual.blocks.1.attn.qkv.bias"),
+        ("vision.blocks.0.proj.weight", "visual.blocks.0.attn.proj.weight"),
+        ("vision.blocks.0.norm2.weight", "visual.blocks.0.norm2.weight"),
+        ("vision.blocks.1.mlp.gate.bias", "visual.blocks.1.mlp.gate_proj.bias"),
+        ("vision.merger.norm.weight", "visual.merger.ln_q.weight"),
+        ("vision.merger.fc1.bias", "visual.merger.mlp.0.bias"),
+        ("vision.merger.fc2.weight", "visual.merger.mlp.2.weight"),
+    ],
+)
+def test_a_parameter_has_the_name_of_the_hubs_files(path, name):
+    assert names.hub_name(path, layers=3) == name
+    assert names.expected_tensors(CONFIG)[name].path == path
+
+
+def test_every_parameter_has_a_name_of_its_own():
+    expected = names.expected_tensors(CONFIG)
+    paths = {tensor.path for tensor in expected.values()}
+    assert paths == set(names.parameter_shapes(names.abstract_model(CONFIG, "float32")))
+
+
+def test_the_patch_embedding_is_a_convolution_in_files():
+    tensor = names.expected_tensors(CONFIG)["visual.patch_embed.proj.weight"]
+    assert tensor.shape == (24, 1176)
+    assert tensor.stored_shape == (24, 3, 2, 14, 14)
+
+
+def test_a_tied_model_has_no_head_tensor():
+    tied = dataclasses.replace(CONFIG, text=dataclasses.replace(CONFIG.text, tied=True))
+    assert "lm_head.weight" in names.expected_tensors(CONFIG)
+    assert "lm_head.weight" not in names.expected_tensors(tied)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
+        ("model.language_model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
+        ("language_model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
+        ("model.language_model.embed_tokens.weight", "model.embed_tokens.weight"),
+        ("language_model.norm.weight", "model.norm.weight"),
+        ("visual.merger.ln_q.weight", "visual.merger.ln_q.weight"),
+        ("model.visual.merger.ln_q.weight", "visual.merger.ln_q.weight"),
+        ("lm_head.weight", "lm_head.weight"),
+        ("model.layers.0.self_attn.rotary_emb.inv_freq", None),
+        ("visual.rotary_pos_emb.inv_freq", "visual.rotary_pos_emb.inv_freq"),
+    ],
+)
+def test_three_naming_schemes_come_to_one(name, canonical):
+    assert names.canonical_name(name) == canonical
+
+
+def test_a_path_outside_the_table_is_an_error():
+    with pytest.raises(ValueError, match=r"decoder\.bogus"):
+        names.hub_name("decoder.bogus", layers=3)

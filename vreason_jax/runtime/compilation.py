@@ -1,0 +1,120 @@
+"""Compiled programs kept between runs, and the seconds that compiling takes."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+
+_COMPILE_EVENTS = "/jax/core/compile/"  # tracing, lowering, and compiling or fetching from disk
+_CACHE_EVENTS = "/jax/compilation_cache/cache_"  # hits, misses
+
+
+def enable_cache(warn: Callable[[str], None]) -> Path | None:
+    """Keeps every compiled program, however small, in a folder of the user's alone; returns it.
+
+    The folder is $VREASON_JAX_CACHE, else vreason-jax in $XDG_CACHE_HOME or ~/.cache. Programs read
+    from it are run, so one that others can open is not used: `warn` takes the reason as a line, and
+    None comes back. A cache that the caller has set up in JAX already stays as it is.
+    """
+    if jax.config.jax_compilation_cache_dir:
+        return Path(jax.config.jax_compilation_cache_dir)
+    folder = cache_folder()
+    reason = _make_private(folder)
+    if reason:
+        warn(f"compiled programs are not kept: {folder} {reason}")
+        return None
+    from jax.experimental.compilation_cache import compilation_cache
+
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # JAX decides at its first compilation whether there is a cache, and that may lie behind us.
+    compilation_cache.reset_cache()
+    return folder
+
+
+def cache_folder() -> Path:
+    """Returns where compiled programs are kept."""
+    chosen = os.environ.get("VREASON_JAX_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vreason-jax"
+
+
+class CompileClock:
+    """Counts the seconds JAX spends on compiling, and what it finds in the persistent cache.
+
+    Listens to JAX's own events, so it sees every program, whoever starts it. A context manager:
+    it listens from entry to exit.
+    """
+
+    def __init__(self):
+        self.cache_hits = 0
+        self.cache_misses = 0
+        self.stages: dict[str, float] = {}  # seconds a stage, without compilation
+        self._spans: list[tuple[float, float]] = []  # disjoint, in order
+
+    def __enter__(self) -> "CompileClock":
+        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+        jax.monitoring.register_event_listener(self._on_event)
+        return self
+
+    def __exit__(self, *_) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._on_duration)
+        jax.monitoring.unregister_event_listener(self._on_event)
+
+    @property
+    def seconds(self) -> float:
+        """All compilation so far."""
+        return sum(end - begin for begin, end in self._spans)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the seconds of the block, less those of compilation inside it, to `stages[name]`.
+
+        The block must wait for its results: what JAX still computes is not counted.
+        """
+        begin, compiled = time.perf_counter(), self.seconds
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - begin - (self.seconds - compiled)
+            self.stages[name] = self.stages.get(name, 0.0) + max(0.0, seconds)
+
+    def _on_duration(self, event: str, duration: float, **_) -> None:
+        if not event.startswith(_COMPILE_EVENTS):
+            return
+        end = time.perf_counter()
+        begin = end - duration
+        # An event arrives at its end, and tracing a program traces those it calls: spans inside
+        # this one have arrived before it and must not count twice.
+        while self._spans and self._spans[-1][0] >= begin:
+            self._spans.pop()
+        if self._spans:
+            begin = max(begin, self._spans[-1][1])
+        self._spans.append((begin, end))
+
+    def _on_event(self, event: str, **_) -> None:
+        if event == _CACHE_EVENTS + "hits":
+            self.cache_hits += 1
+        elif event == _CACHE_EVENTS + "misses":
+            self.cache_misses += 1
+
+
+def _make_private(folder: Path) -> str | None:
+    """Creates the folder for the owner alone; returns what is wrong with it, or None."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        return f"cannot be made ({error.strerror})"
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        return "belongs to another user"
+    if status.st_mode & 0o077:
+        return "is open to other users (chmod 700 makes it private)"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "is not writable"
+    return None

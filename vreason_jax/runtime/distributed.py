@@ -1,0 +1,111 @@
+"""Several hosts: JAX's own start, which process prints, and failing together."""
+
+import importlib.util
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from vreason_jax.errors import UserError
+
+# Names of the environment by which a launcher says how many processes it started.
+_PROCESS_COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+_LAUNCHERS = {
+    "SLURM_NTASKS": "SLURM_STEP_NODELIST",
+    "OMPI_COMM_WORLD_SIZE": "OMPI_MCA_orte_hnp_uri",
+}
+_EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+_MESSAGE_BYTES = 512
+
+
+def start() -> None:
+    """Joins the other hosts where there are any; must run before anything else uses JAX.
+
+    Hosts come from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, from Slurm or
+    Open MPI with more than one process, or from the metadata of a TPU VM. Raises UserError when
+    these are incomplete or the others do not answer.
+    """
+    arguments = _explicit_arguments()
+    tpu = _on_tpu_vm()
+    if arguments is None and not _launched_together() and not tpu:
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about proxies in the environment
+            jax.distributed.initialize(**(arguments or {}))
+    except ValueError as error:
+        if tpu and arguments is None and "coordinator_address" in str(error):
+            return  # chips without a slice around them: JAX found no metadata
+        raise UserError(f"several hosts are configured, but not completely: {error}") from None
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the hosts did not find each other: {reason}") from None
+
+
+def is_main() -> bool:
+    """Returns whether this process prints and writes files."""
+    return jax.process_index() == 0
+
+
+def agree(error: UserError | None = None) -> None:
+    """Waits for all processes; raises UserError in every one if any of them came with an error.
+
+    Every process must call it at the same stage. So a file that one host misses ends all of them,
+    and none waits forever for the others.
+    """
+    if jax.process_count() == 1:
+        if error is not None:
+            raise error
+        return
+    from jax.experimental import multihost_utils
+
+    message = str(error).encode() if error is not None else b""
+    mine = np.zeros(_MESSAGE_BYTES, np.uint8)
+    mine[: min(len(message), _MESSAGE_BYTES)] = np.frombuffer(message[:_MESSAGE_BYTES], np.uint8)
+    everyone = np.asarray(multihost_utils.process_allgather(mine)).reshape(-1, _MESSAGE_BYTES)
+    if error is not None:
+        raise error
+    for process, row in enumerate(everyone):
+        if row.any():
+            text = bytes(row).rstrip(b"\0").decode(errors="replace")
+            raise UserError(f"process {process}: {text}")
+
+
+def _explicit_arguments() -> dict | None:
+    """What the JAX_ variables say, or None when they are not set."""
+    if not any(name in os.environ for name in _EXPLICIT[1:]):
+        return None
+    missing = [name for name in _EXPLICIT if not os.environ.get(name)]
+    if missing:
+        raise UserError(f"several hosts: expected {', '.join(_EXPLICIT)}, {missing[0]} is not set")
+    address, count, process = (os.environ[name] for name in _EXPLICIT)
+    try:
+        return {
+            "coordinator_address": address,
+            "num_processes": int(count),
+            "process_id": int(process),
+        }
+    except ValueError:
+        raise UserError(
+            f"several hosts: expected whole numbers in JAX_NUM_PROCESSES and JAX_PROCESS_ID, "
+            f"got {count!r} and {process!r}"
+        ) from None
+
+
+def _launched_together() -> bool:
+    for name in _PROCESS_COUNTS:
+        if os.environ.get(name, "1") not in ("", "1") and _LAUNCHERS[name] in os.environ:
+            return True
+    return False
+
+
+def _on_tpu_vm() -> bool:
+    """Whether TPU chips are there and JAX may use them; then JAX itself looks for the slice."""
+    platforms = os.environ.get("JAX_PLATFORMS") or jax.config.jax_platforms or "tpu"
+    if sys.platform != "linux" or "tpu" not in platforms:
+        return False
+    chips = any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*"))
+    return chips and importlib.util.find_spec("libtpu") is not None

@@ -1,0 +1,87 @@
+"""How many video tokens fit into a device's memory: a warning before, rather than a crash after."""
+
+import os
+from pathlib import Path
+
+import jax
+
+from vreason_jax.model.config import ModelConfig
+
+_QUERY_BLOCK = 512  # prompt queries that attend at a time (model/decoder.py)
+_METHOD_COPIES = 4  # value delta, its two moments, one gradient: all float32
+_FULL_WIDTHS = 8  # activations of a model width alive at once in a layer: input, normed, q, sums
+
+
+def free_bytes(device: jax.Device) -> int | None:
+    """Returns the memory still free on a device, the host's on a CPU; None where nobody says."""
+    if device.platform == "cpu":
+        return _free_host_bytes()
+    try:
+        stats = device.memory_stats() or {}
+    except (RuntimeError, NotImplementedError):
+        return None
+    if "bytes_limit" not in stats:
+        return None
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+
+
+def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 1) -> int:
+    """Returns the bytes one more video token takes on each of `model_axis` devices.
+
+    What stays (cache and the method's float32 copies of the last layer's values) plus the larger
+    of the two passing peaks, vision tower and prefill. An estimate, some tens of percent wide.
+    """
+    text = config.text
+    shared = text.kv_heads * text.head_width
+    cache = 2 * text.layers * shared * itemsize
+    method = _METHOD_COPIES * shared * 4
+    scores = _QUERY_BLOCK * text.heads * (4 + 4 + itemsize)
+    mlp = 3 * text.mlp_width * itemsize
+    prefill = (scores + mlp) // model_axis + _FULL_WIDTHS * text.width * itemsize
+    return (cache + method) // model_axis + max(prefill, _vision_bytes(config, itemsize))
+
+
+def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:
+    """Returns how many video tokens fit beside `other_tokens` of text and answer."""
+    return max(0, free // per_token - other_tokens)
+
+
+def memory_warning(
+    video_tokens: int, free: int | None, per_token: int, other_tokens: int = 0
+) -> str | None:
+    """Returns the line that says how many video tokens fit and what to lower, or None if all do."""
+    if free is None:
+        return None
+    fitting = fitting_tokens(free, per_token, other_tokens)
+    if video_tokens <= fitting:
+        return None
+    return (
+        f"{video_tokens} video tokens, about {fitting} fit in the {free / 1e9:.1f} GB of free "
+        "memory; lower video.max_pixels or video.num_frames"
+    )
+
+
+def _vision_bytes(config: ModelConfig, itemsize: int) -> int:
+    vision = config.vision
+    per_patch = vision.patch_values * 4 + (_FULL_WIDTHS * vision.width) * itemsize
+    per_patch += 3 * vision.mlp_width * itemsize
+    return vision.merge**2 * per_patch
+
+
+def _free_host_bytes() -> int:
+    """Available memory of the machine, or what is left of the container's share if that is less."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+    limit, used = (_lines(Path(f"/sys/fs/cgroup/memory.{what}")) for what in ("max", "current"))
+    if limit and used and limit[0].isdigit():
+        available = min(available, int(limit[0]) - int(used[0]))
+    return max(0, available)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except OSError:
+        return []
