@@ -130,3 +130,25 @@ def _ordered(devices: list, count: int, sizes: dict[str, int]) -> np.ndarray:
     if count == len(devices):
         return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES)).devices
     return np.asarray(devices[:count]).reshape(shape)
+
+
+def place_rows(tree, mesh: Mesh, rows: int):
+    """Returns a tree of arrays [B, ...] (or [3, B, ...]) on the mesh, rows over `data`.
+
+    Arrays whose first two axes are not `rows` long lie whole on every device. On several hosts
+    every process must pass the same arrays.
+    """
+
+    def place(array):
+        spec = batch_spec(mesh, rows)
+        if array.ndim and array.shape[0] == rows:
+            pass
+        elif array.ndim > 1 and array.shape[1] == rows:
+            spec = PartitionSpec(None, *spec)
+        else:
+            spec = PartitionSpec()
+        array = np.asarray(array)
+        sharding = NamedSharding(mesh, spec)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(place, tree)
