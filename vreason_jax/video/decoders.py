@@ -14,6 +14,10 @@ class DecodeError(Exception):
     """A reader cannot open the file or give a frame of it; the message is one line."""
 
 
+class NotInstalledError(DecodeError):
+    """The package of a reader is not there: no fault of the file, so worth no notice."""
+
+
 class Decoder(Protocol):
     """An open video: `total` frames at `fps` frames per second (none where the file names none)."""
 
@@ -30,7 +34,7 @@ class DecordDecoder:
 
     def __init__(self, path: str):
         if importlib.util.find_spec("decord") is None:
-            raise DecodeError("decord is not installed")
+            raise NotInstalledError("decord is not installed")
         try:
             import decord
 
@@ -63,7 +67,7 @@ class PyavDecoder:
         try:
             import av
         except ImportError:
-            raise DecodeError("PyAV is not installed") from None
+            raise NotInstalledError("PyAV is not installed") from None
         self._path, self._av = path, av
         try:
             times, keys = self._index()

@@ -41,17 +41,19 @@ CLIP_NORMALIZATION = Normalization()
 def resolve_normalization(checkpoint_folder: Path | None) -> Normalization:
     """Returns the checkpoint's image_mean and image_std, CLIP's where it names none.
 
-    A video_preprocessor_config.json goes before preprocessor_config.json.
+    A video_preprocessor_config.json goes before preprocessor_config.json. Raises UserError for
+    anything but three numbers, deviations above 0.
     """
     if checkpoint_folder is None:
         return CLIP_NORMALIZATION
     folder = Path(checkpoint_folder)
     values = read_json(folder / "preprocessor_config.json")
     values |= read_json(folder / "video_preprocessor_config.json")
-    return Normalization(
-        _triple(folder, "image_mean", values.get("image_mean"), CLIP_NORMALIZATION.mean),
-        _triple(folder, "image_std", values.get("image_std"), CLIP_NORMALIZATION.std),
-    )
+    mean = _triple(folder, "image_mean", values.get("image_mean"), CLIP_NORMALIZATION.mean)
+    std = _triple(folder, "image_std", values.get("image_std"), CLIP_NORMALIZATION.std)
+    if min(std) <= 0:
+        raise UserError(f"{folder}: expected image_std above 0, got {list(std)}")
+    return Normalization(mean, std)
 
 
 def patchify(frames: np.ndarray, normalization: Normalization = CLIP_NORMALIZATION) -> Patches:
@@ -90,6 +92,8 @@ def _normalize(cut: np.ndarray, normalization: Normalization) -> np.ndarray:
 def _triple(folder: Path, key: str, value: object, default: tuple) -> tuple:
     if value is None:
         return default
-    if not (isinstance(value, list) and len(value) == 3):
-        raise UserError(f"{folder}: expected three numbers for {key}, got {value!r}")
-    return tuple(float(number) for number in value)
+    try:
+        red, green, blue = (float(number) for number in value)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise UserError(f"{folder}: expected three numbers for {key}, got {value!r}") from None
+    return red, green, blue

@@ -38,11 +38,11 @@ IMAGE_LIMITS = PixelLimits(4 * SIDE_FACTOR**2, 16384 * SIDE_FACTOR**2)
 
 
 def resolve_limits(config: VideoConfig, checkpoint_folder: Path | None) -> PixelLimits:
-    """Returns the limits for video frames: the config's, else the checkpoint's, else 100352, 200704.
+    """Returns the limits for video frames: the config's, else the checkpoint's, else the default.
 
-    The checkpoint's stand in its video_preprocessor_config.json; the image pair of
-    preprocessor_config.json never counts for video. Raises UserError for limits that cross and
-    for an unreadable file.
+    The default is 100352 to 200704 pixels. The checkpoint's limits stand in its
+    video_preprocessor_config.json; the image pair of preprocessor_config.json never counts for
+    video. Raises UserError for limits that cross and for an unreadable file.
     """
     found = _read_limits(checkpoint_folder, "video_preprocessor_config.json", VIDEO_LIMITS)
     low = found[0] if config.min_pixels is None else config.min_pixels
@@ -87,7 +87,7 @@ def smart_resize(height: int, width: int, limits: PixelLimits) -> tuple[int, int
 
 
 def resize_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Returns `frames` uint8 [F,h,w,3] as uint8 [F,height,width,3]; the same size is left untouched.
+    """Returns `frames` uint8 [F,h,w,3] as uint8 [F,height,width,3]; the same size is a no-op.
 
     Antialiased bicubic in float32, then rounded half to even and clipped: what torchvision's tensor
     resize does for qwen-vl-utils (PIL on 8-bit RGB rounds between its two passes and differs).

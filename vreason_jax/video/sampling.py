@@ -31,7 +31,7 @@ def sample_frames(total: int, fps: float | None, config: VideoConfig) -> Sample:
     """
     if total < 1:
         raise UserError("expected a video with at least one frame, got none")
-    rate = fps if is_usable_rate(fps) else ASSUMED_FPS
+    rate = fps if fps is not None and is_usable_rate(fps) else ASSUMED_FPS
     indices = spread_indices(total, count_frames(total, rate, config))
     return Sample(indices, len(indices) / total * rate)
 
@@ -45,8 +45,8 @@ def count_frames(total: int, fps: float, config: VideoConfig) -> int:
     """Returns how many of `total` frames are read: an even number, or 1 for a one-frame clip.
 
     With `num_frames`: its nearest even number, ties to a multiple of four (7 -> 8, 5 -> 4), at
-    least 2, at most `total`. Else two a second, at least 4, at most `max_frames` and `total`, rounded
-    down to even. (qwen_vl_utils/vision_process.py, smart_nframes; it refuses where we clamp.)
+    least 2, at most `total`. Else two a second, at least 4, at most `max_frames` and `total`,
+    rounded down to even. (smart_nframes of qwen_vl_utils; it refuses where this clamps.)
     """
     if total < FRAMES_PER_GRID:
         return total
@@ -82,7 +82,7 @@ def spread_indices(total: int, count: int) -> np.ndarray:
     if count == 1:
         return np.zeros(1, np.int32)
     last = np.float32(total - 1)
-    # A float64 product of a float32 and a small integer is exact: rounding it once is the fused form.
+    # A float64 product of a float32 and a small integer is exact: one rounding, as when fused.
     step = np.float64(last / np.float32(count - 1))
     position = np.arange(count)
     from_start = (step * position).astype(np.float32)

@@ -1,7 +1,7 @@
 """The process that decodes: a request on stdin, the resized frames on stdout; it imports no JAX.
 
-Request: one JSON object (see `reader.py`). Reply: the length of a JSON header as eight bytes, little
-endian; the header; then the frames, uint8 [F,h,w,3] in C order. A header with `error` has none.
+Request: one JSON object (`reader.read_video`). Reply: the length of a JSON header (eight bytes,
+little endian), the header, then the frames, uint8 [F,h,w,3] in C order unless it has an `error`.
 """
 
 import json
@@ -18,7 +18,13 @@ from PIL import Image
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
-from vreason_jax.video.decoders import DECODERS, DecodeError, Decoder, one_line
+from vreason_jax.video.decoders import (
+    DECODERS,
+    DecodeError,
+    Decoder,
+    NotInstalledError,
+    one_line,
+)
 from vreason_jax.video.resize import PixelLimits, resize_frames, smart_resize, to_rgb
 from vreason_jax.video.sampling import ASSUMED_FPS, is_usable_rate, sample_frames
 from vreason_jax.video.truncation import missing_bytes
@@ -53,19 +59,25 @@ def read_file(
     """Returns the header and frames of a video file by the first of `readers` that can read it."""
     missing = missing_bytes(path)
     if missing:
-        raise UserError(f"expected a whole video file, it is cut off: {missing} bytes are missing")
+        raise UserError(
+            f"expected a whole video file, it is cut off: at least {missing} bytes short"
+        )
     failures = []
     for name in readers:
         try:
             decoder = DECODERS[name](path)
             header, frames = _read(decoder, config, limits)
         except DecodeError as error:
-            failures.append(str(error))
+            failures.append(error)
             continue
         header["reader"] = name
-        header["notices"] += [f"read by {name} because of {reason}" for reason in failures]
+        header["notices"] += [
+            f"read by {name}, since another reader failed: {error}"
+            for error in failures
+            if not isinstance(error, NotInstalledError)
+        ]
         return header, frames
-    raise UserError(f"expected a readable video file, got: {'; '.join(failures)}")
+    raise UserError(f"expected a readable video file, got: {'; '.join(map(str, failures))}")
 
 
 def read_folder(
@@ -90,7 +102,8 @@ class _FolderDecoder:
         )
         if not self._files:
             raise UserError("expected frames named *.png or *.jpg in the folder, found none")
-        self.total, self.fps = len(self._files), fps
+        self.total = len(self._files)
+        self.fps: float | None = fps
         self._check_sizes()
 
     def frames(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
@@ -125,9 +138,9 @@ def _read(
     frames = None
     for number, frame in enumerate(decoder.frames(sample.indices)):
         if frames is None:
-            height, width = smart_resize(*frame.shape[:2], limits)
+            height, width = smart_resize(frame.shape[0], frame.shape[1], limits)
             frames = np.empty((len(sample.indices), height, width, 3), np.uint8)
-        frames[number] = resize_frames(frame[None], *frames.shape[1:3])[0]
+        frames[number] = resize_frames(frame[None], frames.shape[1], frames.shape[2])[0]
     assert frames is not None  # at least one index was asked for
     notices = []
     if not is_usable_rate(decoder.fps):

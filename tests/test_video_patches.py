@@ -1,0 +1,79 @@
+"""Patches: order, normalisation and grid, bit for bit those of transformers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vreason_jax.errors import UserError
+from vreason_jax.video.patches import (
+    CLIP_NORMALIZATION,
+    Normalization,
+    patchify,
+    resolve_normalization,
+    second_per_grid,
+)
+from vreason_jax.video.reader import Clip
+
+AS_IS = Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3)  # leaves 0..255
+
+
+def test_values_and_grid_equal_those_of_transformers_bit_for_bit():
+    golden = np.load(Path(__file__).parent / "goldens" / "video_patches.npz")
+    assert len(golden["frames"]) == 3  # odd: the last frame stands twice
+    patches = patchify(golden["frames"])
+    assert patches.grid == tuple(golden["grid"])
+    assert patches.values.dtype == golden["values"].dtype == np.float32
+    np.testing.assert_array_equal(patches.values, golden["values"])
+
+
+def test_rows_run_over_blocks_and_inside_a_block_row_by_row():
+    frames = np.zeros((2, 56, 84, 3), np.uint8)
+    row, column = np.mgrid[:56, :84] // 14
+    frames[...] = (row * 10 + column)[..., None]
+    patches = patchify(frames, AS_IS)
+    assert patches.grid == (1, 4, 6)
+    first_of_row = np.rint(patches.values[:, 0]).astype(int).tolist()
+    assert first_of_row[:12] == [0, 1, 10, 11, 2, 3, 12, 13, 4, 5, 14, 15]
+    assert first_of_row[12:16] == [20, 21, 30, 31]
+
+
+def test_a_row_holds_channel_then_frame_then_pixels():
+    frames = np.zeros((2, 28, 28, 3), np.uint8)
+    frames[...] = np.array([1, 2, 3]) + 10 * np.arange(2)[:, None, None, None]
+    frames[1, 3, 5, 2] = 200
+    row = np.rint(patchify(frames, AS_IS).values[0]).astype(int).reshape(3, 2, 14, 14)
+    assert row[:, :, 0, 0].tolist() == [[1, 11], [2, 12], [3, 13]]
+    assert row[2, 1, 3, 5] == 200
+
+
+def test_one_image_becomes_a_pair_of_itself():
+    image = np.random.default_rng(0).integers(0, 256, (1, 28, 56, 3), np.uint8)
+    alone, twice = patchify(image), patchify(np.concatenate([image, image]))
+    assert alone.grid == (1, 2, 4)
+    np.testing.assert_array_equal(alone.values, twice.values)
+
+
+def test_a_temporal_patch_spans_two_frames():
+    clip = Clip(np.zeros((4, 28, 28, 3), np.uint8), 4.0, np.arange(4), None, "array")
+    assert second_per_grid(clip) == 0.5
+
+
+def test_normalization_comes_from_the_checkpoint_and_defaults_to_clip(tmp_path):
+    assert resolve_normalization(None) == resolve_normalization(tmp_path) == CLIP_NORMALIZATION
+    (tmp_path / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.5, 0.5, 0.5], "image_std": [0.1, 0.2, 0.3]})
+    )
+    found = resolve_normalization(tmp_path)
+    assert found == Normalization((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
+    frames = np.full((2, 28, 28, 3), 255, np.uint8)
+    by_channel = patchify(frames, found).values[0].reshape(3, -1)[:, 0]
+    np.testing.assert_allclose(by_channel, [5.0, 2.5, 5 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.5, [0.5], ["a", 1, 2], [1, 1, 0]])
+def test_a_malformed_deviation_is_an_error(tmp_path, value):
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_std": value}))
+    with pytest.raises(UserError, match="image_std"):
+        resolve_normalization(tmp_path)

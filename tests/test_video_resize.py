@@ -1,0 +1,128 @@
+"""Limits, sides and resampling, against values of qwen-vl-utils."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.errors import UserError
+from vreason_jax.video.resize import (
+    PixelLimits,
+    resize_frames,
+    resize_image,
+    resolve_image_limits,
+    resolve_limits,
+    smart_resize,
+    to_rgb,
+)
+
+GOLDENS = Path(__file__).parent / "goldens"
+CASES = ["smooth_down", "smooth_up", "noisy_down", "noisy_up", "noisy_mixed"]
+
+
+def off_by(frames, expected):
+    """Returns the largest difference in levels and the share of values that differ."""
+    difference = np.abs(frames.astype(int) - expected)
+    return difference.max(), np.mean(difference > 0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frames_are_those_of_the_float_resize_within_a_level_in_a_thousandth(name):
+    golden = np.load(GOLDENS / "video_resize.npz")
+    expected = golden[f"{name}_out"]
+    resized = resize_frames(golden[f"{name}_in"], *expected.shape[1:3])
+    assert resized.dtype == np.uint8
+    levels, share = off_by(resized, expected)
+    assert levels <= 1
+    assert share <= 1e-3
+
+
+def test_the_bar_tells_pil_on_eight_bits_apart():
+    golden = np.load(GOLDENS / "video_resize.npz")
+    expected = golden["noisy_up_out"][0]
+    eight_bit = Image.fromarray(golden["noisy_up_in"][0])
+    eight_bit = eight_bit.resize(expected.shape[1::-1], Image.Resampling.BICUBIC)
+    levels, share = off_by(np.asarray(eight_bit), expected)
+    assert levels > 1
+    assert share > 1e-3
+
+
+def test_the_same_size_is_left_untouched():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 28, 56, 3), np.uint8)
+    assert resize_frames(frames, 28, 56) is frames
+
+
+def test_sides_equal_those_of_qwen_vl_utils():
+    sizes = json.loads((GOLDENS / "video_sampling.json").read_text())["sizes"]
+    assert len(sizes) > 30
+    for height, width, low, high, *expected in sizes:
+        assert list(smart_resize(height, width, PixelLimits(low, high))) == expected
+
+
+@pytest.mark.parametrize(("side", "expected"), [(42, 56), (70, 56), (98, 112), (13, 28), (29, 28)])
+def test_a_side_goes_to_the_nearest_multiple_half_to_even(side, expected):
+    assert smart_resize(side, 56, PixelLimits(1, 10**6))[0] == expected
+
+
+def test_too_long_a_frame_is_an_error():
+    limits = PixelLimits(100352, 200704)
+    assert smart_resize(200, 1, limits)
+    with pytest.raises(UserError, match="aspect ratio of at most 200, got 1x201 pixels"):
+        smart_resize(201, 1, limits)
+
+
+def test_crossed_limits_are_an_error():
+    with pytest.raises(UserError, match="min_pixels <= max_pixels"):
+        PixelLimits(5, 4)
+    with pytest.raises(UserError, match="expected min <= max, got 300000 > 200704"):
+        resolve_limits(VideoConfig(min_pixels=300_000), None)
+
+
+def test_video_limits_default_and_ignore_the_image_pair(tmp_path):
+    write(tmp_path / "preprocessor_config.json", {"min_pixels": 3136, "max_pixels": 12845056})
+    assert resolve_limits(VideoConfig(), None) == PixelLimits(100352, 200704)
+    assert resolve_limits(VideoConfig(), tmp_path) == PixelLimits(100352, 200704)
+    assert resolve_image_limits(tmp_path) == PixelLimits(3136, 12845056)
+    assert resolve_image_limits(None) == PixelLimits(3136, 12845056)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"min_pixels": 784, "max_pixels": 3136},
+        {"size": {"shortest_edge": 784, "longest_edge": 3136}},
+        {"size": {"shortest_edge": 1, "longest_edge": 2}, "min_pixels": 784, "max_pixels": 3136},
+    ],
+)
+def test_the_checkpoints_file_sets_the_limits_and_the_config_overrides_each(tmp_path, values):
+    write(tmp_path / "video_preprocessor_config.json", values)
+    write(tmp_path / "preprocessor_config.json", values)
+    assert resolve_limits(VideoConfig(), tmp_path) == PixelLimits(784, 3136)
+    assert resolve_limits(VideoConfig(max_pixels=1000), tmp_path) == PixelLimits(784, 1000)
+    both = VideoConfig(min_pixels=5, max_pixels=7)
+    assert resolve_limits(both, tmp_path) == PixelLimits(5, 7)
+    assert resolve_image_limits(tmp_path) == PixelLimits(784, 3136)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"min_pixels": "a"}', '{"max_pixels": 5}'])
+def test_a_broken_file_is_an_error_that_names_it(tmp_path, text):
+    (tmp_path / "video_preprocessor_config.json").write_text(text)
+    with pytest.raises(UserError, match=r"video_preprocessor_config\.json: expected"):
+        resolve_limits(VideoConfig(), tmp_path)
+
+
+def test_images_are_resized_by_pil_and_laid_on_white():
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 71, 4), np.uint8)
+    pixels[:25, :, 3] = 0
+    image = to_rgb(Image.fromarray(pixels))
+    assert np.all(np.asarray(image)[:25] == 255)
+    resized = resize_image(image, PixelLimits(3136, 12845056))
+    assert resized.shape == (1, 56, 84, 3)  # 71 is nearer to 84 than to 56
+    np.testing.assert_array_equal(resized[0], np.asarray(image.resize((84, 56))))
+
+
+def write(path, values):
+    path.write_text(json.dumps(values))

@@ -1,0 +1,97 @@
+"""Frame choice: the counts, indices and rates of qwen-vl-utils, and the cases it leaves open."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.errors import UserError
+from vreason_jax.video.sampling import ASSUMED_FPS, count_frames, sample_frames, spread_indices
+
+GOLDEN = json.loads((Path(__file__).parent / "goldens" / "video_sampling.json").read_text())
+
+
+def test_counts_and_indices_equal_those_of_qwen_vl_utils():
+    assert len(GOLDEN["rows"]) > 400
+    for total, fps, num_frames, max_frames, expected in GOLDEN["rows"]:
+        config = VideoConfig(num_frames=num_frames, max_frames=max_frames or 16)
+        indices = sample_frames(total, fps, config).indices
+        assert indices.dtype == np.int32
+        if isinstance(expected, int):
+            assert len(indices) == expected, (total, fps, max_frames)
+        else:
+            assert indices.tolist() == expected, (total, fps, num_frames, max_frames)
+
+
+def test_ninety_frames_at_thirty_a_second_round_half_to_even():
+    sample = sample_frames(90, 30.0, VideoConfig())
+    # 0, 17.8, 35.6, 53.4, 71.2, 89: three seconds at two frames a second, both ends included.
+    assert sample.indices.tolist() == [0, 18, 36, 53, 71, 89]
+    assert sample.fps == 2.0
+
+
+def test_indices_equal_torch_linspace_everywhere():
+    torch = pytest.importorskip("torch", reason="install the extra `parity` to compare with torch")
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        pytest.skip("torch fuses product and sum only with AVX2 or newer: run on such a CPU")
+    draw = np.random.default_rng(0)
+    totals = [*range(2, 1000), *draw.integers(1000, 400_000, 1000).tolist()]
+    for count in (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 62, 64, 128, 256, 768):
+        for total in totals:
+            if total >= count:
+                expected = torch.linspace(0, total - 1, count).round().numpy()
+                np.testing.assert_array_equal(spread_indices(total, count), expected)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 17, 1000, 123_457])
+@pytest.mark.parametrize("num_frames", [None, 1, 6, 33])
+def test_choice_is_even_ascending_and_holds_both_ends(total, num_frames):
+    indices = sample_frames(total, 25.0, VideoConfig(num_frames=num_frames)).indices
+    assert indices[0] == 0
+    assert total == 1 or (indices[-1] == total - 1 and len(indices) % 2 == 0)
+    assert np.all(np.diff(indices) > 0)
+
+
+def test_clips_of_one_two_and_three_frames():
+    choices = {n: sample_frames(n, 10.0, VideoConfig()) for n in (1, 2, 3)}
+    assert {n: choice.indices.tolist() for n, choice in choices.items()} == {
+        1: [0],
+        2: [0, 1],
+        3: [0, 2],
+    }
+    assert [choices[n].fps for n in (1, 2, 3)] == [10.0, 10.0, pytest.approx(20 / 3)]
+
+
+def test_num_frames_goes_to_the_nearest_even_number_within_the_clip():
+    def counts(total):
+        return [count_frames(total, 30.0, VideoConfig(num_frames=n)) for n in (1, 3, 5, 7, 8, 40)]
+
+    assert counts(100) == [2, 4, 4, 8, 8, 40]
+    assert counts(5) == [2, 4, 4, 4, 4, 4]
+
+
+def test_max_frames_caps_the_two_a_second_and_goes_down_to_even():
+    assert count_frames(3000, 30.0, VideoConfig()) == 16
+    assert count_frames(3000, 30.0, VideoConfig(max_frames=9)) == 8
+    assert count_frames(3000, 30.0, VideoConfig(max_frames=2)) == 2
+    assert count_frames(3000, 30.0, VideoConfig(max_frames=768)) == 200
+
+
+def test_max_frames_of_one_is_an_error():
+    with pytest.raises(UserError, match=r"video\.max_frames: expected at least 2"):
+        sample_frames(100, 30.0, VideoConfig(max_frames=1))
+
+
+@pytest.mark.parametrize("fps", [None, 0.0, -5.0, math.nan, math.inf])
+def test_an_unusable_rate_counts_as_the_assumed_one(fps):
+    sample, assumed = (sample_frames(240, rate, VideoConfig()) for rate in (fps, ASSUMED_FPS))
+    assert sample.indices.tolist() == assumed.indices.tolist()
+    assert sample.fps == assumed.fps == 16 / 240 * ASSUMED_FPS
+
+
+def test_no_frames_is_an_error():
+    with pytest.raises(UserError, match="at least one frame"):
+        sample_frames(0, 30.0, VideoConfig())
