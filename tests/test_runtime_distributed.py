@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from vreason_jax.errors import UserError
@@ -41,6 +42,7 @@ def single(monkeypatch):
 @pytest.fixture
 def initialized(monkeypatch):
     """The arguments of jax.distributed.initialize, which is not run."""
+    assert jax.process_count() == 1
     calls = []
     monkeypatch.setattr("jax.distributed.initialize", lambda **kwargs: calls.append(kwargs))
     return calls

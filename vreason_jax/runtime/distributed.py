@@ -1,9 +1,11 @@
 """Several hosts: JAX's own start, which process prints, and failing together."""
 
+import contextlib
 import importlib.util
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -43,6 +45,7 @@ def start() -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the hosts did not find each other: {reason}") from None
+    _connect_quietly()
 
 
 def is_main() -> bool:
@@ -93,6 +96,28 @@ def _explicit_arguments() -> dict | None:
             f"several hosts: expected whole numbers in JAX_NUM_PROCESSES and JAX_PROCESS_ID, "
             f"got {count!r} and {process!r}"
         ) from None
+
+
+def _connect_quietly() -> None:
+    """Lets CPU hosts connect now: their library, Gloo, says so on stdout, the answer's place."""
+    if jax.process_count() == 1 or jax.default_backend() != "cpu":
+        return
+    from jax.experimental import multihost_utils
+
+    with _stdout_to_stderr():
+        multihost_utils.sync_global_devices("start")
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _launched_together() -> bool:

@@ -34,8 +34,8 @@ _ROWS = (
 
 def parse_mesh(text: str) -> dict[str, int]:
     """Returns the axis sizes of `data=1,model=4`; an axis left out has size 1."""
-    sizes = dict.fromkeys(AXES, 1)
-    seen = set()
+    sizes: dict[str, int] = {axis: 1 for axis in AXES}
+    seen: set[str] = set()
     for part in text.split(","):
         axis, _, size = (piece.strip() for piece in part.partition("="))
         if axis not in AXES:

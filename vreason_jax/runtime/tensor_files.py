@@ -169,7 +169,7 @@ def _read_rows(stream, tensor, result, columns, row_bytes):
 
 
 def _read_exactly(stream, array: np.ndarray) -> None:
-    view = memoryview(array.reshape(-1).view(np.uint8))
+    view = array.reshape(-1).view(np.uint8).data
     while view:
         count = stream.readinto(view)
         if not count:
