@@ -98,8 +98,10 @@ def _set_dtype(values: dict[str, Any], dtype: str) -> None:
 
 
 def _publish(draft: Path, target: Path) -> None:
-    """Moves the finished folder to its place in one step."""
+    """Moves the finished folder to its place in one step, open to whom the user's umask allows."""
     mask = os.umask(0)
     os.umask(mask)
-    draft.chmod(0o777 & ~mask)  # mkdtemp makes folders for the owner alone
+    draft.chmod(0o777 & ~mask)  # mkdtemp makes folders for the owner alone, safetensors files
+    for file in draft.glob("*.safetensors"):
+        file.chmod(0o666 & ~mask)
     draft.replace(target)

@@ -57,6 +57,8 @@ def test_a_round_trip_gives_the_same_bytes(tmp_path, tied):
         assert (tmp_path / folder / "config.json").read_bytes() == before
     kept = {*COMPANIONS, "config.json", "model.safetensors"}
     assert {file.name for file in (tmp_path / "back").iterdir()} == kept
+    plain = (tmp_path / "hf" / "config.json").stat().st_mode
+    assert all(file.stat().st_mode == plain for file in (tmp_path / "back").iterdir())
 
 
 def test_shards_come_back_as_one_file_when_they_fit(tmp_path):
