@@ -96,6 +96,16 @@ def test_pyav_finds_the_same_frames_by_jumping_and_by_counting(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_pyav_is_exact_where_key_frames_lean_on_earlier_ones(tmp_path):
+    path = encode(tmp_path / "clip.mkv", count=60, x264="open-gop=1:keyint=8:bframes=3")
+    wanted = [0, 9, 16, 23, 41, 59]
+    with av.open(str(path)) as container:
+        every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    decoder = PyavDecoder(str(path))
+    for index, frame in zip(wanted, decoder.frames(wanted), strict=True):
+        np.testing.assert_array_equal(frame, every[index])
+
+
 def test_pyav_counts_where_a_jump_misses_its_frame(tmp_path):
     path = encode(tmp_path / "clip.mp4", count=40, gop=5)
     decoder, expected = PyavDecoder(str(path)), PyavDecoder(str(path))

@@ -126,6 +126,11 @@ def test_the_worker_loads_no_jax_and_only_the_reader_asked_for(tmp_path, monkeyp
         assert not {"jax", "flax", "torch", "transformers", packages[theirs]} & set(modules)
 
 
+def test_a_deadline_may_be_endless(tmp_path):
+    path = encode(tmp_path / "clip.mp4", count=4)
+    assert len(read(path, timeout_seconds=float("inf")).frames) == 4
+
+
 def test_a_caller_needs_no_main_guard(tmp_path):
     path = encode(tmp_path / "clip.mp4", count=4)
     script = tmp_path / "caller.py"

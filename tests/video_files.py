@@ -23,7 +23,7 @@ needs_decord = pytest.mark.skipif(
 EACH_READER = [pytest.param("decord", marks=needs_decord), "pyav"]
 
 
-def encode(path, count=30, size=(60, 92), rate=30, codec="libx264", times=None, gop=12):
+def encode(path, count=30, size=(60, 92), rate=30, codec="libx264", times=None, gop=12, x264=""):
     """Writes a video whose frames all differ; `times` in milliseconds make the rate variable."""
     if codec not in av.codecs_available:
         codec = "mpeg4"
@@ -33,6 +33,7 @@ def encode(path, count=30, size=(60, 92), rate=30, codec="libx264", times=None, 
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.codec_context.gop_size = gop
+        stream.options = {"x264-params": x264} if x264 else {}
         if times is not None:
             stream.codec_context.time_base = fractions.Fraction(1, 1000)
         for number in range(count):

@@ -30,7 +30,11 @@ class Decoder(Protocol):
 
 
 class DecordDecoder:
-    """decord, which qwen-vl-utils uses: seeks by itself and turns frames upright."""
+    """decord, which qwen-vl-utils uses: seeks by itself and turns frames upright.
+
+    decord 0.6 can land some frames off its index where key frames are not self-contained (open
+    groups of pictures); PyAV does not.
+    """
 
     def __init__(self, path: str):
         if importlib.util.find_spec("decord") is None:

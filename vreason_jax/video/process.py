@@ -19,6 +19,7 @@ from vreason_jax.errors import UserError
 from vreason_jax.video.worker import LENGTH
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+LONGEST_WAIT = 1e6  # seconds; timers refuse much more, and infinity
 WORKER = [sys.executable, "-P", "-m", "vreason_jax.video.worker"]
 
 
@@ -29,11 +30,12 @@ def decode(request: dict[str, Any], config: VideoConfig) -> tuple[dict[str, Any]
     one, a crash of the last reader and the end of `config.timeout_seconds`; RuntimeError for a bug.
     """
     readers = ["decord", "pyav"] if config.reader == "auto" else [config.reader]
-    deadline = time.monotonic() + config.timeout_seconds
+    seconds = min(config.timeout_seconds, LONGEST_WAIT)
+    deadline = time.monotonic() + seconds
     notices = []
     while True:
         try:
-            ask = request | {"readers": readers, "timeout_seconds": config.timeout_seconds}
+            ask = request | {"readers": readers, "timeout_seconds": seconds}
             header, frames = _run_worker(ask, deadline)
             header["notices"] += notices
             return header, frames
