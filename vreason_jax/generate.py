@@ -77,7 +77,7 @@ def _prepare(arguments: argparse.Namespace):
 
 def _finish(arguments: argparse.Namespace, row, answer) -> None:
     from vreason_jax.inputs import input_arrays
-    from vreason_jax.output.files import dump_inputs
+    from vreason_jax.output.inputs import dump_inputs
     from vreason_jax.output.plot import write_plot
     from vreason_jax.output.trace import write_trace
 
@@ -90,7 +90,7 @@ def _finish(arguments: argparse.Namespace, row, answer) -> None:
     if arguments.trace:
         write_trace(arguments.trace, answer.trace)
     if arguments.dump_inputs:
-        dump_inputs(arguments.dump_inputs, **input_arrays(row))
+        dump_inputs(arguments.dump_inputs, input_arrays(row))
     if arguments.plot:
         write_plot(arguments.plot, answer.trace)
     for line in answer.trace["warnings"]:

@@ -43,7 +43,7 @@ class Session:
 
     def __init__(
         self,
-        reasoner: Reasoner,
+        reasoner: "Reasoner",
         rows: Sequence[Prepared],
         clock: compilation.CompileClock,
         *,
