@@ -1,6 +1,7 @@
 """What the package carries so that it runs without a download: a clip, its question, a model."""
 
 import json
+import sys
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
@@ -13,5 +14,15 @@ def embedded_question() -> str:
 
 
 def embedded_checkpoint() -> Path:
-    """Returns the folder of the embedded checkpoint."""
-    return ASSETS / "checkpoint"
+    """Returns the folder of the embedded checkpoint.
+
+    Until a trained one is embedded this is a tiny random one, and a line on stderr says so.
+    """
+    from vreason_jax.runtime.compilation import cache_folder
+    from vreason_jax.tiny import write_tiny_checkpoint
+
+    print(
+        "warning: no trained checkpoint is embedded: a tiny random one answers, in random bytes",
+        file=sys.stderr,
+    )
+    return write_tiny_checkpoint(cache_folder() / "random-checkpoint")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vreason_jax import __version__
 from vreason_jax.output.answer import extract_answer
 from vreason_jax.output.files import write_atomic
 
@@ -17,7 +18,7 @@ TOKEN_KEYS = (
     "token_ids", "logprob", "entropy", "ema", "peak", "alpha", "updated", "grad_norm",
     "delta_norm",
 )  # fmt: skip
-LIBRARIES = ("vreason-jax", "jax", "jaxlib", "flax", "optax", "numpy", "tokenizers")
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "tokenizers")
 
 
 def build_trace(
@@ -84,12 +85,15 @@ def to_plain(value: Any) -> Any:
 
 def library_versions() -> dict[str, str | None]:
     """Returns the versions of Python and of the libraries that can change an answer."""
-    versions: dict[str, str | None] = {"python": platform.python_version()}
+    versions: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "vreason-jax": __version__,
+    }
     for name in LIBRARIES:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            versions[name] = None  # a checkout that is not installed
+            versions[name] = None
     return versions
 
 
