@@ -93,7 +93,7 @@ def _build_tokenizer() -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from tokenizers import processors as post_processors
 
-    merges = [tuple(merge.split(" ")) for merge in _MERGES]
+    merges = [(left, right) for left, right in (merge.split(" ") for merge in _MERGES)]
     tokenizer = Tokenizer(models.BPE(vocab=base_vocabulary(), merges=merges))
     byte_level = {"add_prefix_space": False, "trim_offsets": False, "use_regex": False}
     tokenizer.normalizer = normalizers.NFC()

@@ -9,8 +9,7 @@ from vreason_jax.config import ControllerConfig
 from vreason_jax.controller import switching
 
 
-@struct.dataclass
-class ControllerState:
+class ControllerState(struct.PyTreeNode):
     """What one answer's optimisation carries from token to token; float32 throughout."""
 
     ema: jax.Array  # [], of the entropy, in nats
@@ -71,7 +70,8 @@ def update(
     gradient = -alpha * entropy_gradient
     norm = optax.global_norm(gradient)
     updates, moments = optimizer(config).update(gradient, state.optimizer, state.delta)
-    return state.replace(delta=state.delta + updates, optimizer=moments), norm
+    delta = optax.apply_updates(state.delta, updates)
+    return state.replace(delta=delta, optimizer=moments), norm
 
 
 def seen_delta(state: ControllerState) -> jax.Array:

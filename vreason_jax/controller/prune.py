@@ -1,6 +1,7 @@
 """V-Reason Lite: after prefill, every layer and head drops a share of its video slots."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,18 +10,19 @@ from flax import struct
 
 from vreason_jax.config import PruneConfig
 
+Array = Any  # np.ndarray where it is made, jax.Array where it is read
 
-@struct.dataclass
-class DropPlan:
+
+class DropPlan(struct.PyTreeNode):
     """How many video tokens leave the cache, per row and group; a group is ranked by itself.
 
     A group is the whole video of a row, or under `per_frame` one temporal patch.
     """
 
-    group: jax.Array  # [B, M] int32; padded tokens are in a last group of their own
-    group_start: jax.Array  # [B, M] int32, tokens in the groups before this token's
-    group_drop: jax.Array  # [B, M] int32, how many this token's group loses
-    fixed_score: jax.Array | None  # [B, M] float32 where the policy knows the slots beforehand
+    group: Array  # [B, M] int32; padded tokens are in a last group of their own
+    group_start: Array  # [B, M] int32, tokens in the groups before this token's
+    group_drop: Array  # [B, M] int32, how many this token's group loses
+    fixed_score: Array | None  # [B, M] float32 where the policy knows the slots beforehand
 
 
 @dataclasses.dataclass(frozen=True)

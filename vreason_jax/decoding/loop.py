@@ -53,9 +53,9 @@ def decode_token(
     with jax.named_scope("last_layer"):
         weights, cache = decoder.last_weights(hidden, rotation, cache, state.slot, mask)
         tail = _tail(decoder, context, hidden, weights, cache.last.values, settings)
-        steered = _steer(tail, context, state, settings)
+        logits, controller, facts = _steer(tail, context, state, settings)
     state = state.replace(cache=cache, slot=state.slot + 1, position=state.position + 1)
-    return finish_token(context, state, settings, *steered)
+    return finish_token(context, state, settings, logits, controller, facts)
 
 
 def finish_token(

@@ -11,6 +11,7 @@ from vreason_jax.controller import controller as control
 from vreason_jax.controller import prune
 from vreason_jax.decoding import loop
 from vreason_jax.decoding.state import (
+    Array,
     DecodeContext,
     DecodeSettings,
     DecodeState,
@@ -21,23 +22,21 @@ from vreason_jax.model.cache import KVCache, with_capacity
 from vreason_jax.model.qwen25_vl import Qwen25VL
 
 
-@struct.dataclass
-class PrefillInputs:
+class PrefillInputs(struct.PyTreeNode):
     """Prompts padded on the left to one length (prompt/batch.py), with what the method needs."""
 
-    token_ids: jax.Array  # [B, S] int32
-    positions: jax.Array  # [3, B, S] int32
-    starts: jax.Array  # [B] int32, first real slot
-    next_positions: jax.Array  # [B] int32, of the first generated token
-    media_slots: jax.Array  # flat indices b * S + s of all media tokens, int32
-    video_slots: jax.Array  # [B, M] int32, slots of the video tokens, S for padding
-    video_mask: jax.Array  # [B, M] bool
+    token_ids: Array  # [B, S] int32
+    positions: Array  # [3, B, S] int32
+    starts: Array  # [B] int32, first real slot
+    next_positions: Array  # [B] int32, of the first generated token
+    media_slots: Array  # flat indices b * S + s of all media tokens, int32
+    video_slots: Array  # [B, M] int32, slots of the video tokens, S for padding
+    video_mask: Array  # [B, M] bool
     drops: prune.DropPlan
-    seeds: jax.Array  # [B, 2] uint32
+    seeds: Array  # [B, 2] uint32
 
 
-@struct.dataclass
-class CacheLengths:
+class CacheLengths(struct.PyTreeNode):
     """Static lengths of the cache: after pruning, of the video in it, and with room to decode."""
 
     prompt: int = struct.field(pytree_node=False)

@@ -1,7 +1,7 @@
 """What prefill hands to decoding, what decoding carries, and what it reports."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ from flax import struct
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
 from vreason_jax.controller.controller import ControllerState
 from vreason_jax.model.cache import KVCache
+
+Array = Any  # jax.Array on the device, np.ndarray before and after
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +40,7 @@ class DecodeSettings:
         return self.controller.objective != "none"
 
 
-@struct.dataclass
-class DecodeContext:
+class DecodeContext(struct.PyTreeNode):
     """What stays the same for a whole answer."""
 
     starts: jax.Array  # [B] int32, first real cache slot of each row
@@ -52,8 +53,7 @@ class DecodeContext:
     value_norm: jax.Array  # [B] float32, their L2 norm, to judge the delta's by
 
 
-@struct.dataclass
-class DecodeState:
+class DecodeState(struct.PyTreeNode):
     """The scan's carry."""
 
     cache: KVCache
@@ -69,15 +69,15 @@ class DecodeState:
 class TokenTrace(NamedTuple):
     """One token's entry in the trace, [B] each."""
 
-    token: jax.Array  # int32
-    logprob: jax.Array
-    entropy: jax.Array  # nats
-    ema: jax.Array
-    peak: jax.Array
-    alpha: jax.Array
-    updated: jax.Array  # bool
-    grad_norm: jax.Array  # before the clip, 0 without an update
-    delta_norm: jax.Array  # after the step
+    token: Array  # int32
+    logprob: Array
+    entropy: Array  # nats
+    ema: Array
+    peak: Array
+    alpha: Array
+    updated: Array  # bool
+    grad_norm: Array  # before the clip, 0 without an update
+    delta_norm: Array  # after the step
 
 
 def answer_keys(seeds: jax.Array) -> jax.Array:

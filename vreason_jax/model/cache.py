@@ -6,16 +6,14 @@ from flax import struct
 from jax import lax
 
 
-@struct.dataclass
-class LayerCache:
+class LayerCache(struct.PyTreeNode):
     """One layer's keys (after rope) and values."""
 
     keys: jax.Array  # [B, K, S, H]
     values: jax.Array  # [B, K, S, H]
 
 
-@struct.dataclass
-class KVCache:
+class KVCache(struct.PyTreeNode):
     """The cache of the body and, beside it, of the last layer, whose values the method changes.
 
     Prompts end at the same slot (they are padded on the left), so that a token's keys and values go

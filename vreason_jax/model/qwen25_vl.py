@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.decoder import Decoder
@@ -34,7 +35,7 @@ class Qwen25VL(nnx.Module):
         return x.reshape(-1, x.shape[-1]).at[media_slots].set(embeddings).reshape(x.shape)
 
 
-def random_model(config: ModelConfig, dtype: jnp.dtype, seed: int = 0) -> Qwen25VL:
+def random_model(config: ModelConfig, dtype: DTypeLike, seed: int = 0) -> Qwen25VL:
     """Returns the model with random weights made on the device: norms 1, the rest N(0, 0.02^2)."""
     graph, abstract = nnx.split(abstract_model(config, dtype))
     leaves, structure = jax.tree.flatten_with_path(abstract)
@@ -51,6 +52,6 @@ def _random_leaf(path, leaf, key):
     )(key)
 
 
-def abstract_model(config: ModelConfig, dtype: jnp.dtype) -> Qwen25VL:
+def abstract_model(config: ModelConfig, dtype: DTypeLike) -> Qwen25VL:
     """Returns the model with shapes and dtypes for parameters: nothing is allocated."""
-    return nnx.eval_shape(lambda: Qwen25VL(config, dtype))
+    return nnx.eval_shape(lambda: Qwen25VL(config, jnp.dtype(dtype)))

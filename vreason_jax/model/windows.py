@@ -7,8 +7,7 @@ from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
 
 
-@struct.dataclass
-class WindowPlan:
+class WindowPlan(struct.PyTreeNode):
     """Where each patch of a frame stands when the frame is cut into windows of equal size.
 
     Windows at the right and bottom edge are padded to full size, so that a windowed block is one

@@ -4,7 +4,7 @@ import codecs
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class TextStream:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
-    def push(self, ids: Sequence[int]) -> str:
+    def push(self, ids: Iterable[int]) -> str:
         """Returns the text that `ids` complete; it may be empty."""
         pieces = (self._tokenizer._token_bytes(int(i), True) for i in ids)
         return self._decoder.decode(b"".join(pieces))

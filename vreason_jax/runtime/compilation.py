@@ -19,8 +19,9 @@ def enable_cache(warn: Callable[[str], None]) -> Path | None:
     from it are run, so one that others can open is not used: `warn` takes the reason as a line, and
     None comes back. A cache that the caller has set up in JAX already stays as it is.
     """
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if chosen:
+        return Path(chosen)
     folder = cache_folder()
     reason = _make_private(folder)
     if reason:
@@ -84,11 +85,11 @@ class CompileClock:
             seconds = time.perf_counter() - begin - (self.seconds - compiled)
             self.stages[name] = self.stages.get(name, 0.0) + max(0.0, seconds)
 
-    def _on_duration(self, event: str, duration: float, **_) -> None:
+    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:
         if not event.startswith(_COMPILE_EVENTS):
             return
         end = time.perf_counter()
-        begin = end - duration
+        begin = end - duration_secs
         # An event arrives at its end, and tracing a program traces those it calls: spans inside
         # this one have arrived before it and must not count twice.
         while self._spans and self._spans[-1][0] >= begin:
@@ -97,7 +98,7 @@ class CompileClock:
             begin = max(begin, self._spans[-1][1])
         self._spans.append((begin, end))
 
-    def _on_event(self, event: str, **_) -> None:
+    def _on_event(self, event: str, **_: str | int) -> None:
         if event == _CACHE_EVENTS + "hits":
             self.cache_hits += 1
         elif event == _CACHE_EVENTS + "misses":

@@ -129,7 +129,8 @@ def _launched_together() -> bool:
 
 def _on_tpu_vm() -> bool:
     """Whether TPU chips are there and JAX may use them; then JAX itself looks for the slice."""
-    platforms = os.environ.get("JAX_PLATFORMS") or jax.config.jax_platforms or "tpu"
+    configured = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+    platforms = os.environ.get("JAX_PLATFORMS") or configured or "tpu"
     if sys.platform != "linux" or "tpu" not in platforms:
         return False
     chips = any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*"))

@@ -2,8 +2,7 @@
 
 import os
 from pathlib import Path
-
-import jax
+from typing import Any
 
 from vreason_jax.model.config import ModelConfig
 
@@ -12,7 +11,7 @@ _METHOD_COPIES = 4  # value delta, its two moments, one gradient: all float32
 _FULL_WIDTHS = 8  # activations of a model width alive at once in a layer: input, normed, q, sums
 
 
-def free_bytes(device: jax.Device) -> int | None:
+def free_bytes(device: Any) -> int | None:
     """Returns the memory still free on a device, the host's on a CPU; None where nobody says."""
     if device.platform == "cpu":
         return _free_host_bytes()

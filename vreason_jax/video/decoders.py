@@ -76,7 +76,7 @@ class PyavDecoder:
         try:
             times, keys = self._index()
             self._open()
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (self._av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(f"PyAV: {one_line(error)}") from None
         self.total = len(times)
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
