@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from vreason_jax.errors import UserError
@@ -130,7 +131,7 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**given, **dict(parse_set(text) for text in arguments.set)}
 
 
-def _together(stage):
+def _together(stage: Callable[[], Any]) -> Any:
     """Runs a stage on every host; if it fails on one, it fails on all."""
     from vreason_jax.runtime import distributed
 
