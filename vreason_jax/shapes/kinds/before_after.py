@@ -1,0 +1,94 @@
+"""What happens right before or after an event: four shapes, each does one thing once."""
+
+import numpy as np
+
+from vreason_jax.shapes.dice import Dice
+from vreason_jax.shapes.motion import shaking
+from vreason_jax.shapes.puzzle import (
+    CELLS,
+    Cell,
+    Puzzle,
+    blocks,
+    cell_centre,
+    draw_radius,
+    make_options,
+    make_scene,
+)
+from vreason_jax.shapes.scene import COLOURS, SHAPES, Thing, make_thing
+from vreason_jax.shapes.words import (
+    Maybe,
+    compose,
+    conclude,
+    opening,
+    restate,
+    second_look,
+    timeline,
+    weigh_options,
+)
+
+EVENTS = ("jumps", "blinks", "grows", "flashes")  # of one second each
+JUMP = 10.0  # pixels
+
+
+def build(dice: Dice, level: int, frames: int) -> Puzzle:
+    """Level 1: an event every two seconds; 2: uneven; 3: shapes shake, gray blocks stand around."""
+    cells, colours = dice.shuffled(CELLS), dice.some(COLOURS, 4)
+    seconds = _event_seconds(dice, level, frames // 2)
+    events = [dice.pick(EVENTS) for _ in colours]
+    things = [
+        _acting(dice, level, frames, *what)
+        for what in zip(colours, cells[:4], events, seconds, strict=True)
+    ]
+    doings = [f"{thing.name} {event}" for thing, event in zip(things, events, strict=True)]
+    short = [f"{colour} {event}" for colour, event in zip(colours, events, strict=True)]
+    entries = ["still"] * (frames // 2)
+    for second, text in zip(seconds, short, strict=True):
+        entries[second] = text
+    asked, relation = dice.whole(0, 3), dice.pick(("before", "after"))
+    found = asked + (1 if relation == "after" else -1)
+    truth = doings[found] if 0 <= found < 4 else "nothing"
+    wrong = [text for text in [*doings, "nothing"] if text not in (truth, doings[asked])]
+    options, letter = make_options(dice, truth, wrong)
+    steps = [
+        opening(dice, dice.pick(("list what happens", "find every event"))),
+        timeline(dice, entries),
+        Maybe(second_look(dice, entries)),
+        Maybe(restate(dice, ", then ".join(short))),
+        f"Right {relation} {short[asked]} comes {short[found] if 0 <= found < 4 else truth}.",
+        weigh_options(dice, options, letter),
+        conclude(truth, letter),
+    ]
+    walls = blocks(dice, cells[4 : 3 + level], frames) if level == 3 else []
+    return Puzzle(
+        make_scene(dice, [*walls, *things]),
+        f"What happens right {relation} the {doings[asked]}?",
+        options,
+        letter,
+        compose(dice, steps, letter),
+    )
+
+
+def _event_seconds(dice: Dice, level: int, seconds: int) -> list[int]:
+    if level == 1:
+        first = dice.whole(0, seconds - 7)
+        return [first, first + 2, first + 4, first + 6]
+    return sorted(dice.some(range(seconds), 4))
+
+
+def _acting(
+    dice: Dice, level: int, frames: int, colour: str, cell: Cell, event: str, second: int
+) -> Thing:
+    y, x = cell_centre(dice, cell, 1.5)
+    y = y + 4.0 if cell[0] == 0 else y  # room for a jump
+    reach = 1.5 if level == 3 else 0.0
+    now = np.arange(frames) // 2 == second
+    radius = draw_radius(dice, level)
+    return make_thing(
+        dice.pick(SHAPES),
+        ["white" if flag and event == "flashes" else colour for flag in now],
+        shaking(dice, frames, y, reach) - JUMP * (now & (event == "jumps")),
+        shaking(dice, frames, x, reach),
+        frames=frames,
+        radius=radius * np.where(now & (event == "grows"), 1.5, 1.0),
+        visible=~(now & (event == "blinks")),
+    )

@@ -1,0 +1,119 @@
+"""How many shapes are there: all, of one colour, or of one form; some are shown for a time only."""
+
+import numpy as np
+
+from vreason_jax.shapes.dice import Dice
+from vreason_jax.shapes.motion import shaking
+from vreason_jax.shapes.puzzle import (
+    CELLS,
+    Cell,
+    Puzzle,
+    cell_centre,
+    draw_radius,
+    make_scene,
+)
+from vreason_jax.shapes.scene import COLOURS, ROWS, SHAPES, Thing, make_thing
+from vreason_jax.shapes.words import (
+    COLUMN_WORDS,
+    ROW_WORDS,
+    Maybe,
+    compose,
+    conclude,
+    opening,
+    place,
+    restate,
+    slip,
+)
+
+MOST = 5
+MOST_IN_ALL = 7
+
+
+def build(dice: Dice, level: int, frames: int) -> Puzzle:
+    """Level 1: all shapes; 2: those of a colour; 3: those of a form, some shown for a while."""
+    number = dice.whole(1, MOST)
+    extra = 0 if level == 1 else dice.whole(1, MOST_IN_ALL - number)
+    cells = dice.some(CELLS, number + extra)
+    what, looks = _looks(dice, level, number, extra)
+    things = {
+        cell: _shown(dice, level, frames, cell, *look)
+        for cell, look in zip(cells, looks, strict=True)
+    }
+    wanted = sorted(cells[:number])
+    names = [things[cell].name for cell in wanted]
+    wrong = dice.pick([n for n in range(1, MOST + 1) if n != number])
+    places = [place(*_middle(cell)) for cell in wanted]
+    tally = "\n".join(
+        f"{n}. {name}, {at}." for n, (name, at) in enumerate(_pairs(names, places), 1)
+    )
+    noun = what if number > 1 else what.removesuffix("s")
+    verb = "are" if number > 1 else "is"
+    steps = [
+        opening(dice, f"count the {what}"),
+        *(_row(things, row) for row in range(ROWS)),
+        Maybe(slip(dice, f"I count {wrong}", f"I count {number}")),
+        _row_counts(wanted),
+        tally,
+        Maybe(restate(dice, f"there {verb} {number} {noun} in the clip")),
+        f"There {verb} {number} {noun}.",
+        conclude(str(number)),
+    ]
+    return Puzzle(
+        make_scene(dice, [things[cell] for cell in cells]),
+        f"How many {what} are there in the clip?",
+        (),
+        str(number),
+        compose(dice, steps, str(number)),
+    )
+
+
+def _looks(dice: Dice, level: int, number: int, extra: int):
+    """Returns what to count, and shape and colour of every thing, those to count first."""
+    if level == 1:
+        return "shapes", [(dice.pick(SHAPES), dice.pick(COLOURS)) for _ in range(number)]
+    colours, shapes = dice.shuffled(COLOURS), dice.shuffled(SHAPES)
+    if level == 2:
+        same = [(dice.pick(SHAPES), colours[0]) for _ in range(number)]
+        other = [(dice.pick(SHAPES), dice.pick(colours[1:])) for _ in range(extra)]
+        return f"{colours[0]} shapes", same + other
+    same = [(shapes[0], dice.pick(COLOURS)) for _ in range(number)]
+    other = [(dice.pick(shapes[1:]), dice.pick(COLOURS)) for _ in range(extra)]
+    return f"{shapes[0]}s", same + other
+
+
+def _shown(dice: Dice, level: int, frames: int, cell: Cell, shape: str, colour: str) -> Thing:
+    y, x = cell_centre(dice, cell)
+    visible = np.ones(frames, bool)
+    if level == 3 and dice.chance(0.5):
+        length = dice.whole(frames // 4, frames // 2)
+        start = dice.whole(0, frames - length)
+        visible = (np.arange(frames) >= start) & (np.arange(frames) < start + length)
+    return make_thing(
+        shape,
+        colour,
+        shaking(dice, frames, y, 1.5),
+        shaking(dice, frames, x, 1.5),
+        frames=frames,
+        radius=draw_radius(dice, level),
+        visible=visible,
+    )
+
+
+def _row(things: dict[Cell, Thing], row: int) -> str:
+    """Returns what stands in the cells of a row, from left to right."""
+    found = [things.get((row, column)) for column in range(len(COLUMN_WORDS))]
+    texts = [thing.name if thing else "empty" for thing in found]
+    return f"{ROW_WORDS[row]} row: {', '.join(texts)}."
+
+
+def _row_counts(cells: list[Cell]) -> str:
+    counts = [sum(cell[0] == row for cell in cells) for row in range(ROWS)]
+    return f"{', '.join(f'{w} row {n}' for w, n in _pairs(ROW_WORDS, counts))}."
+
+
+def _middle(cell: Cell) -> tuple[float, float]:
+    return cell_centre(Dice(""), cell, 0.0)
+
+
+def _pairs(left, right):
+    return zip(left, right, strict=True)

@@ -1,0 +1,53 @@
+"""Scene -> frames: every thing is stamped in a small square around its centre."""
+
+import math
+
+import numpy as np
+
+from vreason_jax.shapes.scene import HEIGHT, RGB, WIDTH, Scene, Thing
+
+PAD = 24  # pixels around the frame, so that a stamp never leaves the canvas
+TRIANGLE_SLOPE = 2.0 / math.sqrt(5.0)
+
+
+def render(scene: Scene) -> np.ndarray:
+    """Returns the frames: uint8 [F, 84, 112, 3], with edges smoothed over one pixel."""
+    width = WIDTH + 2 * PAD
+    canvas = np.empty((scene.frames, HEIGHT + 2 * PAD, width * 3), np.uint8)
+    canvas[:] = np.tile(np.uint8(scene.background), width)  # whole rows: ten times faster
+    canvas = canvas.reshape(*canvas.shape[:2], width, 3)
+    for thing in scene.things:
+        _stamp(canvas, thing)
+    return np.ascontiguousarray(canvas[:, PAD:-PAD, PAD:-PAD])
+
+
+def _stamp(canvas: np.ndarray, thing: Thing) -> None:
+    reach = int(thing.radius.max()) + 2
+    window = np.arange(-reach, reach + 1, dtype=np.float32)
+    rows = np.clip(np.rint(thing.y).astype(int), 2 - PAD + reach, HEIGHT + PAD - 2 - reach)
+    columns = np.clip(np.rint(thing.x).astype(int), 2 - PAD + reach, WIDTH + PAD - 2 - reach)
+    y = window - (thing.y - rows).astype(np.float32)[:, None]  # [F, window]
+    x = window - (thing.x - columns).astype(np.float32)[:, None]
+    radius = thing.radius.astype(np.float32)[:, None, None]
+    distance = _distance(thing.shape, y[:, :, None], x[:, None, :], radius)
+    cover = np.clip(0.5 - distance, 0.0, 1.0) * thing.visible[:, None, None]
+    # In 256ths, so that a blend of bytes fits 16 bits: 255 * 256 + 128 < 2 ** 16.
+    weight = np.rint(cover * 256.0).astype(np.uint16)[..., None]  # [F, window, window, 1]
+    colours = np.array([RGB[name] for name in thing.colours], np.uint16)[:, None, None]
+    side = slice(PAD - reach, PAD + reach + 1)
+    paint, keep = colours * weight + np.uint16(128), np.uint16(256) - weight
+    for frame in np.flatnonzero(thing.visible):
+        top, left = rows[frame] + side.start, columns[frame] + side.start
+        patch = canvas[frame, top : top + len(window), left : left + len(window)]
+        patch[:] = (patch * keep[frame] + paint[frame]) >> 8
+
+
+def _distance(shape: str, y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Returns about how many pixels a point lies outside of the shape (inside: negative)."""
+    if shape == "circle":
+        return np.sqrt(y * y + x * x) - radius
+    if shape == "triangle":  # point up, as wide as high
+        slanted = (np.abs(x) - 0.5 * (y + radius)) * TRIANGLE_SLOPE
+        return np.maximum(slanted, y - radius)
+    side = radius if shape == "wall" else 0.88 * radius  # about the area of the circle
+    return np.maximum(np.abs(y), np.abs(x)) - side

@@ -1,0 +1,57 @@
+"""The text that a model is trained on and later reads and writes: the one place that knows it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+SYSTEM = "You are a helpful assistant."
+VIDEO_PAD = "<|video_pad|>"
+CONCLUSION = "So the answer is"
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One training sequence: prompt, reply and end of turn."""
+
+    token_ids: np.ndarray  # int32 [S]
+    prompt_length: int  # tokens before the reply
+    decisive: np.ndarray  # bool [S]: the conclusion, the letter and what stands in the answer tags
+
+
+def question_text(problem: str, options: Sequence[str]) -> str:
+    """Returns the user's turn: the problem, then one line per option."""
+    return "\n".join([problem, *options])
+
+
+def prompt_text(question: str, video_tokens: int) -> str:
+    """Returns the prompt of Qwen2.5-VL for one video and a question, ready for the reply."""
+    video = f"<|vision_start|>{VIDEO_PAD * video_tokens}<|vision_end|>"
+    return (
+        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
+        f"<|im_start|>user\n{video}{question}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int) -> Example:
+    """Returns the token ids of a sample, and which of them decide the answer.
+
+    Args:
+      tokenizer: a `tokenizers.Tokenizer`, as `tokenizer.load_tokenizer` returns it.
+      question: the user's turn.
+      reply: the reply with its tags, without the end of the turn.
+      video_tokens: merged tokens of the video: frames / 2 * 12.
+
+    Prompt and reply are encoded apart, as in decoding, where the prompt is given.
+    """
+    prompt = tokenizer.encode(prompt_text(question, video_tokens)).ids
+    target = tokenizer.encode(reply + "<|im_end|>")
+    start = reply.rindex(CONCLUSION)
+    late = [end > start for _, end in target.offsets]
+    return Example(
+        np.asarray(prompt + target.ids, np.int32),
+        len(prompt),
+        np.asarray([False] * len(prompt) + late, bool),
+    )
