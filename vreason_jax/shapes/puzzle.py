@@ -1,6 +1,7 @@
 """What every kind of question makes: a scene, a question about it, the answer and the reply."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.motion import shaking
@@ -48,7 +49,7 @@ def draw_radius(dice: Dice, level: int) -> float:
     return dice.real(11.4 - 0.9 * level, 12.4 - 0.9 * level)
 
 
-def cell_centre(dice: Dice, cell: Cell, jitter: float = 2.5) -> tuple[float, float]:
+def cell_centre(dice: Dice, cell: Cell, jitter: float = 2.0) -> tuple[float, float]:
     """Returns y and x of about the middle of a cell."""
     row, column = cell
     return (
@@ -58,7 +59,7 @@ def cell_centre(dice: Dice, cell: Cell, jitter: float = 2.5) -> tuple[float, flo
 
 
 def bystanders(
-    dice: Dice, level: int, cells: list[Cell], colours: list[str], frames
+    dice: Dice, level: int, cells: list[Cell], colours: Sequence[str], frames
 ) -> list[Thing]:
     """Returns a shaking thing for every cell: it distracts, and tells nothing of the order."""
     things = []

@@ -14,7 +14,7 @@ def render(scene: Scene) -> np.ndarray:
     """Returns the frames: uint8 [F, 84, 112, 3], with edges smoothed over one pixel."""
     width = WIDTH + 2 * PAD
     canvas = np.empty((scene.frames, HEIGHT + 2 * PAD, width * 3), np.uint8)
-    canvas[:] = np.tile(np.uint8(scene.background), width)  # whole rows: ten times faster
+    canvas[:] = np.tile(np.array(scene.background, np.uint8), width)  # whole rows: ten times faster
     canvas = canvas.reshape(*canvas.shape[:2], width, 3)
     for thing in scene.things:
         _stamp(canvas, thing)

@@ -1,8 +1,10 @@
 """What a clip shows: things with a shape, and where, how large, which colour they are per frame."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # 3 x 4 merged tokens of 28 pixels: one cell of the words in `words` is one token of the model, and
 # with windows of 56 pixels the four windows hold 4, 4, 2 and 2 of them.
@@ -59,7 +61,16 @@ class Scene:
         return len(self.things[0].x)
 
 
-def make_thing(shape, colour, y, x, *, frames, radius=10.0, visible=True) -> Thing:
+def make_thing(
+    shape: str,
+    colour: str | Sequence[str],
+    y: ArrayLike,
+    x: ArrayLike,
+    *,
+    frames: int,
+    radius: ArrayLike = 10.0,
+    visible: ArrayLike = True,
+) -> Thing:
     """Returns a thing; all but `shape` is one value, or one for each of the `frames`."""
     colours = (colour,) * frames if isinstance(colour, str) else tuple(colour)
     return Thing(
@@ -72,7 +83,7 @@ def make_thing(shape, colour, y, x, *, frames, radius=10.0, visible=True) -> Thi
     )
 
 
-def make_wall(y, x, *, frames, radius=12.0) -> Thing:
+def make_wall(y: float, x: float, *, frames: int, radius: float = 12.0) -> Thing:
     """Returns a gray block; at the end of `Scene.things` it hides what passes behind it."""
     return make_thing("wall", "gray", y, x, frames=frames, radius=radius)
 
@@ -82,6 +93,6 @@ def per_second(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, 2).mean(axis=1)
 
 
-def _per_frame(value, frames: int, dtype) -> np.ndarray:
+def _per_frame(value: ArrayLike, frames: int, dtype: type) -> np.ndarray:
     array = np.asarray(value, dtype)
     return np.full(frames, array, dtype) if array.ndim == 0 else array

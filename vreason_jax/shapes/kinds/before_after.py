@@ -39,8 +39,11 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         _acting(dice, level, frames, *what)
         for what in zip(colours, cells[:4], events, seconds, strict=True)
     ]
-    doings = [f"{thing.name} {event}" for thing, event in zip(things, events, strict=True)]
     short = [f"{colour} {event}" for colour, event in zip(colours, events, strict=True)]
+    doings = [
+        f"{colour} {thing.shape} {event}"
+        for colour, thing, event in zip(colours, things, events, strict=True)
+    ]
     entries = ["still"] * (frames // 2)
     for second, text in zip(seconds, short, strict=True):
         entries[second] = text

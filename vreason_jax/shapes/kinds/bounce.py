@@ -80,7 +80,7 @@ def _timing(dice: Dice, times: int, frames: int) -> tuple[int, int]:
     """Returns frames per crossing and the frame of the first contact, both even."""
     fits = [
         (traverse, contact)
-        for traverse in (4, 6, 8, 10, 12, 16, 18)
+        for traverse in range(4, frames + 5, 2)
         for contact in range(2, traverse + 1, 2)
         if len(range(contact, frames, traverse)) == times
     ]

@@ -78,6 +78,6 @@ def _changing(
         y,
         x,
         frames=frames,
-        radius=draw_radius(dice, level) + 1.0,
+        radius=draw_radius(dice, level),
     )
     return thing, seconds

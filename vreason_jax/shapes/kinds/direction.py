@@ -90,6 +90,6 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
 
 
 def _path(dice: Dice, frames: int, size: int, towards_high: bool, returns: bool):
-    low, high = dice.real(10.5, 13.0), size - dice.real(10.5, 13.0)
+    low, high = dice.real(11.5, 13.5), size - dice.real(11.5, 13.5)
     ends = (low, high) if towards_high else (high, low)
     return (there_and_back if returns else one_way)(frames, *ends)

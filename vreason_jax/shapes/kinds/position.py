@@ -71,7 +71,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
 
 
 def _crossing(dice: Dice, frames: int):
-    low, high = dice.real(10.5, 13.0), WIDTH - dice.real(10.5, 13.0)
+    low, high = dice.real(11.5, 13.5), WIDTH - dice.real(11.5, 13.5)
     ends = (low, high) if dice.chance(0.5) else (high, low)
     x = dice.pick((one_way, there_and_back))(frames, *ends)
     y = shaking(dice, frames, (dice.whole(0, ROWS - 1) + 0.5) * CELL, 1.0)
