@@ -8,6 +8,7 @@ import pytest
 from vreason_jax.shapes import KINDS, ORDER_KINDS, sample_text
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.motion import bouncing, one_way, there_and_back
+from vreason_jax.shapes.words import place
 
 # Chance of the best constant answer: 4 letters, 5 or 4 numbers; `fastest` has 3 letters on level 1.
 CHANCE = dict.fromkeys(KINDS, 1 / 4) | {"count": 1 / 5, "fastest": (1 / 3 + 2 / 4) / 3}
@@ -71,6 +72,21 @@ def test_the_colour_asked_for_is_seen_as_long_as_the_others(texts):
         guess = collections.Counter(hero.colours).most_common(1)[0][0]
         right += f"{text.answer}. {guess}" in text.options
     assert right / len(texts["colour"]) == pytest.approx(1 / 4, abs=0.045)
+
+
+def test_every_place_that_is_asked_for_is_seen_as_long_as_the_others(texts):
+    for text in texts["position"]:
+        hero = next(thing for thing in text.scene.things if thing.name in text.problem)
+        stays = collections.Counter(place(*at) for at in zip(hero.y, hero.x, strict=True))
+        assert sorted(stays.values()) == [4, 4, 4, 4]
+
+
+def test_the_second_in_a_question_says_nothing_about_the_place(texts):
+    level = [sample_text("train", index, "position", 1) for index in range(1200)]
+    early = [text for text in level if "at 0s" in text.problem]
+    at_an_end = [text.options["ABCD".index(text.answer)][3:].startswith("far") for text in early]
+    # Of about 150: a path that began at an end of the row would give 1.
+    assert np.mean(at_an_end) == pytest.approx(1 / 2, abs=0.15)
 
 
 def test_order_kinds_are_kinds():

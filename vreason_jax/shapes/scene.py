@@ -16,8 +16,8 @@ FPS = 2.0  # so that one temporal patch, two frames, is one second
 FRAMES = 16
 MIN_FRAMES, MAX_FRAMES = 16, 20  # seconds stay one digit
 
-SHAPES = ("circle", "square", "triangle")
-COLOURS = ("red", "green", "blue", "yellow", "purple", "cyan")
+SHAPES: tuple[str, ...] = ("circle", "square", "triangle")
+COLOURS: tuple[str, ...] = ("red", "green", "blue", "yellow", "purple", "cyan")
 RGB = {
     "red": (232, 48, 48),
     "green": (44, 178, 72),

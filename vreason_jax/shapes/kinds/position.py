@@ -1,9 +1,10 @@
-"""Where is a shape at a second: it crosses the clip, or jumps from place to place."""
+"""Where is a shape at a second: it jumps from place to place."""
 
 from vreason_jax.shapes.dice import Dice
-from vreason_jax.shapes.motion import durations, one_way, shaking, stops, there_and_back
+from vreason_jax.shapes.motion import stops
 from vreason_jax.shapes.puzzle import (
     CELLS,
+    Cell,
     Puzzle,
     bystanders,
     cell_centre,
@@ -12,18 +13,14 @@ from vreason_jax.shapes.puzzle import (
     make_scene,
 )
 from vreason_jax.shapes.scene import (
-    CELL,
     COLOURS,
     ROWS,
     SHAPES,
-    WIDTH,
     make_thing,
     per_second,
 )
 from vreason_jax.shapes.words import (
-    COLUMN_WORDS,
     Maybe,
-    column_word,
     compose,
     conclude,
     listed,
@@ -35,19 +32,18 @@ from vreason_jax.shapes.words import (
     weigh_options,
 )
 
-MARGIN = 2.0  # pixels between a position that is asked for and the border of its column
-
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: it crosses the columns; 2: it stops at four places, among others; 3: unevenly."""
+    """Level 1: it visits the columns of a row; 2: four places, beside another; 3: each twice."""
     shape, colours = dice.pick(SHAPES), dice.shuffled(COLOURS)
-    cells = dice.shuffled(CELLS)
-    if level == 1:
-        y, x, entries, askable = _crossing(dice, frames)
-    else:
-        y, x, entries, askable = _jumping(dice, level, frames, cells[:4])
+    # In any order, so that the second in the question alone says nothing about the place.
+    row = dice.whole(0, ROWS - 1)
+    visited = dice.some([cell for cell in CELLS if cell[0] == row] if level == 1 else CELLS, 4)
+    y, x, entries = _jumping(dice, level, frames, visited)
     hero = make_thing(shape, colours[0], y, x, frames=frames, radius=draw_radius(dice, level))
-    others = bystanders(dice, level, cells[4 : 3 + level], colours[1:level], frames)
+    free = [cell for cell in CELLS if cell not in visited]
+    others = bystanders(dice, level, dice.some(free, level - 1), colours[1:level], frames)
+    askable = {entry: [s for s, at in enumerate(entries) if at == entry] for entry in entries}
     truth = dice.pick(sorted(askable))  # the place first: each is right equally often
     second = dice.pick(askable[truth])
     options, letter = make_options(dice, truth, [text for text in askable if text != truth])
@@ -56,7 +52,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         opening(dice, f"find the {name} at {second}s"),
         timeline(dice, entries),
         Maybe(second_look(dice, entries)),
-        Maybe(restate(dice, f"the {name} is seen {listed(_runs(entries))}")),
+        Maybe(restate(dice, f"the {name} is seen {listed(list(askable))}")),
         f"At {second}s the {name} is {truth}.",
         weigh_options(dice, options, letter),
         conclude(truth, letter),
@@ -70,32 +66,14 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
     )
 
 
-def _crossing(dice: Dice, frames: int):
-    low, high = dice.real(11.5, 13.5), WIDTH - dice.real(11.5, 13.5)
-    ends = (low, high) if dice.chance(0.5) else (high, low)
-    x = dice.pick((one_way, there_and_back))(frames, *ends)
-    y = shaking(dice, frames, (dice.whole(0, ROWS - 1) + 0.5) * CELL, 1.0)
-    entries = [column_word(at) for at in per_second(x)]
-    askable: dict[str, list[int]] = {word: [] for word in COLUMN_WORDS}
-    for second, (early, late) in enumerate(x.reshape(-1, 2)):
-        inside = all(MARGIN <= at % CELL <= CELL - MARGIN for at in (early, late))
-        if inside and column_word(early) == column_word(late):
-            askable[entries[second]].append(second)
-    return y, x, entries, askable
-
-
-def _jumping(dice: Dice, level: int, frames: int, cells):
-    seconds = durations(dice, len(cells), frames // 2, even=level == 2)
+def _jumping(dice: Dice, level: int, frames: int, cells: list[Cell]):
+    """Returns y and x per frame, and the place in every second."""
+    seconds = frames // 2
+    # The same time in every place: else a second and how long a place is seen would tell something.
+    visits = [number % len(cells) for number in range(seconds)]
+    visits = dice.shuffled(visits) if level == 3 else sorted(visits)
     centres = [cell_centre(dice, cell) for cell in cells]
-    y = stops([centre[0] for centre in centres], seconds)
-    x = stops([centre[1] for centre in centres], seconds)
-    entries = [place(*at) for at in zip(per_second(y), per_second(x), strict=True)]
-    askable = {word: [s for s, entry in enumerate(entries) if entry == word] for word in entries}
-    return y, x, entries, askable
-
-
-def _runs(entries: list[str]) -> list[str]:
-    """Returns the entries with repetitions in a row left out."""
-    return [
-        entry for before, entry in zip([None, *entries], entries, strict=False) if entry != before
-    ]
+    y = stops([centres[number][0] for number in visits], [1] * seconds)
+    x = stops([centres[number][1] for number in visits], [1] * seconds)
+    places = [place(*at) for at in zip(per_second(y), per_second(x), strict=True)]
+    return y, x, [at.split(" ", 1)[1] for at in places] if level == 1 else places
