@@ -44,7 +44,7 @@ def test_frames_have_the_stated_form(kind):
 
 
 def test_no_scene_is_in_two_splits():
-    numbers = {"train": 2400, "validation": 360, "test": 360}
+    numbers = {"train": 1500, "validation": 240, "test": 240}
     signatures = {
         split: {scene_signature(sample_text(split, index).scene) for index in range(number)}
         for split, number in numbers.items()
@@ -62,11 +62,11 @@ def test_a_scene_belongs_to_the_split_it_was_drawn_for():
 
 def test_no_clip_is_in_two_splits():
     clips = {
-        split: {hash(sample(split, index).frames.tobytes()) for index in range(240)}
+        split: {hash(sample(split, index).frames.tobytes()) for index in range(160)}
         for split in SPLITS
     }
-    assert sum(len(found) for found in clips.values()) == 720
-    assert len(set().union(*clips.values())) == 720
+    assert sum(len(found) for found in clips.values()) == 480
+    assert len(set().union(*clips.values())) == 480
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def texts():
     return [
         sample_text("train", 5000 + index, kind, 1 + index % 3)
         for kind in KINDS
-        for index in range(90)
+        for index in range(60)
     ]
 
 
