@@ -68,7 +68,7 @@ def update(
     `entropy_gradient` is dH / d delta [K, M, H] at `state.delta`.
     """
     gradient = -alpha * entropy_gradient
-    norm = optax.global_norm(gradient)
+    norm = optax.tree.norm(gradient)
     updates, moments = optimizer(config).update(gradient, state.optimizer, state.delta)
     delta = optax.apply_updates(state.delta, updates)
     return state.replace(delta=delta, optimizer=moments), norm
@@ -81,7 +81,7 @@ def seen_delta(state: ControllerState) -> jax.Array:
     """
     if state.direction is None:
         return state.delta
-    return state.direction * optax.global_norm(state.delta)
+    return state.direction * optax.tree.norm(state.delta)
 
 
 def is_update_step(step: jax.Array, config: ControllerConfig) -> jax.Array:
@@ -100,4 +100,4 @@ def _random_direction(mask, width, key, config):
     keys = jax.vmap(lambda token: jax.random.fold_in(key, token))(jnp.arange(tokens))
     draw = jax.vmap(lambda k: jax.random.normal(k, (heads, width)), out_axes=1)
     direction = jnp.where(jnp.broadcast_to(mask[..., None], (*mask.shape, width)), draw(keys), 0.0)
-    return direction / jnp.maximum(optax.global_norm(direction), 1e-30)
+    return direction / jnp.maximum(optax.tree.norm(direction), 1e-30)
