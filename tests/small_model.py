@@ -1,0 +1,242 @@
+"""A tiny random model, prompts with video tokens, and one call from prompts to NumPy traces."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from vreason_jax.config import RunConfig, apply_overrides
+from vreason_jax.controller import prune
+from vreason_jax.decoding.loop import decode_chunk
+from vreason_jax.decoding.prefill import CacheLengths, PrefillInputs, prefill
+from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
+from vreason_jax.model.config import ModelConfig, model_config_from_hf
+from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+
+VOCABULARY, WIDTH = 101, 40
+VIDEO_TOKEN = 100
+# Room for 24 generated tokens after the longest prompt of the tests.
+CAPACITY = 56
+
+# Widths that do not divide each other, grouped heads, text epsilon unlike the vision tower's.
+HF_CONFIG = {
+    "model_type": "qwen2_5_vl",
+    "hidden_size": WIDTH,
+    "intermediate_size": 56,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "vocab_size": VOCABULARY,
+    "rms_norm_eps": 1e-3,
+    "rope_theta": 10000.0,
+    "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+    "tie_word_embeddings": False,
+    "video_token_id": VIDEO_TOKEN,
+    "image_token_id": 99,
+    "vision_config": {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 36,
+        "num_heads": 2,
+        "out_hidden_size": WIDTH,
+        "fullatt_block_indexes": [1],
+        "tokens_per_second": 2,
+    },
+}
+
+
+@functools.cache
+def small_config() -> ModelConfig:
+    return model_config_from_hf(HF_CONFIG)
+
+
+@functools.cache
+def small_model() -> Qwen25VL:
+    """Random float32 weights that hide nothing: norm weights not 1, biases not 0."""
+    rng = np.random.default_rng(0)
+    graph, abstract = nnx.split(abstract_model(small_config(), jnp.float32))
+    leaves, structure = jax.tree.flatten_with_path(abstract)
+    filled = [jnp.asarray(_weights(jax.tree_util.keystr(p), a.shape, rng)) for p, a in leaves]
+    return nnx.merge(graph, jax.tree.unflatten(structure, filled))
+
+
+def _weights(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    noise = rng.standard_normal(shape).astype(np.float32)
+    if "norm" in name:
+        return 1 + 0.3 * noise
+    if "bias" in name:
+        return 0.3 * noise
+    if "embedding" in name:
+        return noise
+    # The head's logits spread by about 2, which puts the entropy near half of log V; the last
+    # layer's values and output are large, so that what the video says changes the logits.
+    gain = 2.0 if "head" in name or ("last" in name and "attention" in name) else 1.0
+    return gain * noise * np.float32(shape[-1] ** -0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A prompt: `before` text tokens, a video of `grid` merged tokens, `after` text tokens."""
+
+    grid: tuple[int, int, int] | None = (3, 2, 2)
+    before: int = 4
+    after: int = 5
+    seed: int = 1
+
+    @property
+    def tokens(self) -> int:
+        return int(np.prod(self.grid)) if self.grid else 0
+
+    @property
+    def length(self) -> int:
+        return self.before + self.tokens + self.after
+
+    @property
+    def token_ids(self) -> np.ndarray:
+        ids = np.random.default_rng(self.seed).integers(0, 99, self.length)
+        ids[self.before : self.before + self.tokens] = VIDEO_TOKEN
+        return ids
+
+    @property
+    def video(self) -> np.ndarray:
+        """[tokens, D] float32, in place of the vision tower's output."""
+        rng = np.random.default_rng(1000 + self.seed)
+        return 1.5 * rng.standard_normal((self.tokens, WIDTH)).astype(np.float32)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """[3, length]: text counts on the three axes together, the video on each by itself."""
+        before = np.tile(np.arange(self.before), (3, 1))
+        video = np.indices(self.grid or (0, 1, 1)).reshape(3, -1) + self.before
+        start = max(video.max(initial=-1), self.before - 1) + 1
+        return np.concatenate([before, video, np.tile(start + np.arange(self.after), (3, 1))], 1)
+
+    @property
+    def frame_of_token(self) -> np.ndarray:
+        return np.indices(self.grid or (0, 1, 1))[0].reshape(-1)
+
+
+LONG = Row()
+SHORT = Row(grid=(2, 3, 1), before=2, after=9, seed=2)
+TEXT = Row(grid=None, before=6, after=5, seed=3)
+
+
+@dataclasses.dataclass
+class Prepared:
+    """The arguments of `prefill`, and the settings that `decode_chunk` takes too."""
+
+    batch: PrefillInputs
+    media: list[jax.Array]
+    dropped: jax.Array
+    settings: DecodeSettings
+    config: RunConfig
+    lengths: CacheLengths
+
+
+def config_of(**changes) -> RunConfig:
+    """A run config: `config_of(controller__every=2)` sets controller.every."""
+    return apply_overrides(RunConfig(), {k.replace("__", "."): v for k, v in changes.items()})
+
+
+def prepare(
+    rows: tuple[Row, ...],
+    config: RunConfig,
+    *,
+    pad: int = 0,
+    pad_video: int = 0,
+    eos_ids: tuple[int, ...] = (),
+    capacity: int = CAPACITY,
+) -> Prepared:
+    """Pads rows on the left to the longest, plus `pad` slots and `pad_video` video tokens."""
+    length = max(row.length for row in rows) + pad
+    count = max(row.tokens for row in rows)
+    count += pad_video if count else 0
+    starts = np.array([length - row.length for row in rows])
+    token_ids, positions = np.zeros((len(rows), length), int), np.zeros((3, len(rows), length), int)
+    slots = np.full((len(rows), count), length)
+    frames = np.zeros((len(rows), count), int)
+    for b, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        token_ids[b, start:] = row.token_ids
+        positions[:, b, start:] = row.positions
+        slots[b, : row.tokens] = start + row.before + np.arange(row.tokens)
+        frames[b, : row.tokens] = row.frame_of_token
+    mask = slots < length
+    drops, counts = prune.plan_drops(frames, mask, config.prune)
+    flat = (np.arange(len(rows))[:, None] * length + slots)[mask]
+    batch = PrefillInputs(
+        token_ids=jnp.asarray(token_ids, jnp.int32),
+        positions=jnp.asarray(positions, jnp.int32),
+        starts=jnp.asarray(starts, jnp.int32),
+        next_positions=jnp.asarray([row.positions.max() + 1 for row in rows], jnp.int32),
+        media_slots=jnp.asarray(flat, jnp.int32),
+        video_slots=jnp.asarray(slots, jnp.int32),
+        video_mask=jnp.asarray(mask),
+        drops=jax.tree.map(jnp.asarray, drops),
+        seeds=jnp.asarray([(config.sampling.seed, row.seed) for row in rows], jnp.uint32),
+    )
+    kept = max(row.length - lost for row, lost in zip(rows, counts.dropped, strict=True))
+    return Prepared(
+        batch=batch,
+        media=[jnp.asarray(row.video) for row in rows if row.tokens],
+        dropped=jnp.asarray(counts.dropped, jnp.int32),
+        settings=DecodeSettings.of(config, eos_ids, has_video=count > 0),
+        config=config,
+        lengths=CacheLengths(
+            prompt=kept + (pad if not config.prune.fraction else 0),
+            video=int(counts.kept.max(initial=0)) + pad_video,
+            capacity=capacity,
+        ),
+    )
+
+
+def start(prepared: Prepared) -> tuple[DecodeContext, DecodeState, TokenTrace]:
+    return prefill(
+        small_model(),
+        prepared.batch,
+        prepared.media,
+        prepared.dropped,
+        settings=prepared.settings,
+        pruning=prepared.config.prune,
+        lengths=prepared.lengths,
+    )
+
+
+def decode(prepared: Prepared, context, state, steps: int) -> tuple[DecodeState, TokenTrace]:
+    return decode_chunk(small_model(), context, state, settings=prepared.settings, steps=steps)
+
+
+def run(rows, config: RunConfig, *, chunks: tuple[int, ...] = (12,), **padding) -> TokenTrace:
+    """The trace [1 + sum(chunks), B] of a batch, as NumPy arrays."""
+    prepared = prepare(tuple(rows), config, **padding)
+    context, state, first = start(prepared)
+    traces = [jax.tree.map(lambda a: a[None], first)]
+    for steps in chunks:
+        state, trace = decode(prepared, context, state, steps)
+        traces.append(trace)
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *traces)
+
+
+def row_of(trace: TokenTrace, row: int) -> TokenTrace:
+    """One row's trace, with a batch axis of one."""
+    return jax.tree.map(lambda a: a[:, row : row + 1], trace)
+
+
+def assert_same_run(got: TokenTrace, expected: TokenTrace, tolerance: float = 1e-4):
+    """Equal ids and close floats; ids may part where both tokens are equally likely.
+
+    What follows such a parting is another text, so it is not compared.
+    """
+    parted = np.flatnonzero((got.token != expected.token).any(axis=1))
+    end = parted[0] if parted.size else len(got.token)
+    if parted.size:
+        np.testing.assert_allclose(got.logprob[end], expected.logprob[end], atol=1e-4)
+    assert end > 4, "nothing left to compare"
+    for name in TokenTrace._fields:
+        np.testing.assert_allclose(
+            getattr(got, name)[:end], getattr(expected, name)[:end],
+            rtol=tolerance, atol=tolerance, err_msg=name,
+        )  # fmt: skip

@@ -1,0 +1,187 @@
+"""The controller's AdamW step against an independent NumPy one, and its controls."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vreason_jax.config import ControllerConfig
+from vreason_jax.controller import controller as control
+
+KEY = jax.random.key(3)
+SHAPE = (2, 5, 4)  # K, M, H
+MASK = jnp.array([[True] * 5, [True, True, True, False, False]])
+
+
+begin = jax.jit(control.init, static_argnums=(1, 3))
+update = jax.jit(control.update, static_argnums=3)
+
+
+def gradients(count, scale=1.0, seed=0):
+    """dH / d delta of `count` updates, zero at padded slots as the loop's are."""
+    drawn = np.random.default_rng(seed).standard_normal((count, *SHAPE)).astype(np.float32)
+    return scale * drawn * np.asarray(MASK)[None, :, :, None]
+
+
+def train(config, entropy_gradients, alphas, mask=MASK):
+    """The state and the reported gradient norms after one update per gradient."""
+    state = begin(mask, entropy_gradients.shape[-1], KEY, config)
+    norms = []
+    for gradient, alpha in zip(entropy_gradients, alphas, strict=True):
+        state, norm = update(state, jnp.asarray(gradient), jnp.float32(alpha), config)
+        norms.append(float(norm))
+    return state, norms
+
+
+def numpy_adamw(config, entropy_gradients, alphas):
+    """torch.optim.AdamW after clip_grad_norm_, written out in float64."""
+    delta, first, second = (np.zeros(SHAPE) for _ in range(3))
+    for step, (gradient, alpha) in enumerate(zip(entropy_gradients, alphas, strict=True), start=1):
+        gradient = -alpha * gradient.astype(np.float64)
+        gradient *= min(1.0, config.clip_norm / np.linalg.norm(gradient))
+        delta *= 1 - config.learning_rate * config.weight_decay
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        denominator = np.sqrt(second / (1 - 0.999**step)) + 1e-8
+        delta -= config.learning_rate * (first / (1 - 0.9**step)) / denominator
+    return delta
+
+
+def test_an_answer_begins_with_no_delta_no_average_and_no_peak():
+    state = control.init(MASK, 4, KEY, ControllerConfig())
+    np.testing.assert_array_equal(state.delta, np.zeros(SHAPE))
+    assert state.ema == 0 and state.peak == -jnp.inf and state.direction is None
+    chex.assert_type(jax.tree.leaves((state.ema, state.peak, state.delta)), jnp.float32)
+
+
+def test_the_first_step_is_the_learning_rate_against_the_sign_of_the_loss_gradient():
+    gradient = np.where(np.asarray(MASK)[..., None], np.sign(gradients(1)[0]) * 1e-3, 0)
+    for alpha in (1.0, -1.0):
+        state, _ = train(ControllerConfig(), gradient[None], [alpha])
+        # eps = 1e-8 takes 1e-5 of a step whose gradient is 1e-3.
+        np.testing.assert_allclose(state.delta, alpha * 3e-4 * np.sign(gradient), rtol=2e-5)
+
+
+@pytest.mark.parametrize("learning_rate", [3e-4, 0.1])
+def test_several_steps_equal_an_independent_adamw_with_clip(learning_rate):
+    config = ControllerConfig(learning_rate=learning_rate, clip_norm=2.0)
+    # Norms of about 5.7, 0.57, ...: some are clipped and some are not.
+    scales = np.array([1, 0.1, 1, 0.1, 1, 1], np.float32)[:, None, None, None]
+    taken, alphas = gradients(6) * scales, [1, 1, -1, -1, 1, -1]
+    state, _ = train(config, taken, alphas)
+    expected = numpy_adamw(config, taken, alphas)
+    # Float32 holds the bias correction 1 - 0.999^t to 3e-5 of itself at t = 1, less later.
+    np.testing.assert_allclose(state.delta, expected, rtol=3e-5, atol=1e-6)
+    assert np.abs(expected).max() > learning_rate
+
+
+def test_the_weight_decay_is_felt():
+    # At lr 0.1 the decay of 0.01 takes 1e-3 of delta a step: 1e-4, far over the tolerance above.
+    taken, alphas = gradients(6), [1] * 6
+    decayed, _ = train(ControllerConfig(learning_rate=0.1), taken, alphas)
+    free, _ = train(ControllerConfig(learning_rate=0.1, weight_decay=0.0), taken, alphas)
+    assert np.abs(decayed.delta - free.delta).max() > 1e-4
+
+
+def test_the_reported_norm_is_the_one_before_the_clip():
+    taken = gradients(2, scale=10.0)
+    _, norms = train(ControllerConfig(clip_norm=1.0), taken, [1, -1])
+    expected = [np.linalg.norm(gradient) for gradient in taken]
+    np.testing.assert_allclose(norms, expected, rtol=1e-6)
+    assert min(norms) > 10
+
+
+def test_the_clip_bounds_the_gradient_that_the_moments_see():
+    state, _ = train(ControllerConfig(clip_norm=1.0), gradients(1, scale=10.0), [1])
+    (first_moment,) = (s.mu for s in jax.tree.leaves(state.optimizer, is_leaf=_is_adam)
+                       if _is_adam(s))  # fmt: skip
+    np.testing.assert_allclose(np.linalg.norm(first_moment), 0.1, rtol=1e-6)
+
+
+def _is_adam(node):
+    return hasattr(node, "mu")
+
+
+def test_opposite_alphas_step_in_opposite_directions():
+    config = ControllerConfig(weight_decay=0.0)
+    up, _ = train(config, gradients(3), [1, 1, 1])
+    down, _ = train(config, gradients(3), [-1, -1, -1])
+    np.testing.assert_array_equal(up.delta, -down.delta)
+    assert (np.abs(up.delta).max(axis=-1) > 0)[np.asarray(MASK)].all()
+
+
+def test_padded_slots_stay_at_zero():
+    state, _ = train(ControllerConfig(learning_rate=0.1), gradients(3), [1, -1, 1])
+    np.testing.assert_array_equal(state.delta[~np.asarray(MASK)], 0)
+
+
+def test_a_batch_clips_every_answer_by_itself():
+    config = ControllerConfig(learning_rate=0.1)
+    taken = np.stack([gradients(3, scale=10.0), gradients(3, scale=0.1, seed=1)], axis=1)
+    state = jax.vmap(lambda key: control.init(MASK, 4, key, config))(jax.random.split(KEY))
+    batched = jax.jit(jax.vmap(functools.partial(control.update, config=config)))
+    for gradient in taken:
+        state, _ = batched(state, jnp.asarray(gradient), jnp.array([1.0, -1.0]))
+    for row, alpha in enumerate((1, -1)):
+        alone, _ = train(config, taken[:, row], [alpha] * 3)
+        np.testing.assert_allclose(state.delta[row], alone.delta, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("objective", "every", "expected"),
+    [
+        ("switch", 4, [4, 8, 12]),
+        ("random", 5, [5, 10]),
+        ("min", 1, list(range(1, 14))),
+        ("frozen", 4, [4]),
+    ],
+)
+def test_updates_fall_on_multiples_of_k_and_frozen_on_the_first_alone(objective, every, expected):
+    config = ControllerConfig(objective=objective, every=every)
+    assert [t for t in range(14) if control.is_update_step(jnp.int32(t), config)] == expected
+
+
+def test_a_random_direction_takes_the_length_of_the_trained_delta():
+    config = ControllerConfig(objective="random_direction", learning_rate=0.1)
+    trained, _ = train(ControllerConfig(learning_rate=0.1), gradients(3), [1, -1, 1])
+    state, _ = train(config, gradients(3), [1, -1, 1])
+    seen = np.asarray(control.seen_delta(state))
+    np.testing.assert_allclose(state.delta, trained.delta, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(seen), np.linalg.norm(trained.delta), rtol=1e-6)
+    np.testing.assert_array_equal(seen[~np.asarray(MASK)], 0)
+    cosine = (seen * np.asarray(trained.delta)).sum() / np.linalg.norm(seen) ** 2
+    assert abs(cosine) < 0.6  # 40 numbers: a standard deviation of 0.16
+
+
+def test_a_random_direction_is_gaussian_and_changes_with_the_key_alone():
+    config = ControllerConfig(objective="random_direction")
+    mask = jnp.ones((4, 64), bool)
+    direction = begin(mask, 32, KEY, config).direction
+    unit = np.asarray(direction) * np.sqrt(direction.size)
+    # 8,192 numbers: mean within 4.5 and fourth moment (3 for a Gaussian) within 5 deviations.
+    assert abs(unit.mean()) < 0.05
+    assert abs((unit**4).mean() - 3) < 5 * np.sqrt(96 / direction.size)
+    again = begin(mask, 32, KEY, config).direction
+    other = begin(mask, 32, jax.random.key(4), config).direction
+    np.testing.assert_array_equal(direction, again)
+    assert np.abs(np.asarray(direction) - np.asarray(other)).max() > 1e-3
+
+
+def test_padding_a_row_does_not_change_its_random_direction():
+    config = ControllerConfig(objective="random_direction")
+    padded = jnp.pad(MASK, ((0, 0), (0, 4)))
+    one, more = (begin(mask, 4, KEY, config).direction for mask in (MASK, padded))
+    np.testing.assert_allclose(more[:, :5], one, rtol=1e-6)
+    np.testing.assert_array_equal(more[:, 5:], 0)
+
+
+def test_padding_a_row_does_not_change_its_training():
+    config = ControllerConfig(learning_rate=0.1)
+    state, norms = train(config, gradients(3), [1, -1, 1])
+    wide = np.pad(gradients(3), ((0, 0), (0, 0), (0, 4), (0, 0)))
+    padded, padded_norms = train(config, wide, [1, -1, 1], jnp.pad(MASK, ((0, 0), (0, 4))))
+    np.testing.assert_allclose(padded.delta[:, :5], state.delta, atol=1e-6)
+    np.testing.assert_allclose(padded_norms, norms, rtol=1e-6)

@@ -1,0 +1,98 @@
+"""From logits to a token: examples worked by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vreason_jax.config import SamplingConfig
+from vreason_jax.decoding import sampling
+
+KEY = jax.random.key(0)
+# Probabilities 0.5, 0.25, 0.125, 0.125, out of order.
+LOGITS = jnp.log(jnp.array([0.125, 0.5, 0.125, 0.25]))
+
+
+def shares(config, logits=LOGITS, seen=None, count=2000):
+    """How often each token is drawn over many keys."""
+    keys = jax.random.split(KEY, count)
+    draw = functools.partial(sampling.draw_token, config=config)
+    tokens = jax.vmap(draw, in_axes=(None, None, 0))(logits, seen, keys)
+    return np.bincount(np.asarray(tokens), minlength=len(logits)) / count
+
+
+# Four standard deviations of a share of one half over 2,000 draws.
+TOLERANCE = 0.045
+
+
+def test_temperature_zero_takes_the_largest_logit_and_of_equals_the_first():
+    config = SamplingConfig(temperature=0.0)
+    assert sampling.draw_token(LOGITS, None, KEY, config) == 1
+    assert sampling.draw_token(jnp.array([0.0, 3.0, 3.0]), None, KEY, config) == 1
+
+
+def test_temperature_one_draws_from_the_softmax():
+    config = SamplingConfig(temperature=1.0)
+    np.testing.assert_allclose(shares(config), jnp.exp(LOGITS), atol=TOLERANCE)
+
+
+def test_temperature_divides_the_logits():
+    # At one half the probabilities are squared: 1, 16, 1, 4 parts of 22.
+    expected = np.array([1, 16, 1, 4]) / 22
+    config = SamplingConfig(temperature=0.5)
+    np.testing.assert_allclose(shares(config), expected, atol=TOLERANCE)
+    cold = shares(SamplingConfig(temperature=1e-6))
+    np.testing.assert_array_equal(cold, [0, 1, 0, 0])
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_it():
+    kept = [np.isfinite(sampling.keep_nucleus(LOGITS, p)).tolist() for p in (0.4, 0.6, 0.8, 0.99)]
+    assert kept == [
+        [False, True, False, False],
+        [False, True, False, True],
+        [True, True, False, True],  # of the two equal ones the earlier
+        [True, True, True, True],
+    ]
+    drawn = shares(SamplingConfig(temperature=1.0, top_p=0.6))
+    np.testing.assert_allclose(drawn, [0, 2 / 3, 0, 1 / 3], atol=TOLERANCE)
+
+
+def test_a_tiny_top_p_is_greedy():
+    np.testing.assert_array_equal(shares(SamplingConfig(temperature=1.0, top_p=1e-6)), [0, 1, 0, 0])
+
+
+def test_min_p_drops_what_is_less_likely_than_its_share_of_the_best():
+    drawn = shares(SamplingConfig(temperature=1.0, min_p=0.4))  # floor 0.2
+    np.testing.assert_allclose(drawn, [0, 2 / 3, 0, 1 / 3], atol=TOLERANCE)
+    np.testing.assert_array_equal(shares(SamplingConfig(temperature=1.0, min_p=1.0)), [0, 1, 0, 0])
+
+
+def test_the_repetition_penalty_divides_positive_and_multiplies_negative_logits_once():
+    logits = jnp.array([2.0, -2.0, 2.0, -2.0, 0.0])
+    seen = jnp.array([True, True, False, False, True])
+    penalised = sampling.penalise_repetition(logits, seen, 1.25)
+    np.testing.assert_allclose(penalised, [1.6, -2.5, 2.0, -2.0, 0.0], rtol=1e-7)
+
+
+def test_the_repetition_penalty_can_turn_a_greedy_choice():
+    config = SamplingConfig(repetition_penalty=2.0)
+    logits = jnp.array([3.0, 2.0, 1.0])
+    assert sampling.draw_token(logits, jnp.array([True, False, False]), KEY, config) == 1
+    assert sampling.draw_token(logits, jnp.array([True, True, False]), KEY, config) == 0
+    assert sampling.draw_token(logits, jnp.zeros(3, bool), KEY, config) == 0
+
+
+def test_the_same_key_draws_the_same_token():
+    config = SamplingConfig(temperature=1.0, top_p=0.99, min_p=0.01)
+    draws = {int(sampling.draw_token(LOGITS, None, KEY, config)) for _ in range(3)}
+    assert len(draws) == 1
+
+
+def test_the_log_probability_is_that_of_the_raw_logits():
+    np.testing.assert_allclose(
+        sampling.token_logprob(LOGITS, jnp.int32(3)), np.log(0.25), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        sampling.token_logprob(LOGITS + 5, jnp.int32(1)), np.log(0.5), rtol=1e-6
+    )
