@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +90,7 @@ class Row:
 
     @property
     def tokens(self) -> int:
-        return int(np.prod(self.grid)) if self.grid else 0
+        return math.prod(self.grid) if self.grid else 0
 
     @property
     def length(self) -> int:
@@ -150,8 +151,12 @@ def prepare(
     pad_video: int = 0,
     eos_ids: tuple[int, ...] = (),
     capacity: int = CAPACITY,
+    media_gain: float = 1.0,
 ) -> Prepared:
-    """Pads rows on the left to the longest, plus `pad` slots and `pad_video` video tokens."""
+    """Pads rows on the left to the longest, plus `pad` slots and `pad_video` video tokens.
+
+    `media_gain` 0 takes the video's content away and leaves its tokens in place.
+    """
     length = max(row.length for row in rows) + pad
     count = max(row.tokens for row in rows)
     count += pad_video if count else 0
@@ -178,10 +183,10 @@ def prepare(
         drops=jax.tree.map(jnp.asarray, drops),
         seeds=jnp.asarray([(config.sampling.seed, row.seed) for row in rows], jnp.uint32),
     )
-    kept = max(row.length - lost for row, lost in zip(rows, counts.dropped, strict=True))
+    kept = max(row.length - lost for row, lost in zip(rows, counts.dropped.tolist(), strict=True))
     return Prepared(
         batch=batch,
-        media=[jnp.asarray(row.video) for row in rows if row.tokens],
+        media=[media_gain * jnp.asarray(row.video) for row in rows if row.tokens],
         dropped=jnp.asarray(counts.dropped, jnp.int32),
         settings=DecodeSettings.of(config, eos_ids, has_video=count > 0),
         config=config,

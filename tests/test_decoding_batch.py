@@ -1,0 +1,81 @@
+"""A row of a batch is that row alone: lengths, counts, padding and neighbours change nothing."""
+
+import functools
+
+import numpy as np
+import pytest
+from small_model import LONG, SHORT, TEXT, assert_same_run, config_of, row_of, run
+
+# A short average and a large learning rate, so that a leak between rows would be seen.
+LIVELY = {"controller__ema_decay": 0.5, "controller__learning_rate": 0.1}
+ROWS = (LONG, SHORT, TEXT)
+
+
+@functools.cache
+def trace_of(rows, padding=(), **changes):
+    return run(rows, config_of(**{**LIVELY, **changes}), **dict(padding))
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_a_row_of_a_batch_is_that_row_alone(row):
+    together = row_of(trace_of(ROWS), row)
+    assert_same_run(together, trace_of((ROWS[row],)))
+    assert together.updated[4, 0] == (ROWS[row] is not TEXT)
+
+
+@pytest.mark.parametrize("row", range(2))
+def test_a_pruned_row_of_a_batch_is_that_row_alone(row):
+    changes = {"prune__fraction": 0.5}
+    assert_same_run(
+        row_of(trace_of((LONG, SHORT), **changes), row), trace_of((ROWS[row],), **changes)
+    )
+
+
+@pytest.mark.parametrize("row", range(2))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"controller__objective": "random", "prune__fraction": 0.5, "prune__policy": "random"},
+        {"controller__objective": "random_direction"},
+        {"sampling__temperature": 1.0, "sampling__repetition_penalty": 1.2},
+    ],
+    ids=["random", "random_direction", "sampling"],
+)
+def test_chance_does_not_depend_on_the_place_in_the_batch(row, changes):
+    frozen = tuple(sorted(changes.items()))
+    rows = trace_of((SHORT, LONG), **dict(frozen))
+    assert_same_run(row_of(rows, row), trace_of(((SHORT, LONG)[row],), **dict(frozen)))
+
+
+def test_the_same_question_twice_gives_the_same_answer_and_another_seed_another():
+    config = {"sampling__temperature": 1.0}
+    twice = trace_of((LONG, LONG), **config)
+    np.testing.assert_array_equal(twice.token[:, 0], twice.token[:, 1])
+    other = trace_of((LONG, LONG), sampling__seed=1, **config)
+    assert (other.token != twice.token).any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sampling__repetition_penalty": 1.5},  # token 0 fills the padding and must not be counted
+        {"prune__fraction": 0.5, "prune__policy": "per_frame"},
+        {"controller__objective": "random_direction"},
+    ],
+    ids=["switch", "penalty", "pruned", "random_direction"],
+)
+def test_padding_a_prompt_changes_nothing(changes):
+    padding = (("pad", 3), ("pad_video", 2))
+    assert_same_run(trace_of((LONG,), padding, **changes), trace_of((LONG,), **changes))
+
+
+def test_a_longer_cache_changes_nothing():
+    assert_same_run(trace_of((LONG,), (("capacity", 80),)), trace_of((LONG,)))
+
+
+def test_a_finished_row_does_not_disturb_its_neighbour():
+    free = trace_of((LONG, SHORT))
+    end = int(free.token[2, 1])  # SHORT ends early; LONG, if it has this token, goes on as well
+    stopped = trace_of((LONG, SHORT), (("eos_ids", (end,)),))
+    assert_same_run(row_of(stopped, 0), row_of(free, 0))

@@ -1,0 +1,144 @@
+"""The update's gradient against the gradient through the whole model, and what one update does."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_model import LONG, SHORT, TEXT, config_of, decode, prepare, small_model, start
+
+from vreason_jax.controller.entropy import token_entropy
+from vreason_jax.model import layers
+
+# Every second token is an update and no clip is felt, so that Adam's first moment gives the
+# gradient back: m_t = 0.9 m_{t-1} + 0.1 g_t.
+CHANGES = {
+    "controller__every": 2,
+    "controller__learning_rate": 0.05,
+    "controller__clip_norm": 1e9,
+    "controller__ema_decay": 0.5,
+}
+
+
+def first_moment(state):
+    is_adam = lambda node: hasattr(node, "mu")  # noqa: E731
+    leaves = jax.tree.leaves(state.controller.optimizer, is_leaf=is_adam)
+    return next(np.asarray(leaf.mu) for leaf in leaves if is_adam(leaf))
+
+
+def steps(rows, count, **changes):
+    """Context, and (state before, state after, trace) of each of `count` tokens after the first."""
+    ready = prepare(rows, config_of(**CHANGES, **changes))
+    context, state, _ = start(ready)
+    taken = []
+    for _ in range(count):
+        before = jax.tree.map(jnp.copy, state)
+        state, trace = decode(ready, context, state, 1)
+        taken.append((before, jax.tree.map(jnp.copy, state), trace))
+    return context, taken
+
+
+@functools.cache
+def updates(norm="vector", rows=(LONG,)):
+    return steps(rows, 4, controller__norm=norm)
+
+
+def new_values(values, delta, norm):
+    """V_new by the formula of the method, over one row's video slots [K, M, H]."""
+    moved = values + delta
+    if norm == "none":
+        return moved
+    axes = -1 if norm == "vector" else None
+    scale = jnp.sum(values**2, axes, keepdims=True) / jnp.sum(moved**2, axes, keepdims=True)
+    return moved * jnp.broadcast_to(jnp.sqrt(scale), moved.shape)
+
+
+@functools.partial(jax.jit, static_argnames="norm")
+def whole_step_entropy(delta, context, state, norm="vector"):
+    """Entropy of a row's next token as a function of delta: the whole decode step, every layer,
+    with V_new written into the last layer's value cache and attended to there."""
+    decoder = small_model().decoder
+    x = decoder.embed(state.token[:, None])
+    rotation = decoder.rotation(jnp.broadcast_to(state.position[None, :, None], (3, 1, 1)), x.dtype)
+    slots = jnp.arange(state.cache.last.keys.shape[2])
+    mask = ((slots >= context.starts[0]) & (slots <= state.slot))[None, None, None, None]
+    x, cache = decoder.body_step(x, rotation, state.cache, state.slot, mask)
+    query, keys, values = decoder.last.inputs(x, rotation)
+    start_index = (0, 0, state.slot, 0)
+    keys = jax.lax.dynamic_update_slice(cache.last.keys, keys, start_index)
+    values = jax.lax.dynamic_update_slice(cache.last.values, values, start_index)
+    at_video = context.video_slots[0]  # [K, M]
+    heads = jnp.arange(at_video.shape[0])[:, None]
+    old = values[0, heads, at_video]
+    moved = values[0].at[heads, at_video].set(new_values(old, delta[0], norm))
+    weights = layers.attention_weights(query, keys, mask, decoder.config.head_width)
+    attended = layers.attention_context(weights, moved[None])
+    logits = decoder.logits(decoder.last.finish(x, attended))
+    return token_entropy(logits)[0, 0]
+
+
+@pytest.mark.parametrize("norm", ["vector", "tensor", "none"])
+def test_the_gradient_equals_the_gradient_through_the_whole_model(norm):
+    context, taken = updates(norm)
+    # t = 2 is taken at delta 0, t = 4 at the delta of the first update.
+    for index in (1, 3):
+        before, after, trace = taken[index]
+        assert trace.updated[0, 0]
+        assert (index == 3) == bool(jnp.any(before.controller.delta != 0))
+        gradient = (first_moment(after) - 0.9 * first_moment(before)) / 0.1
+        entropy, expected = jax.value_and_grad(whole_step_entropy)(
+            before.controller.delta, context, before, norm=norm
+        )
+        expected = -trace.alpha[0, 0] * expected
+        # Float32: the moment's difference loses a digit where the gradient is small.
+        np.testing.assert_allclose(gradient, expected, atol=3e-6 * np.abs(expected).max() * 10)
+        np.testing.assert_allclose(trace.entropy[0, 0], entropy, rtol=1e-5)
+        np.testing.assert_allclose(trace.grad_norm[0, 0], np.linalg.norm(expected), rtol=1e-4)
+        assert np.linalg.norm(expected) > 1e-2
+
+
+def test_the_gradient_is_zero_outside_the_video_and_nowhere_else():
+    context, taken = steps((LONG, SHORT, TEXT), 2)
+    moment = first_moment(taken[-1][1])
+    mask = np.asarray(context.video_mask)
+    assert mask.sum(axis=(1, 2)).tolist() == [24, 12, 0]  # 12, 6 and 0 tokens of two heads
+    np.testing.assert_array_equal(moment[~mask], 0)
+    assert (np.abs(moment[mask]).max(axis=-1) > 0).all()
+    delta = np.asarray(taken[-1][1].controller.delta)
+    np.testing.assert_array_equal(delta[~mask], 0)
+
+
+def test_the_video_slots_are_where_the_video_is():
+    context, _ = updates()
+    expected = LONG.before + np.arange(LONG.tokens)
+    np.testing.assert_array_equal(context.video_slots[0], [expected] * 2)
+
+
+def test_the_cache_itself_is_never_changed_by_the_delta():
+    context, taken = updates()
+    values = np.asarray(taken[-1][1].cache.last.values)[0]
+    for head, slots in enumerate(np.asarray(context.video_slots)[0]):
+        np.testing.assert_array_equal(values[head, slots], context.video_values[0, head])
+
+
+@pytest.mark.parametrize("objective", ["min", "max"])
+def test_one_update_lowers_or_raises_the_entropy_of_its_own_token(objective):
+    context, taken = steps((LONG,), 2, controller__objective=objective)
+    before, after, trace = taken[-1]
+    assert trace.updated[0, 0]
+    old = whole_step_entropy(before.controller.delta, context, before)
+    new = whole_step_entropy(after.controller.delta, context, before)
+    # Far above the rounding of a float32 entropy near 3 (4e-7).
+    change = float(new - old)
+    assert change < -1e-3 if objective == "min" else change > 1e-3
+
+
+def test_resampling_draws_from_the_logits_after_the_update():
+    changes = {"controller__objective": "max", "controller__resample_after_update": True}
+    _, plain = steps((LONG,), 2, controller__objective="max")
+    context, resampled = steps((LONG,), 2, **changes)
+    one, other = plain[-1][2], resampled[-1][2]
+    np.testing.assert_allclose(other.entropy, one.entropy, rtol=1e-6)  # of the logits before
+    np.testing.assert_allclose(other.delta_norm, one.delta_norm, rtol=1e-5)
+    assert abs(other.logprob - one.logprob).item() > 1e-3
