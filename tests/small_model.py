@@ -1,5 +1,6 @@
 """A tiny random model, prompts with video tokens, and one call from prompts to NumPy traces."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -27,7 +28,7 @@ HF_CONFIG = {
     "model_type": "qwen2_5_vl",
     "hidden_size": WIDTH,
     "intermediate_size": 56,
-    "num_hidden_layers": 3,
+    "num_hidden_layers": 2,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
     "head_dim": 16,
@@ -199,19 +200,31 @@ def prepare(
 
 
 def start(prepared: Prepared) -> tuple[DecodeContext, DecodeState, TokenTrace]:
-    return prefill(
-        small_model(),
-        prepared.batch,
-        prepared.media,
-        prepared.dropped,
-        settings=prepared.settings,
-        pruning=prepared.config.prune,
-        lengths=prepared.lengths,
-    )
+    with quick_compiles():
+        return prefill(
+            small_model(),
+            prepared.batch,
+            prepared.media,
+            prepared.dropped,
+            settings=prepared.settings,
+            pruning=prepared.config.prune,
+            lengths=prepared.lengths,
+        )
 
 
 def decode(prepared: Prepared, context, state, steps: int) -> tuple[DecodeState, TokenTrace]:
-    return decode_chunk(small_model(), context, state, settings=prepared.settings, steps=steps)
+    with quick_compiles():
+        return decode_chunk(small_model(), context, state, settings=prepared.settings, steps=steps)
+
+
+@contextlib.contextmanager
+def quick_compiles():
+    """Compiles without most optimisations: it is what these tests spend their time on."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def run(rows, config: RunConfig, *, chunks: tuple[int, ...] = (12,), **padding) -> TokenTrace:
