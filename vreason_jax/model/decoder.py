@@ -17,7 +17,7 @@ Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
 
 # Prompt queries attend in blocks of this many, each to the keys up to its own end: bounds the
 # score matrix and skips most of what the causal mask would throw away.
-_QUERY_BLOCK = 512
+QUERY_BLOCK = 1024
 
 
 class Attention(nnx.Module):
@@ -159,8 +159,8 @@ def _causal_context(query, keys, values, starts, head_width):
     length = query.shape[3]
     slots = jnp.arange(length)
     contexts = []
-    for begin in range(0, length, _QUERY_BLOCK):
-        end = min(begin + _QUERY_BLOCK, length)
+    for begin in range(0, length, QUERY_BLOCK):
+        end = min(begin + QUERY_BLOCK, length)
         causal = slots[None, :end] <= slots[begin:end, None]
         real = slots[None, :end] >= starts[:, None]
         mask = causal[None, None, None] & real[:, None, None, None]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.model.config import ModelConfig
+from vreason_jax.model.decoder import QUERY_BLOCK
 
-_QUERY_BLOCK = 512  # prompt queries that attend at a time (model/decoder.py)
 _METHOD_COPIES = 4  # value delta, its two moments, one gradient: all float32
 _FULL_WIDTHS = 8  # activations of a model width alive at once in a layer: input, normed, q, sums
 
@@ -34,7 +34,7 @@ def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 
     shared = text.kv_heads * text.head_width
     cache = 2 * text.layers * shared * itemsize
     method = _METHOD_COPIES * shared * 4
-    scores = _QUERY_BLOCK * text.heads * (4 + 4 + itemsize)
+    scores = QUERY_BLOCK * text.heads * (4 + 4 + itemsize)
     mlp = 3 * text.mlp_width * itemsize
     prefill = (scores + mlp) // model_axis + _FULL_WIDTHS * text.width * itemsize
     return (cache + method) // model_axis + max(prefill, _vision_bytes(config, itemsize))

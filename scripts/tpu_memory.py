@@ -1,0 +1,123 @@
+"""Memory that the 7B model's programs take on each chip of a TPU slice, without the slice.
+
+    JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/tpu_memory.py
+    JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/tpu_memory.py --topology v5e:2x2
+
+Programs are compiled ahead of time by libtpu for a described topology; the compiler's own account
+of their buffers is real, times are not measured.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
+from vreason_jax.decoding.driver import CHUNK
+from vreason_jax.decoding.loop import decode_chunk
+from vreason_jax.decoding.prefill import prefill
+from vreason_jax.decoding.state import DecodeSettings
+from vreason_jax.inputs import batch_inputs
+from vreason_jax.model.config import ModelConfig
+from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+from vreason_jax.runtime.mesh import AXES, cache_spec, parameter_sharding
+from vreason_jax.runtime.names import dotted
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bench_shapes
+
+TOPOLOGY = "v5e:2x2"
+VIDEO_TOKENS, CAPACITY = 6144, 8192
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--topology", default=TOPOLOGY, help=f"slice to compile for [{TOPOLOGY}]")
+    topology = parser.parse_args().topology
+    for kind in ("decode", "prefill"):
+        for objective in ("none", "switch"):
+            figures = measure(kind, objective, topology)
+            sizes = {
+                name: f"{value / 1e6:.1f} MB" for name, value in figures.items() if value > 1e3
+            }
+            print(kind, objective, sizes, f"compiled in {figures['seconds']:.0f} s", flush=True)
+
+
+def measure(kind: str, objective: str, topology: str = TOPOLOGY) -> dict[str, float]:
+    """Returns bytes a chip (temporary, weights and other arguments, total) of a compiled program.
+
+    `kind` is "decode" (a chunk of tokens) or "prefill"; 6,144 video tokens, a cache of 8,192 slots.
+    """
+    devices = np.asarray(topologies.get_topology_desc(topology, platform="tpu").devices)
+    mesh = Mesh(devices.reshape(1, -1), AXES, axis_types=(AxisType.Auto,) * 2)
+    config = bench_shapes.model_config("7b")
+    begin = time.perf_counter()
+    compiled = _lowered(kind, objective, config, mesh).compile()
+    memory = compiled.memory_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return {
+        "temporary": memory.temp_size_in_bytes,
+        "arguments": memory.argument_size_in_bytes,
+        "total": memory.temp_size_in_bytes + held - memory.alias_size_in_bytes,
+        "seconds": time.perf_counter() - begin,
+    }
+
+
+def _lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh):
+    question = bench_shapes.synthetic_question(config, VIDEO_TOKENS)
+    room = CAPACITY - len(question.prompt.token_ids)
+    run = RunConfig(
+        controller=ControllerConfig(objective=objective),
+        sampling=SamplingConfig(max_new_tokens=room - CHUNK),
+    )
+    settings = DecodeSettings.of(run, (), has_video=True)
+    inputs, dropped, lengths = batch_inputs([question], run, 0)
+    model = _sharded_model(config, mesh)
+    media = [jax.ShapeDtypeStruct((VIDEO_TOKENS, config.text.width), jnp.bfloat16)]
+    arguments = (model, *_whole((inputs, media, dropped), mesh))
+    static = {"settings": settings, "pruning": run.prune, "lengths": lengths}
+    if kind == "prefill":
+        return prefill.lower(*arguments, **static)
+    context, state, _ = jax.eval_shape(lambda *a: prefill(*a, **static), *arguments)
+    context, state = _by_heads((context, state), mesh)
+    return decode_chunk.lower(model, context, state, settings=settings, steps=CHUNK)
+
+
+def _sharded_model(config: ModelConfig, mesh: Mesh) -> Qwen25VL:
+    graph, state = nnx.split(abstract_model(config, jnp.bfloat16))
+    flat = [
+        (path, leaf.replace(_struct(leaf, parameter_sharding(dotted(path), leaf.shape, mesh))))
+        for path, leaf in nnx.to_flat_state(state)
+    ]
+    return nnx.merge(graph, nnx.from_flat_state(flat))
+
+
+def _whole(tree, mesh: Mesh):
+    return jax.tree.map(lambda leaf: _struct(leaf, NamedSharding(mesh, PartitionSpec())), tree)
+
+
+def _by_heads(tree, mesh: Mesh):
+    """Everything with a heads axis [B, K, ...] is cut along it, as prefill leaves it."""
+
+    def cut(leaf):
+        spec = cache_spec(mesh, 1)[: leaf.ndim] if leaf.ndim > 2 else ()
+        return _struct(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
+
+    return jax.tree.map(cut, tree)
+
+
+def _struct(leaf, sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+if __name__ == "__main__":
+    main()
