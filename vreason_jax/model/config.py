@@ -102,9 +102,9 @@ def model_config_from_hf(values: dict[str, Any]) -> ModelConfig:
         raise UserError(f"expected model_type 'qwen2_5_vl', got {came!r}")
     if values.get("quantization_config"):
         raise UserError("expected unquantised weights, got a quantization_config")
-    nested = values.get("text_config") or {}
+    nested = _table(values, "text_config")
     text = _Lookup({**values, **{k: v for k, v in nested.items() if v is not None}}, "")
-    vision = _Lookup(values.get("vision_config") or {}, "vision_config.")
+    vision = _Lookup(_table(values, "vision_config"), "vision_config.")
     if text.get("use_sliding_window", False):
         raise UserError("expected use_sliding_window false, got true")
     try:
@@ -127,6 +127,7 @@ class _Lookup:
     """Config values under one prefix; `need` names the missing key."""
 
     def __init__(self, values: dict[str, Any], prefix: str):
+        self.values = values
         self.get = values.get
         self._prefix = prefix
 
@@ -136,6 +137,24 @@ class _Lookup:
             raise UserError(f"expected the key {self._prefix}{key!s}, which is missing")
         return value
 
+    def count(self, key: str, default: int | None = None) -> int:
+        """Returns a positive whole number; without a default a missing key is an error."""
+        value = int(self.need(key) if default is None else self.get(key) or default)
+        if value < 1:
+            raise UserError(f"expected {self._prefix}{key} of 1 or more, got {value}")
+        return value
+
+
+def _table(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Returns the first of the named objects that is there, else an empty one."""
+    for name in names:
+        table = values.get(name)
+        if table and not isinstance(table, dict):
+            raise UserError(f"expected {name} to be an object, got {table!r}")
+        if table:
+            return table
+    return {}
+
 
 def _tied(root: dict[str, Any], nested: dict[str, Any]) -> bool:
     # 5.x saves of the 3B model say false in text_config and true at the root.
@@ -143,9 +162,9 @@ def _tied(root: dict[str, Any], nested: dict[str, Any]) -> bool:
 
 
 def _text_config(text: _Lookup, *, tied: bool) -> TextConfig:
-    heads, width = int(text.need("num_attention_heads")), int(text.need("hidden_size"))
-    head_width = int(text.get("head_dim") or width // heads)
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    heads, width = text.count("num_attention_heads"), text.count("hidden_size")
+    head_width = text.count("head_dim", default=width // heads)
+    rope = _table(text.values, "rope_parameters", "rope_scaling")
     kind = rope.get("rope_type") or rope.get("type") or "default"
     if kind not in ("default", "mrope"):
         raise UserError(f"expected rope type 'default' or 'mrope', got {kind!r}")
@@ -154,17 +173,17 @@ def _text_config(text: _Lookup, *, tied: bool) -> TextConfig:
         raise UserError(f"mrope_section {list(section)} does not sum to half of {head_width}")
     if text.get("hidden_act", "silu") != "silu":
         raise UserError(f"expected hidden_act 'silu', got {text.get('hidden_act')!r}")
-    kv_heads = int(text.need("num_key_value_heads"))
+    kv_heads = text.count("num_key_value_heads")
     if heads % kv_heads:
         raise UserError(f"{heads} query heads are no multiple of {kv_heads} key/value heads")
     return TextConfig(
-        layers=int(text.need("num_hidden_layers")),
+        layers=text.count("num_hidden_layers"),
         width=width,
-        mlp_width=int(text.need("intermediate_size")),
+        mlp_width=text.count("intermediate_size"),
         heads=heads,
         kv_heads=kv_heads,
         head_width=head_width,
-        vocabulary=int(text.need("vocab_size")),
+        vocabulary=text.count("vocab_size"),
         norm_eps=float(text.need("rms_norm_eps")),
         rope_theta=float(rope.get("rope_theta") or text.get("rope_theta") or 1e6),
         mrope_section=section,
@@ -178,15 +197,15 @@ def _vision_config(vision: _Lookup) -> VisionConfig:
     if vision.get("hidden_act", "silu") != "silu":
         raise UserError(f"expected vision hidden_act 'silu', got {vision.get('hidden_act')!r}")
     return VisionConfig(
-        depth=int(vision.get("depth") or 32),
-        width=int(vision.need("hidden_size")),
-        mlp_width=int(vision.need("intermediate_size")),
-        heads=int(vision.get("num_heads") or 16),
-        out_width=int(vision.need("out_hidden_size")),
-        patch_pixels=int(vision.get("patch_size") or 14),
-        temporal_patch=int(vision.get("temporal_patch_size") or 2),
-        merge=int(vision.get("spatial_merge_size") or 2),
-        window_pixels=int(vision.get("window_size") or 112),
+        depth=vision.count("depth", default=32),
+        width=vision.count("hidden_size"),
+        mlp_width=vision.count("intermediate_size"),
+        heads=vision.count("num_heads", default=16),
+        out_width=vision.count("out_hidden_size"),
+        patch_pixels=vision.count("patch_size", default=14),
+        temporal_patch=vision.count("temporal_patch_size", default=2),
+        merge=vision.count("spatial_merge_size", default=2),
+        window_pixels=vision.count("window_size", default=112),
         full_attention_blocks=tuple(vision.get("fullatt_block_indexes", (7, 15, 23, 31))),
-        channels=int(vision.get("in_channels") or vision.get("in_chans") or 3),
+        channels=vision.count("in_channels", default=vision.count("in_chans", default=3)),
     )
