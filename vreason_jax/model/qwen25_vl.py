@@ -1,5 +1,7 @@
 """Qwen2.5-VL: vision tower, decoder, and the splice of video embeddings into a prompt."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -47,9 +49,13 @@ def random_model(config: ModelConfig, dtype: DTypeLike, seed: int = 0) -> Qwen25
 def _random_leaf(path, leaf, key):
     if "norm" in jax.tree_util.keystr(path):
         return jnp.ones(leaf.shape, leaf.dtype)
-    return jax.jit(
-        lambda key: (0.02 * jax.random.normal(key, leaf.shape, jnp.float32)).astype(leaf.dtype)
-    )(key)
+    return _normal(key, leaf.shape, leaf.dtype)
+
+
+# One program a shape, of which a model has about fifteen, and not one a leaf.
+@functools.partial(jax.jit, static_argnames=("shape", "dtype"))
+def _normal(key, shape, dtype):
+    return (0.02 * jax.random.normal(key, shape, jnp.float32)).astype(dtype)
 
 
 def abstract_model(config: ModelConfig, dtype: DTypeLike) -> Qwen25VL:
