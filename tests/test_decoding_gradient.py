@@ -6,7 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_model import LONG, SHORT, TEXT, config_of, decode, prepare, small_model, start
+from small_model import (
+    LONG,
+    SHORT,
+    TEXT,
+    config_of,
+    decode,
+    prepare,
+    quick_compiles,
+    small_model,
+    start,
+)
 
 from vreason_jax.controller.entropy import token_entropy
 from vreason_jax.model import layers
@@ -47,8 +57,6 @@ def updates(norm="vector", rows=(LONG,)):
 def new_values(values, delta, norm):
     """V_new by the formula of the method, over one row's video slots [K, M, H]."""
     moved = values + delta
-    if norm == "none":
-        return moved
     axes = -1 if norm == "vector" else None
     scale = jnp.sum(values**2, axes, keepdims=True) / jnp.sum(moved**2, axes, keepdims=True)
     return moved * jnp.broadcast_to(jnp.sqrt(scale), moved.shape)
@@ -78,7 +86,7 @@ def whole_step_entropy(delta, context, state, norm="vector"):
     return token_entropy(logits), logits
 
 
-@pytest.mark.parametrize("norm", ["vector", "tensor", "none"])
+@pytest.mark.parametrize("norm", ["vector", "tensor"])
 def test_the_gradient_equals_the_gradient_through_the_whole_model(norm):
     context, taken = updates(norm)
     # t = 2 is taken at delta 0, t = 4 at the delta of the first update.
@@ -87,9 +95,10 @@ def test_the_gradient_equals_the_gradient_through_the_whole_model(norm):
         assert trace.updated[0, 0]
         assert (index == 3) == bool(jnp.any(before.controller.delta != 0))
         gradient = (first_moment(after) - 0.9 * first_moment(before)) / 0.1
-        (entropy, _), expected = jax.value_and_grad(whole_step_entropy, has_aux=True)(
-            before.controller.delta, context, before, norm=norm
-        )
+        with quick_compiles():
+            (entropy, _), expected = jax.value_and_grad(whole_step_entropy, has_aux=True)(
+                before.controller.delta, context, before, norm=norm
+            )
         expected = -trace.alpha[0, 0] * expected
         # Float32: the moment's difference loses a digit where the gradient is small.
         np.testing.assert_allclose(gradient, expected, atol=3e-5 * np.abs(expected).max())

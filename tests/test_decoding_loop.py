@@ -174,7 +174,7 @@ def test_state_in_and_state_out_have_equal_shapes_and_dtypes(objective):
     chex.assert_trees_all_equal_shapes_and_dtypes(state, after)
 
 
-def test_all_chunks_and_all_prompts_of_a_shape_share_one_trace_and_one_program(monkeypatch):
+def test_chunks_and_prompts_of_one_shape_share_a_trace_a_program_and_the_states_memory(monkeypatch):
     chex.clear_trace_counter()
     traced_once = chex.assert_max_traces(loop.decode_token, n=1)
     monkeypatch.setattr(loop, "decode_token", traced_once)
@@ -184,18 +184,11 @@ def test_all_chunks_and_all_prompts_of_a_shape_share_one_trace_and_one_program(m
         ready = prepared(controller__learning_rate=2e-4, **changes)
         context, state, _ = start(ready)
         for _ in range(3):
-            state, _ = decode(ready, context, state, 4)
+            given, (state, _) = state, decode(ready, context, state, 4)
+            large = jax.tree.leaves((given.cache, given.controller.delta))
+            assert all(leaf.is_deleted() for leaf in large), "the state is donated"
         assert state.step == 13
     assert loop.decode_chunk._cache_size() == compiled + 1
-
-
-def test_the_state_is_donated():
-    ready = prepared()
-    context, state, _ = start(ready)
-    decode(ready, context, state, 4)
-    large = [state.cache, state.controller.delta]
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(large))
-    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(context))
 
 
 def test_seed_and_token_budget_are_no_part_of_what_is_compiled():

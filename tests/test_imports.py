@@ -1,0 +1,41 @@
+"""Imports go one way: a folder may import only what lies before it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "vreason_jax"
+# What a folder must not import, directly: other folders of the package, or libraries.
+FORBIDDEN = {
+    "": {"torch", "torchvision"},
+    "video": {"jax", "flax", "model", "controller", "decoding", "prompt"},
+    "prompt": {"jax", "flax", "model", "controller", "decoding", "video"},
+    "model": {"controller", "decoding", "prompt", "video"},
+    "controller": {"model", "decoding", "prompt", "video"},
+    "decoding": {"prompt", "video"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Libraries, and folders or modules of the package, that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = (name.split(".") for name in names)
+    return {p[1] if p[0] == "vreason_jax" and len(p) > 1 else p[0] for p in parts}
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_a_folder_imports_nothing_that_comes_after_it(folder):
+    files = sorted((PACKAGE / folder).rglob("*.py"))
+    wrong = {str(f.relative_to(PACKAGE)): imported(f) & FORBIDDEN[folder] for f in files}
+    assert not {name: names for name, names in wrong.items() if names}
+
+
+def test_the_walk_sees_the_imports_that_are_there():
+    assert {"jax", "model", "controller", "functools"} <= imported(PACKAGE / "decoding" / "loop.py")

@@ -1,0 +1,134 @@
+"""Norm, linear, gated MLP and attention against NumPy in float64."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vreason_jax.model import layers
+from vreason_jax.model.layers import _FEW_ROWS, Linear, Norm, SwiGLU
+
+RNG = np.random.default_rng(0)
+
+
+def draw(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+class RmsNormTest(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True)
+    def test_it_divides_by_the_root_mean_square(self):
+        x, weight = 5 * draw(3, 4, 10), draw(10)
+        wide = x.astype(np.float64)
+        expected = wide / np.sqrt((wide**2).mean(-1, keepdims=True) + 1e-3) * weight
+        got = self.variant(lambda x, w: layers.rms_norm(x, w, 1e-3))(x, weight)
+        np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-7)  # float32 rounding
+
+
+def test_the_norms_epsilon_keeps_zeros_at_zero():
+    np.testing.assert_array_equal(layers.rms_norm(jnp.zeros((2, 8)), jnp.ones(8), 1e-6), 0)
+
+
+def test_a_narrow_norm_is_cast_back_before_the_weight():
+    x, weight = jnp.asarray(draw(5, 16), jnp.bfloat16), jnp.asarray(draw(16), jnp.bfloat16)
+    wide = x.astype(jnp.float32)
+    scale = 1 / jnp.sqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + 1e-6)
+    expected = (wide * scale).astype(jnp.bfloat16) * jnp.broadcast_to(weight, x.shape)
+    got = layers.rms_norm(x, weight, 1e-6)
+    assert got.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(got, expected)
+
+
+# One row, the most that lead with the weight, and one more: both ways of writing the product.
+@pytest.mark.parametrize("rows", [(1,), (_FEW_ROWS,), (_FEW_ROWS + 1,), (3, 1), (4, 5)])
+def test_linear_and_its_gradients_equal_the_einsum(rows):
+    x, weight, upstream = draw(*rows, 6), draw(5, 6), draw(*rows, 5)
+
+    def total(function):
+        return lambda x, w: jnp.sum(function(x, w) * upstream)
+
+    def plain(x, w):
+        return jnp.einsum("...i,oi->...o", x, w)
+
+    np.testing.assert_allclose(layers.linear(x, weight), plain(x, weight), atol=1e-5)
+    got = jax.grad(total(layers.linear), argnums=(0, 1))(x, weight)
+    expected = jax.grad(total(plain), argnums=(0, 1))(x, weight)
+    chex.assert_trees_all_close(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_narrow_products_can_be_returned_wide(rows):
+    x, weight = (jnp.asarray(draw(n, 64), jnp.bfloat16) for n in (rows, 5))
+    wide = layers.linear(x, weight, out_dtype=jnp.float32)
+    assert wide.dtype == jnp.float32
+    assert layers.linear(x, weight).dtype == jnp.bfloat16
+    expected = np.asarray(x, np.float64) @ np.asarray(weight, np.float64).T
+    np.testing.assert_allclose(wide, expected, atol=1e-5)  # bfloat16 products are exact in float32
+
+
+def filled(module):
+    graph, leaves = jax.tree.flatten(module)[1], jax.tree.leaves(module)
+    return jax.tree.unflatten(graph, [jnp.asarray(draw(*leaf.shape)) for leaf in leaves])
+
+
+def test_a_linear_module_adds_its_bias():
+    module = filled(Linear(5, 6, bias=True, dtype=jnp.float32))
+    x = draw(2, 6)
+    expected = x @ np.asarray(module.weight[...]).T + np.asarray(module.bias[...])
+    np.testing.assert_allclose(module(x), expected, atol=1e-5)
+    assert Linear(5, 6, bias=False, dtype=jnp.float32).bias is None
+
+
+def test_a_norm_module_applies_its_weight_and_epsilon():
+    module = filled(Norm(6, eps=0.5, dtype=jnp.float32))
+    x = draw(2, 6)
+    np.testing.assert_array_equal(module(x), layers.rms_norm(x, module.weight[...], 0.5))
+
+
+def test_the_gated_mlp_is_down_of_silu_gate_times_up():
+    module = filled(SwiGLU(6, 7, bias=True, dtype=jnp.float32))
+    x = draw(3, 6).astype(np.float64)
+
+    def affine(part, x):
+        return x @ np.asarray(part.weight[...], np.float64).T + np.asarray(part.bias[...])
+
+    gate = affine(module.gate, x)
+    expected = affine(module.down, gate / (1 + np.exp(-gate)) * affine(module.up, x))
+    np.testing.assert_allclose(module(x.astype(np.float32)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_equals_plain_numpy_with_grouped_heads():
+    batch, heads, group, queries, keys, width = 2, 2, 3, 4, 5, 8
+    query, key = draw(batch, heads, group, queries, width), draw(batch, heads, keys, width)
+    value = draw(batch, heads, keys, width)
+    mask = np.tril(np.ones((queries, keys), bool), 1)[None, None, None]
+    weights = layers.attention_weights(query, key, mask, width)
+    context = layers.attention_context(weights, value)
+    for b, h, g, t in np.ndindex(batch, heads, group, queries):
+        seen = mask[0, 0, 0, t]
+        scores = query[b, h, g, t].astype(np.float64) @ key[b, h, seen].T / np.sqrt(width)
+        p = np.exp(scores) / np.exp(scores).sum()
+        np.testing.assert_allclose(weights[b, h, g, t, seen], p, atol=1e-6)
+        np.testing.assert_array_equal(weights[b, h, g, t, ~seen], 0)
+        np.testing.assert_allclose(context[b, h, g, t], p @ value[b, h, seen], atol=1e-5)
+
+
+def test_a_query_that_sees_nothing_gives_numbers():
+    mask = jnp.zeros((1, 1, 1, 1, 4), bool)
+    weights = layers.attention_weights(draw(1, 1, 1, 1, 8), draw(1, 1, 4, 8), mask, 8)
+    chex.assert_tree_all_finite(weights)
+
+
+def test_attention_over_a_narrow_cache_is_summed_wide():
+    query, key, value = (jnp.asarray(draw(1, 1, 300, 8), jnp.bfloat16) for _ in range(3))
+    mask = jnp.ones((1, 1, 1, 1, 300), bool)
+    weights = layers.attention_weights(query[:, :, None, :1], key, mask, 8)
+    context = layers.attention_context(weights, value)
+    assert weights.dtype == context.dtype == jnp.float32
+    scores = np.asarray(query, np.float64)[0, 0, 0] @ np.asarray(key, np.float64)[0, 0].T / 8**0.5
+    p = np.exp(scores) / np.exp(scores).sum()
+    np.testing.assert_allclose(weights[0, 0, 0, 0], p, rtol=1e-4)
+    # The weights are rounded to bfloat16 (2^-9 of each) before they meet the values.
+    expected = p @ np.asarray(value, np.float64)[0, 0]
+    np.testing.assert_allclose(context[0, 0, 0, 0], expected, atol=2**-9 * 2)
