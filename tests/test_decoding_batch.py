@@ -36,51 +36,44 @@ def test_a_row_of_a_batch_is_that_row_alone(row):
     assert together.updated[4, 0] == (ROWS[row] is not TEXT)
 
 
-@pytest.mark.parametrize("row", range(2))
-def test_a_pruned_row_of_a_batch_is_that_row_alone(row):
-    changes = {"prune__fraction": 0.5}
-    assert_same_run(
-        row_of(trace_of((LONG, SHORT), **changes), row), trace_of((ROWS[row],), **changes)
-    )
+# Everything that draws by chance, and every way to drop tokens that looks at frames or keys.
+DIRECTION = {
+    "controller__objective": "random_direction",
+    "prune__fraction": 0.5,
+    "prune__policy": "per_frame",
+    "sampling__temperature": 1.0,
+}
+COINS = {
+    "controller__objective": "random",
+    "prune__fraction": 0.5,
+    "prune__policy": "random",
+    "sampling__temperature": 1.0,
+    "sampling__repetition_penalty": 1.5,  # token 0 fills the padding and must not be counted
+}
 
 
 @pytest.mark.parametrize("row", range(2))
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"controller__objective": "random", "prune__fraction": 0.5, "prune__policy": "random"},
-        {"controller__objective": "random_direction", "sampling__temperature": 1.0},
-    ],
-    ids=["random", "random_direction"],
-)
-def test_chance_does_not_depend_on_the_place_in_the_batch(row, changes):
+def test_a_pruned_and_sampled_row_of_a_batch_is_that_row_alone(row):
+    together = row_of(trace_of((LONG, SHORT), **DIRECTION), row)
+    assert_same_run(together, trace_of((ROWS[row],), **DIRECTION))
+
+
+@pytest.mark.parametrize("row", range(2))
+def test_chance_does_not_depend_on_the_place_in_the_batch(row):
     twins = (TWIN, LONG)
-    assert_same_run(row_of(trace_of(twins, **changes), row), trace_of((twins[row],), **changes))
+    assert_same_run(row_of(trace_of(twins, **COINS), row), trace_of((twins[row],), **COINS))
 
 
 def test_the_same_question_twice_gives_the_same_answer_and_another_seed_another():
-    config = {"controller__objective": "random_direction", "sampling__temperature": 1.0}
-    twice = trace_of((LONG, LONG), **config)
+    twice = trace_of((LONG, LONG), **COINS)
     np.testing.assert_array_equal(twice.token[:, 0], twice.token[:, 1])
-    other = trace_of((LONG, LONG), sampling__seed=1, **config)
+    other = trace_of((LONG, LONG), sampling__seed=1, **COINS)
     assert (other.token != twice.token).any()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"sampling__repetition_penalty": 1.5},  # token 0 fills the padding and must not be counted
-        {
-            "prune__fraction": 0.5,
-            "prune__policy": "per_frame",
-            "controller__objective": "random_direction",
-        },
-    ],
-    ids=["penalty", "pruned"],
-)
-def test_padding_a_prompt_or_lengthening_the_cache_changes_nothing(changes):
+def test_padding_a_prompt_or_lengthening_the_cache_changes_nothing():
     padding = (("pad", 3), ("pad_video", 2), ("capacity", 80))
-    assert_same_run(trace_of((LONG,), padding, **changes), trace_of((LONG,), **changes))
+    assert_same_run(trace_of((LONG,), padding, **COINS), trace_of((LONG,), **COINS))
 
 
 def test_a_row_that_draws_an_end_token_is_done_and_disturbs_no_neighbour():

@@ -126,7 +126,7 @@ def test_text_alone_is_decoded_without_a_controller():
 
 
 def test_chunks_equal_one_scan():
-    chunked = run((LONG,), config_of(**LIVELY), chunks=(5, 5, 2))
+    chunked = run((LONG,), config_of(**LIVELY), chunks=(4, 4, 4))
     assert_same_run(chunked, trace_of())
 
 
