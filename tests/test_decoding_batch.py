@@ -48,7 +48,7 @@ COINS = {
     "prune__fraction": 0.5,
     "prune__policy": "random",
     "sampling__temperature": 1.0,
-    "sampling__repetition_penalty": 1.5,  # token 0 fills the padding and must not be counted
+    "sampling__repetition_penalty": 1.5,
 }
 
 
@@ -74,6 +74,14 @@ def test_the_same_question_twice_gives_the_same_answer_and_another_seed_another(
 def test_padding_a_prompt_or_lengthening_the_cache_changes_nothing():
     padding = (("pad", 3), ("pad_video", 2), ("capacity", 80))
     assert_same_run(trace_of((LONG,), padding, **COINS), trace_of((LONG,), **COINS))
+
+
+def test_the_repetition_penalty_counts_no_padding():
+    ready = prepare((LONG,), config_of(**LIVELY, **COINS), pad=3, pad_video=2, capacity=80)
+    _, state, first = start(ready)
+    counted = {*LONG.token_ids.tolist(), int(first.token[0])}
+    assert 0 not in counted, "token 0 fills the padding"
+    assert set(np.flatnonzero(state.seen[0]).tolist()) == counted
 
 
 def test_a_row_that_draws_an_end_token_is_done_and_disturbs_no_neighbour():
