@@ -196,10 +196,9 @@ def _temporal_patches(rows: Sequence[Prepared], batch: PromptBatch) -> np.ndarra
     """[B, M]: which temporal patch each video token belongs to, counted over all videos."""
     frames = np.zeros(batch.video_mask.shape, np.int32)
     for row, prepared in enumerate(rows):
-        grids = [m.grid for m in prepared.prompt.media if m.kind == "video"]
-        sizes = [m.token_count // m.grid[0] for m in prepared.prompt.media if m.kind == "video"]
-        per_patch = np.repeat(sizes, [t for t, _, _ in grids])
-        frames[row, : per_patch.sum()] = np.repeat(np.arange(len(per_patch)), per_patch)
+        videos = [m for m in prepared.prompt.media if m.kind == "video"]
+        sizes = [m.token_count // m.grid[0] for m in videos for _ in range(m.grid[0])]
+        frames[row, : sum(sizes)] = [patch for patch, n in enumerate(sizes) for _ in range(n)]
     return frames
 
 

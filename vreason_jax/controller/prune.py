@@ -118,10 +118,9 @@ def _drops(group: np.ndarray, drop: np.ndarray, mask: np.ndarray) -> int:
 
 
 def _evenly_spaced(mask: np.ndarray, fraction: float) -> np.ndarray:
-    """Scores 0 at the slots to drop and 1 elsewhere: of M slots, D are dropped evenly spaced."""
+    """Scores 0 at the slots to drop and 1 elsewhere: the middle of each of D equal stretches."""
     scores = np.ones(mask.shape, np.float32)
     for row, size in enumerate(mask.sum(axis=1)):
-        drop, slot = int(np.floor(size * fraction)), np.arange(size)
-        # The i-th drop falls where (slot + 1) D / M passes i + 1: exact in whole numbers.
-        scores[row, :size][(slot + 1) * drop // max(size, 1) > slot * drop // max(size, 1)] = 0
+        drop = int(np.floor(size * fraction))
+        scores[row, (2 * np.arange(drop) + 1) * size // (2 * max(drop, 1))] = 0
     return scores
