@@ -36,7 +36,7 @@ def hf_config(**text: Any) -> dict[str, Any]:
             "hidden_size": 24,
             "intermediate_size": 33,
             "num_heads": 2,
-            "out_hidden_size": 48,
+            "out_hidden_size": text.get("hidden_size", 48),
             "fullatt_block_indexes": [1],
             "tokens_per_second": 2,
         },

@@ -77,7 +77,7 @@ def read_model_config(folder: Path) -> ModelConfig:
     """Returns the ModelConfig of a checkpoint folder; raises UserError for what it cannot run."""
     path = folder / "config.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError:
         raise UserError(
             f"{folder}: expected a checkpoint folder with a config.json, found none"
@@ -108,7 +108,7 @@ def model_config_from_hf(values: dict[str, Any]) -> ModelConfig:
     if text.get("use_sliding_window", False):
         raise UserError("expected use_sliding_window false, got true")
     try:
-        return ModelConfig(
+        config = ModelConfig(
             vision=_vision_config(vision),
             text=_text_config(text, tied=_tied(values, nested)),
             tokens_per_second=float(vision.need("tokens_per_second")),
@@ -119,8 +119,10 @@ def model_config_from_hf(values: dict[str, Any]) -> ModelConfig:
             vision_end_token_id=int(values.get("vision_end_token_id", 151653)),
             dtype=values.get("dtype") or values.get("torch_dtype") or "bfloat16",
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"a value has the wrong type: {error}") from None
+    _check_fit(config.text, config.vision)
+    return config
 
 
 class _Lookup:
@@ -139,10 +141,31 @@ class _Lookup:
 
     def count(self, key: str, default: int | None = None) -> int:
         """Returns a positive whole number; without a default a missing key is an error."""
-        value = int(self.need(key) if default is None else self.get(key) or default)
-        if value < 1:
-            raise UserError(f"expected {self._prefix}{key} of 1 or more, got {value}")
-        return value
+        value = self.need(key) if default is None else self.get(key) or default
+        if int(value) != value or value < 1:
+            raise UserError(f"expected {self._prefix}{key} to be 1, 2, ..., got {value!r}")
+        return int(value)
+
+
+def _check_fit(text: TextConfig, vision: VisionConfig) -> None:
+    """Raises UserError for sizes that contradict each other, which no tensor's shape would show."""
+    unit = vision.patch_pixels * vision.merge
+    cut = vision.patch_pixels, vision.temporal_patch, vision.merge, vision.channels
+    section = text.mrope_section
+    for fits, expected, came in (
+        (vision.out_width == text.width, f"out_hidden_size {text.width}", vision.out_width),
+        (vision.width % (4 * vision.heads) == 0, "a vision width of 4 n heads", vision.width),
+        (vision.window_pixels % unit == 0, f"a window_size of n x {unit}", vision.window_pixels),
+        (len(section) == 3 and min(section) > 0, "an mrope_section of 3 sizes", section),
+        # Frames are cut so, whatever the model (video/patches.py).
+        (cut == (14, 2, 2, 3), "patches of 14 pixels, 2 frames, merged by 2, in 3 channels", cut),
+    ):
+        if not fits:
+            raise UserError(f"expected {expected}, got {came}")
+
+
+def _refuse(constant: str):
+    raise ValueError(f"{constant} is no number")
 
 
 def _table(values: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -206,6 +229,6 @@ def _vision_config(vision: _Lookup) -> VisionConfig:
         temporal_patch=vision.count("temporal_patch_size", default=2),
         merge=vision.count("spatial_merge_size", default=2),
         window_pixels=vision.count("window_size", default=112),
-        full_attention_blocks=tuple(vision.get("fullatt_block_indexes", (7, 15, 23, 31))),
+        full_attention_blocks=tuple(map(int, vision.get("fullatt_block_indexes", (7, 15, 23, 31)))),
         channels=vision.count("in_channels", default=vision.count("in_chans", default=3)),
     )
