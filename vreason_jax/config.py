@@ -1,13 +1,15 @@
 """Run configuration: frozen dataclasses, read from TOML and overridden key by key."""
 
 import dataclasses
-import difflib
+import math
 import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, nearest
 
+# What the devices' int32 and float32 hold.
+LARGEST = {int: 2**31 - 1, float: 3.4e38}
 CONFIG_FOLDER = Path(__file__).parent / "configs"
 
 OBJECTIVES = (
@@ -98,7 +100,7 @@ class VideoConfig:
         _in_range("video.max_frames", self.max_frames, 1)
         _in_range("video.min_pixels", self.min_pixels, 1)
         _in_range("video.max_pixels", self.max_pixels, 1)
-        _in_range("video.timeout_seconds", self.timeout_seconds, 0.0, open_low=True)
+        _in_range("video.timeout_seconds", self.timeout_seconds, 0.0, math.inf, open_low=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,20 +144,20 @@ def load_config(
 ) -> RunConfig:
     """Returns the run config of a file of `configs/` (by name) or of a TOML path, overridden.
 
-    `overrides` maps dotted keys ("controller.every") to values; text values are read as TOML,
-    with `none` for no value. Raises UserError for an unknown file, key, type or range.
+    `overrides` maps dotted keys ("controller.every") to values; for a key that may be none, None
+    and "none" are the same. Raises UserError for an unknown file, key, type or range.
     """
     path = Path(name_or_file)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not path.is_file():
         path = CONFIG_FOLDER / f"{name_or_file}.toml"
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError:
         known = ", ".join(sorted(file.stem for file in CONFIG_FOLDER.glob("*.toml")))
         raise UserError(
             f"--config: no file {name_or_file!r}; expected a TOML path or one of: {known}"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also of bytes that are no text, and of endless numbers
         raise UserError(f"--config: {path} is not valid TOML: {error}") from None
     values = _flatten(tables)
     values.update(overrides or {})
@@ -168,7 +170,7 @@ def apply_overrides(config: RunConfig, overrides: dict[str, Any]) -> RunConfig:
     types = known_keys()
     for key, value in overrides.items():
         if key not in types:
-            raise UserError(f"unknown config key {key!r}{_nearest(key, types)}")
+            raise UserError(f"unknown config key {key!r}{nearest(key, types)}")
         section, field = key.split(".")
         changes.setdefault(section, {})[field] = _convert(key, value, types[key])
     sections = {
@@ -189,7 +191,7 @@ def parse_set(argument: str) -> tuple[str, Any]:
         return key.strip(), "none"
     try:
         return key.strip(), tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return key.strip(), text
 
 
@@ -218,7 +220,7 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
     base = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
     if optional and (value is None or value == "none"):
         return None
-    if base is float and isinstance(value, int) and not isinstance(value, bool):
+    if base is float and type(value) is int and abs(value) <= LARGEST[float]:
         return float(value)
     if type(value) is not base:
         word = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[base]
@@ -227,21 +229,18 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def _nearest(key: str, known: Any) -> str:
-    match = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-    return f"; the nearest known one is {match[0]!r}" if match else ""
-
-
 def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UserError(f"{key}: expected one of {', '.join(choices)}, got {value!r}")
 
 
-def _in_range(key, value, low, high=float("inf"), *, open_low=False, open_high=False) -> None:
+def _in_range(key, value, low, high=None, *, open_low=False, open_high=False) -> None:
     if value is None:
         return
+    if high is None:
+        high = LARGEST[type(low)]
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
     if not (above and below):
-        left, right = "(" if open_low else "[", ")" if open_high or high == float("inf") else "]"
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
         raise UserError(f"{key}: expected a value in {left}{low}, {high}{right}, got {value}")

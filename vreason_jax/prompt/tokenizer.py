@@ -171,7 +171,7 @@ def _eos_ids(folder: Path, files: TokenizerFiles, config: dict, generation: dict
         text = tokenizer_files.token_text(files.settings.get("eos_token"))
         value = files.added.get(text)  # type: ignore[arg-type]
     ids = tuple(value) if isinstance(value, list) else (value,)
-    if not ids or not all(type(i) is int and i >= 0 for i in ids):
+    if not ids or not all(type(i) is int and 0 <= i < 2**31 for i in ids):
         raise UserError(
             f"{folder}: expected eos_token_id in generation_config.json or config.json, or "
             f"eos_token in tokenizer_config.json, got {value!r}"

@@ -65,7 +65,7 @@ def agree(error: UserError | None = None) -> None:
         return
     from jax.experimental import multihost_utils
 
-    message = str(error).encode() if error is not None else b""
+    message = str(error).encode(errors="backslashreplace") if error is not None else b""
     mine = np.zeros(_MESSAGE_BYTES, np.uint8)
     mine[: min(len(message), _MESSAGE_BYTES)] = np.frombuffer(message[:_MESSAGE_BYTES], np.uint8)
     everyone = np.asarray(multihost_utils.process_allgather(mine)).reshape(-1, _MESSAGE_BYTES)

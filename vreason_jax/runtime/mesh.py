@@ -40,7 +40,7 @@ def parse_mesh(text: str) -> dict[str, int]:
         axis, _, size = (piece.strip() for piece in part.partition("="))
         if axis not in AXES:
             raise UserError(f"--mesh {text!r}: unknown axis {axis!r}, expected data=N,model=M")
-        if not size.isascii() or not size.isdigit() or int(size) < 1 or axis in seen:
+        if not re.fullmatch("[1-9][0-9]{0,8}", size) or axis in seen:
             raise UserError(f"--mesh {text!r}: expected each axis once, with a number of 1 or more")
         seen.add(axis)
         sizes[axis] = int(size)
@@ -55,7 +55,7 @@ def create_mesh(text: str | None, config: ModelConfig) -> Mesh:
     Raises UserError for a mesh that the machine or the model does not allow.
     """
     devices = jax.devices()
-    sizes = parse_mesh(text) if text else _default_sizes(len(devices), config)
+    sizes = _default_sizes(len(devices), config) if text is None else parse_mesh(text)
     count = math.prod(sizes.values())
     wanted = text or ",".join(f"{axis}={size}" for axis, size in sizes.items())
     if count > len(devices) or (jax.process_count() > 1 and count != len(devices)):
