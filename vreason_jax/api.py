@@ -86,13 +86,18 @@ class Reasoner:
         self, checkpoint: Checkpoint, mesh: str | None = None, warn: Warn = lambda line: None
     ):
         """Loads the weights; `warn` receives lines for people, `mesh` is as in `load`."""
-        compilation.enable_cache(warn)
         self.checkpoint = checkpoint
+        self.load_warnings: list[str] = []
         self._warn = warn
+        compilation.enable_cache(self._warn_of_loading)
         with compilation.CompileClock() as clock, clock.stage("load"):
             self.mesh = create_mesh(mesh, checkpoint.config)
             self.model = load_model(
-                checkpoint.folder, checkpoint.config, checkpoint.dtype, self.mesh, warn=warn
+                checkpoint.folder,
+                checkpoint.config,
+                checkpoint.dtype,
+                self.mesh,
+                warn=self._warn_of_loading,
             )
             jax.block_until_ready(self.model)
         self._load_seconds, self._load_compile = clock.stages["load"], clock.seconds
@@ -126,3 +131,7 @@ class Reasoner:
     def warn(self, line: str) -> None:
         """Passes a line on to whoever listens."""
         self._warn(line)
+
+    def _warn_of_loading(self, line: str) -> None:
+        self.load_warnings.append(line)
+        self.warn(line)

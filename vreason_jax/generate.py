@@ -2,27 +2,17 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from vreason_jax.command_line import OptionParser, exit_code, positive_number, write_out
 from vreason_jax.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns its exit code: 0, or 2 where the user's input is wrong."""
-    arguments = _parser().parse_args(argv)
-    _silence_libraries()
-    try:
-        _run(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # Whoever read the answer has seen enough; Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return exit_code(lambda: _run(_parser().parse_args(argv)))
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -30,50 +20,50 @@ def _run(arguments: argparse.Namespace) -> None:
     from vreason_jax.runtime import distributed
 
     distributed.start()
-    prepared, checkpoint = _together(lambda: _prepare(arguments))
+    checkpoint, row, clock = _together(lambda: _prepare(arguments))
     from vreason_jax.api import Reasoner
-    from vreason_jax.runtime.compilation import CompileClock
     from vreason_jax.session import Session
 
     reasoner = _together(lambda: Reasoner(checkpoint, arguments.mesh, _say))
-    clock = CompileClock()
-    clock.stages["video"] = prepared.seconds
-    session = Session(reasoner, [prepared.row], clock, ignore_eos=arguments.ignore_eos)
+    session = Session(reasoner, [row], clock, ignore_eos=arguments.ignore_eos)
     for piece in session.pieces():
         if not arguments.json:
             _print(piece)
+    if not arguments.json:
+        _print("\n")
     answer = session.finish()[0]
     if distributed.is_main():
-        _finish(arguments, prepared.row, answer)
-
-
-class _Timed:
-    """A prepared question and the seconds that it took."""
-
-    def __init__(self, checkpoint, question):
-        import time
-
-        begin = time.perf_counter()
-        self.row = checkpoint.prepare(question)
-        self.seconds = time.perf_counter() - begin
+        _finish(arguments, row, answer)
 
 
 def _prepare(arguments: argparse.Namespace):
     """Everything that can be wrong without the weights is found out here, before they load."""
     from vreason_jax.api import Checkpoint
     from vreason_jax.config import load_config
+    from vreason_jax.runtime import distributed
+    from vreason_jax.runtime.compilation import CompileClock
+
+    config = load_config(arguments.config, _overrides(arguments))
+    if distributed.is_main():
+        _check_outputs(arguments)
+    question = _question(arguments)
+    checkpoint = Checkpoint.open(arguments.model, config)
+    clock = CompileClock()
+    with clock.stage("video"):
+        row = checkpoint.prepare(question)
+    return checkpoint, row, clock
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
     from vreason_jax.output.files import check_writable
     from vreason_jax.output.plot import check_plot
 
-    config = load_config(arguments.config, _overrides(arguments))
-    for flag in ("trace", "dump_inputs"):
-        if getattr(arguments, flag):
-            check_writable(getattr(arguments, flag), "--" + flag.replace("_", "-"))
-    if arguments.plot:
+    if arguments.trace is not None:
+        check_writable(arguments.trace, "--trace")
+    if arguments.dump_inputs is not None:
+        check_writable(arguments.dump_inputs, "--dump-inputs")
+    if arguments.plot is not None:
         check_plot(arguments.plot)
-    question = _question(arguments)
-    checkpoint = Checkpoint.open(arguments.model, config)
-    return _Timed(checkpoint, question), checkpoint
 
 
 def _finish(arguments: argparse.Namespace, row, answer) -> None:
@@ -86,16 +76,12 @@ def _finish(arguments: argparse.Namespace, row, answer) -> None:
         fields = {"text": answer.text, "answer": answer.answer}
         tokens = answer.trace["tokens"]
         _print(json.dumps({**fields, "tokens": tokens, "seconds": answer.seconds}) + "\n")
-    else:
-        _print("\n")
-    if arguments.trace:
+    if arguments.trace is not None:
         write_trace(arguments.trace, answer.trace)
-    if arguments.dump_inputs:
+    if arguments.dump_inputs is not None:
         dump_inputs(arguments.dump_inputs, input_arrays(row))
-    if arguments.plot:
+    if arguments.plot is not None:
         write_plot(arguments.plot, answer.trace)
-    for line in answer.trace["warnings"]:
-        _say(line)
 
 
 def _question(arguments: argparse.Namespace):
@@ -148,8 +134,7 @@ def _print(text: str) -> None:
     from vreason_jax.runtime import distributed
 
     if text and distributed.is_main():
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        write_out(text)
 
 
 def _say(line: str) -> None:
@@ -157,17 +142,6 @@ def _say(line: str) -> None:
 
     if distributed.is_main():
         print(f"warning: {line}", file=sys.stderr, flush=True)
-
-
-def _silence_libraries() -> None:
-    import logging
-    import warnings
-
-    warnings.simplefilter("ignore")
-    logging.disable(logging.ERROR)
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "TPU_MIN_LOG_LEVEL", "TPU_STDERR_LOG_LEVEL"):
-        os.environ.setdefault(name, "3")
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 class _Medium(argparse.Action):
@@ -178,12 +152,11 @@ class _Medium(argparse.Action):
         namespace.media = [*namespace.media, (kind, values)]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> OptionParser:
+    parser = OptionParser(
         prog="python -m vreason_jax.generate",
         description="Answers a question about a video with Qwen2.5-VL, reasoning by V-Reason.",
         epilog="Without arguments it answers the embedded question about the embedded clip.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     parser.set_defaults(media=[])
@@ -191,7 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--video", metavar="PATH", action=_Medium, help="video file or folder of frames; repeatable"
     )
-    add("--fps", type=float, default=2.0, metavar="F", help="rate of a folder of frames [2.0]")
+    rate = "frames a second of a folder of frames [2.0]"
+    add("--fps", type=positive_number, default=2.0, metavar="F", help=rate)
     add("--image", metavar="PATH", action=_Medium, help="image file; repeatable")
     add("--no-video", action="store_true", help="no video, not even the embedded clip")
     add("--prompt", metavar="TEXT", help="the question [the embedded clip's]")

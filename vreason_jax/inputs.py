@@ -1,6 +1,7 @@
 """From questions to what the model takes: media are read, cut into patches, and put in a prompt."""
 
 import dataclasses
+import numbers
 import os
 import zlib
 from collections.abc import Sequence
@@ -80,6 +81,8 @@ def as_question(video: Any, text: str) -> Question:
     `video` is a path, (frames, fps), a list of these, or None; a path with an image's suffix is an
     image. Raises UserError for anything else.
     """
+    if not isinstance(text, str):
+        raise UserError(f"prompt: expected text, got {type(text).__name__}")
     if video is None:
         sources = []
     elif isinstance(video, list):
@@ -173,13 +176,14 @@ def input_arrays(row: Prepared) -> dict[str, np.ndarray]:
 def _as_source(source: Any) -> Source:
     if isinstance(source, Source):
         return source
-    if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
+    if isinstance(source, (str, bytes, os.PathLike)):
+        path = os.fsdecode(source)
         return ImageFile(path) if path.lower().endswith(IMAGE_SUFFIXES) else VideoFile(path)
-    if isinstance(source, tuple) and len(source) == 2:
+    if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], numbers.Real):
         return VideoArray(np.asarray(source[0]), float(source[1]))
     raise UserError(
-        f"expected a video as a path, (frames, fps), a list of these, or None; got {type(source)}"
+        "expected a video as a path, (frames, fps), a list of these, or None, got "
+        f"{type(source).__name__}"
     )
 
 

@@ -152,13 +152,20 @@ class Session:
                 "generated": length,
             },
         )
-        trace["warnings"] = [notice for clip in prepared.clips for notice in clip.notices]
-        trace["warnings"] += self._advice_lines + failure_signs(
+        trace["warnings"] = self._warnings(trace, row)
+        return Answer(trace["text"], trace["answer"], trace, trace["seconds"])
+
+    def _warnings(self, trace: dict[str, Any], row: int) -> list[str]:
+        """All of this answer's, of which those of its own are passed on now, the rest have been."""
+        own = [notice for clip in self._rows[row].clips for notice in clip.notices]
+        own += failure_signs(
             trace,
-            vocabulary_size=checkpoint.config.text.vocabulary,
+            vocabulary_size=self._reasoner.checkpoint.config.text.vocabulary,
             value_norm=float(self._value_norms[row]),
         )
-        return Answer(trace["text"], trace["answer"], trace, trace["seconds"])
+        for line in own:
+            self._reasoner.warn(line)
+        return [*self._reasoner.load_warnings, *self._memory_warnings, *own]
 
     def _config_record(self) -> dict[str, Any]:
         checkpoint = self._reasoner.checkpoint
@@ -183,14 +190,14 @@ class Session:
         )
         others = rows * (length + checkpoint.run.sampling.max_new_tokens) - video
         self._advice = (
-            f"{video} video tokens do not fit; lower video.max_pixels or video.num_frames"
+            f"{video} video tokens and an answer of {checkpoint.run.sampling.max_new_tokens} do "
+            "not fit; lower video.max_pixels, video.num_frames or sampling.max_new_tokens"
         )
         line = memory.memory_warning(
             video, memory.free_bytes(mesh.local_devices[0]), per_token, others
         )
-        self._advice_lines = [line] if line else []
-        if line:
-            self._advice = line
+        self._memory_warnings = [line] if line else []
+        for line in self._memory_warnings:
             self._reasoner.warn(line)
 
 

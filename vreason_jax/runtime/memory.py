@@ -56,7 +56,7 @@ def memory_warning(
         return None
     return (
         f"{video_tokens} video tokens, about {fitting} fit in the {free / 1e9:.1f} GB of free "
-        "memory; lower video.max_pixels or video.num_frames"
+        "memory; lower video.max_pixels, video.num_frames or sampling.max_new_tokens"
     )
 
 
