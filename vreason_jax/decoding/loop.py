@@ -18,7 +18,6 @@ from vreason_jax.decoding.state import (
     answer_keys,
     by_row,
 )
-from vreason_jax.model import layers
 from vreason_jax.model.qwen25_vl import Qwen25VL
 
 # One number a use of the answer's key, so that no two uses share random bits.
@@ -51,8 +50,8 @@ def decode_token(
     mask = _visible(state, context.starts)
     hidden, cache = decoder.body_step(x, rotation, state.cache, state.slot, mask)
     with jax.named_scope("last_layer"):
-        weights, cache = decoder.last_weights(hidden, rotation, cache, state.slot, mask)
-        tail = _tail(decoder, context, hidden, weights, cache.last.values, settings)
+        weights, plain, cache = decoder.last_step(hidden, rotation, cache, state.slot, mask)
+        tail = _tail(decoder, context, hidden, weights, plain, settings)
         logits, controller, facts = _steer(tail, context, state, settings)
     state = state.replace(cache=cache, slot=state.slot + 1, position=state.position + 1)
     return finish_token(context, state, settings, logits, controller, facts)
@@ -121,17 +120,16 @@ def observe(
     }
 
 
-def _tail(decoder, context, hidden, weights, values, settings):
+def _tail(decoder, context, hidden, weights, plain, settings):
     """The network as a function of the delta [B, K, M, H] alone: last layer, norm and head."""
-    plain = layers.attention_context(weights, values)
     if not settings.controlled:
         return lambda delta: decoder.last_logits(hidden, plain)
-    at_video = jnp.take_along_axis(weights[..., 0, :], context.video_slots[:, :, None], axis=-1)
+    at_video = jnp.take_along_axis(weights, context.video_slots[..., None], axis=2)
     shift = functools.partial(value_shift, norm=settings.controller.norm)
 
     def tail(delta):
         moved = jax.vmap(shift)(context.video_values, delta, context.video_mask)
-        extra = jnp.einsum("bkgm,bkmh->bkgh", at_video, moved)
+        extra = jnp.einsum("bkmg,bkmh->bkgh", at_video, moved)
         return decoder.last_logits(hidden, plain + extra[..., None, :])
 
     return tail
@@ -188,8 +186,7 @@ def _seen(controller):
 
 def _visible(state: DecodeState, starts: jax.Array) -> jax.Array:
     slots = jnp.arange(state.cache.last.keys.shape[2])
-    visible = (slots[None] >= starts[:, None]) & (slots[None] <= state.slot)
-    return visible[:, None, None, None, :]
+    return (slots[None] >= starts[:, None]) & (slots[None] < state.slot)
 
 
 def _stream(keys: jax.Array, use: int, step: jax.Array) -> jax.Array:

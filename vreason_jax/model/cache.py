@@ -25,14 +25,22 @@ class KVCache(struct.PyTreeNode):
 
 
 def write_slot(
-    cache: LayerCache, keys: jax.Array, values: jax.Array, slot: jax.Array
+    cache: LayerCache, key: jax.Array, value: jax.Array, slot: jax.Array, *, after: jax.Array
 ) -> LayerCache:
-    """Returns the cache with keys and values [B, K, T, H] written from `slot` (int32) on."""
+    """Returns the cache with one token's key and value [B, K, 1, H] at `slot` (int32).
+
+    `after` is the context [B, K, G, 1, H] that was read from the cache as it was. XLA writes in
+    place only where it knows that nobody reads the old cache any more; the zero made of `after`
+    tells it so. Without it every token copies every layer's cache, twice.
+    """
+    nothing = (after[:, :, 0] > jnp.inf)[..., :1]  # [B, K, 1, 1]
     start = (0, 0, slot, 0)
-    return LayerCache(
-        keys=lax.dynamic_update_slice(cache.keys, keys.astype(cache.keys.dtype), start),
-        values=lax.dynamic_update_slice(cache.values, values.astype(cache.values.dtype), start),
-    )
+
+    def written(old, new):
+        new = new.astype(old.dtype) + jnp.broadcast_to(nothing, new.shape).astype(old.dtype)
+        return lax.dynamic_update_slice(old, new, start)
+
+    return LayerCache(keys=written(cache.keys, key), values=written(cache.values, value))
 
 
 def with_capacity(keys: jax.Array, values: jax.Array, capacity: int) -> LayerCache:

@@ -122,32 +122,31 @@ class Decoder(nnx.Module):
 
         Args:
           x: [B, 1, D]. slot: int32, where the token's keys and values go.
-          mask: [B, 1, 1, 1, S] bool, the slots that the token attends to, its own included.
+          mask: [B, S] bool, the slots before the token that it attends to.
         """
         caches = []
         for layer, layer_cache in zip(self.body, cache.body, strict=True):
             with jax.named_scope("body_layer"):
-                query, keys, values = layer.inputs(x, rotation)
-                layer_cache = write_slot(layer_cache, keys, values, slot)
-                weights = layers.attention_weights(
-                    query, layer_cache.keys, mask, self.config.head_width
-                )
-                context = layers.attention_context(weights, layer_cache.values)
+                query, key, value = layer.inputs(x, rotation)
+                weights = layers.step_weights(query, layer_cache.keys, key, mask)
+                context = layers.step_context(*weights, layer_cache.values, value)
+                caches.append(write_slot(layer_cache, key, value, slot, after=context))
                 x = layer.finish(x, context)
-            caches.append(layer_cache)
         return x, cache.replace(body=tuple(caches))
 
-    def last_weights(
+    def last_step(
         self, x: jax.Array, rotation: Rotation, cache: KVCache, slot: jax.Array, mask: jax.Array
-    ) -> tuple[jax.Array, KVCache]:
-        """Returns the last layer's attention weights [B, K, G, 1, S] float32, and the cache.
+    ) -> tuple[jax.Array, jax.Array, KVCache]:
+        """Returns the last layer's attention weights, its context without delta, and the cache.
 
-        Neither depends on the value delta. Args as `body_step`.
+        Weights [B, K, S, G] float32 over the slots before the token, context [B, K, G, 1, H]
+        float32; neither depends on the value delta. Args as `body_step`.
         """
-        query, keys, values = self.last.inputs(x, rotation)
-        last = write_slot(cache.last, keys, values, slot)
-        weights = layers.attention_weights(query, last.keys, mask, self.config.head_width)
-        return weights, cache.replace(last=last)
+        query, key, value = self.last.inputs(x, rotation)
+        weights, own = layers.step_weights(query, cache.last.keys, key, mask)
+        context = layers.step_context(weights, own, cache.last.values, value)
+        last = write_slot(cache.last, key, value, slot, after=context)
+        return weights, context, cache.replace(last=last)
 
     def last_logits(self, x: jax.Array, context: jax.Array) -> jax.Array:
         """Returns float32 logits [B, V] of one token from the last layer's input and context."""

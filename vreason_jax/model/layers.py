@@ -101,3 +101,46 @@ def attention_context(weights: jax.Array, values: jax.Array) -> jax.Array:
         values,
         preferred_element_type=jnp.float32,
     )
+
+
+def step_weights(
+    query: jax.Array, keys: jax.Array, own_key: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns one token's attention weights over the cache [B, K, S, G] and itself [B, K, 1, G].
+
+    Float32. The token's own key stands beside the cache, which is so read before it is written
+    (see `write_slot`). Slots lead heads: the other way round XLA's CPU code transposes the keys.
+
+    Args:
+      query: [B, K, G, 1, H]. keys: [B, K, S, H]. own_key: [B, K, 1, H].
+      mask: [B, S] bool, the slots before the token.
+    """
+    scale = query.shape[-1] ** -0.5
+    heads = query[:, :, :, 0]
+    scores = lax.dot_general(
+        keys, heads, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32
+    )
+    scores = jnp.where(mask[:, None, :, None], scores * scale, _MASKED)
+    products = heads.astype(jnp.float32) * own_key.astype(jnp.float32)
+    own = jnp.sum(products, axis=-1)[:, :, None] * scale
+    largest = jnp.maximum(jnp.max(scores, axis=2, keepdims=True), own)
+    scores, own = jnp.exp(scores - largest), jnp.exp(own - largest)
+    total = jnp.sum(scores, axis=2, keepdims=True) + own
+    return scores / total, own / total
+
+
+def step_context(
+    weights: jax.Array, own_weight: jax.Array, values: jax.Array, own_value: jax.Array
+) -> jax.Array:
+    """Returns the context [B, K, G, 1, H] float32 of the weights of `step_weights`.
+
+    values: [B, K, S, H]. own_value: [B, K, 1, H].
+    """
+    context = lax.dot_general(
+        weights.astype(values.dtype),
+        values,
+        (((2,), (2,)), ((0, 1), (0, 1))),
+        preferred_element_type=jnp.float32,
+    )
+    own = own_weight.swapaxes(2, 3) * own_value.astype(jnp.float32)
+    return (context + own)[:, :, :, None]
