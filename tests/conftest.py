@@ -1,11 +1,39 @@
 """Every test runs on eight fake CPU devices, in full precision, and without implicit broadcasts."""
 
+import logging
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def program_cache(tmp_path_factory):
+    """Compiled programs are kept for this session alone, and the user's are left untouched."""
+    folder = tmp_path_factory.mktemp("programs")
+    os.environ["VREASON_JAX_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """A folder with a tiny checkpoint and small media of every kind (tests/generate_runs.py)."""
+    from generate_runs import make_place
+
+    return make_place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, place):
+    """Runs `generate` in this process, on the tiny checkpoint unless told otherwise."""
+    from generate_runs import Runner
+
+    # The program silences libraries for the whole process, of which it is here a guest.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
+    return Runner(place, capsys)
