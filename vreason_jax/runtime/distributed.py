@@ -28,24 +28,11 @@ def start() -> None:
 
     Hosts come from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, from Slurm or
     Open MPI with more than one process, or from the metadata of a TPU VM. Raises UserError when
-    these are incomplete or the others do not answer.
+    these are incomplete, the others do not answer, or JAX_PLATFORMS names what is not there.
     """
-    arguments = _explicit_arguments()
-    tpu = _on_tpu_vm()
-    if arguments is None and not _launched_together() and not tpu:
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about proxies in the environment
-            jax.distributed.initialize(**(arguments or {}))
-    except ValueError as error:
-        if tpu and arguments is None and "coordinator_address" in str(error):
-            return  # chips without a slice around them: JAX found no metadata
-        raise UserError(f"several hosts are configured, but not completely: {error}") from None
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the hosts did not find each other: {reason}") from None
-    _connect_quietly()
+    _join_hosts()
+    _find_devices()
+    _keep_stdout_clean()
 
 
 def is_main() -> bool:
@@ -77,6 +64,39 @@ def agree(error: UserError | None = None) -> None:
             raise UserError(f"process {process}: {text}")
 
 
+def _join_hosts() -> None:
+    arguments = _explicit_arguments()
+    tpu = _on_tpu_vm()
+    if arguments is None and not _launched_together() and not tpu:
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about proxies in the environment
+            jax.distributed.initialize(**(arguments or {}))
+    except ValueError as error:
+        if tpu and arguments is None and "coordinator_address" in str(error):
+            return  # chips without a slice around them: JAX found no metadata
+        raise UserError(f"several hosts are configured, but not completely: {error}") from None
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the hosts did not find each other: {reason}") from None
+
+
+def _find_devices() -> None:
+    """Has JAX look for its devices, which other hosts answer to, and its libraries speak of.
+
+    A libtpu that finds no TPU says so on stderr at length, whatever the log levels; one that finds
+    some has things to say that matter.
+    """
+    try:
+        with contextlib.nullcontext() if _tpu_chips() else _silent(2):
+            jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter, empty, for a missing plugin
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = (str(error) or "it is not installed").splitlines()[0]
+        raise UserError(f"JAX_PLATFORMS={asked!r}: found no device to run on: {reason}") from None
+
+
 def _explicit_arguments() -> dict | None:
     """What the JAX_ variables say, or None when they are not set."""
     if not any(name in os.environ for name in _EXPLICIT[1:]):
@@ -98,26 +118,32 @@ def _explicit_arguments() -> dict | None:
         ) from None
 
 
-def _connect_quietly() -> None:
-    """Lets CPU hosts connect now: their library, Gloo, says so on stdout, the answer's place."""
+def _keep_stdout_clean() -> None:
+    """Leaves stdout to Python: what CPU hosts connect by, Gloo, tells there of every new group."""
     if jax.process_count() == 1 or jax.default_backend() != "cpu":
         return
-    from jax.experimental import multihost_utils
-
-    with _stdout_to_stderr():
-        multihost_utils.sync_global_devices("start")
+    sys.stdout.flush()
+    ours = _send_nowhere(1)
+    sys.stdout = os.fdopen(ours, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
 @contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
+def _silent(descriptor: int) -> Iterator[None]:
+    kept = _send_nowhere(descriptor)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
+        os.dup2(kept, descriptor)
         os.close(kept)
+
+
+def _send_nowhere(descriptor: int) -> int:
+    """Lets what is written to a descriptor vanish; returns another that leads where it led."""
+    kept = os.dup(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    return kept
 
 
 def _launched_together() -> bool:
@@ -133,5 +159,8 @@ def _on_tpu_vm() -> bool:
     platforms = os.environ.get("JAX_PLATFORMS") or configured or "tpu"
     if sys.platform != "linux" or "tpu" not in platforms:
         return False
-    chips = any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*"))
-    return chips and importlib.util.find_spec("libtpu") is not None
+    return _tpu_chips() and importlib.util.find_spec("libtpu") is not None
+
+
+def _tpu_chips() -> bool:
+    return any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*"))
