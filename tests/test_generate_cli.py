@@ -374,6 +374,13 @@ def test_the_second_run_of_a_command_compiles_nothing(place, tmp_path):
     assert kept[0] == kept[1] == kept[2]
 
 
+def test_libraries_are_silent_where_jax_chooses_the_device(place):
+    # With libtpu installed, as the tests of compiling for TPUs need it, it looks for chips.
+    ended = end_of(start_process(command(place, "--baseline"), JAX_PLATFORMS=""))
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+
+
 def test_help_and_a_mistyped_flag_do_not_wait_for_jax():
     script = (
         "import sys\nfrom vreason_jax import generate\n"

@@ -319,6 +319,13 @@ def test_a_plot_in_a_form_that_nothing_draws(refused, tmp_path):
 # --- the real program ---------------------------------------------------------------------------
 
 
+def test_a_platform_that_is_not_there(place):
+    ended = end_of(start_process(command(place), JAX_PLATFORMS="nosuch"))
+    assert (ended.code, ended.out) == (2, "")
+    expected = "error: JAX_PLATFORMS='nosuch': found no device to run on: "
+    assert ended.err.splitlines()[-1].startswith(expected)
+
+
 def test_the_program_itself_exits_with_2_and_its_last_line_is_the_reason(place, tmp_path):
     shutil.copy(place / "clip.mp4", tmp_path / "clip.mp4")
     for flags, expected in (

@@ -1,0 +1,278 @@
+import json
+
+import numpy as np
+import pytest
+from generate_runs import QUESTION, changed_model, end_of, rewrite_json, start_process
+from safetensors.numpy import load_file, save_file
+from small_model import quick_compiles
+
+import vreason_jax
+from vreason_jax import UserError
+from vreason_jax.output.trace import TOKEN_KEYS
+from vreason_jax.runtime.compilation import CompileClock
+
+SHORT = {"sampling__max_new_tokens": 10}
+
+
+@pytest.fixture(autouse=True)
+def quick():
+    with quick_compiles():
+        yield
+
+
+@pytest.fixture(scope="module")
+def reasoner(place):
+    with quick_compiles():
+        return vreason_jax.load(place / "model", **SHORT)
+
+
+@pytest.fixture(scope="module")
+def clip(place):
+    return place / "clip.mp4"
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_what_the_command_line_gives(reasoner, clip, run):
+    answer = reasoner.generate(clip, QUESTION)
+    printed = run.traced("--max-new-tokens", 10).trace
+    assert (answer.text, answer.answer) == (printed["text"], printed["answer"])
+    assert {key: answer.trace[key] for key in TOKEN_KEYS} == {
+        key: printed[key] for key in TOKEN_KEYS
+    }
+    assert set(answer.trace) == set(printed)
+    assert answer.trace["config"] == printed["config"]
+    assert answer.seconds == answer.trace["seconds"]
+    json.dumps(answer.trace, allow_nan=False)
+
+
+def test_each_answer_of_a_batch_is_the_one_it_gets_alone(reasoner, clip, place):
+    questions = [
+        (clip, QUESTION),
+        ([place / "other.mp4", str(clip)], "What is the same in both of these?"),
+        (None, "Why?"),
+        (place / "picture.png", "What is in this picture, and where?"),
+    ]
+    together = reasoner.generate_batch(questions)
+    assert [answer.trace["tokens"]["video"] > 0 for answer in together] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    for question, answer in zip(questions, together, strict=True):
+        alone = reasoner.generate(*question)
+        assert answer.text == alone.text
+        assert answer.trace["token_ids"] == alone.trace["token_ids"]
+        assert answer.trace["updated"] == alone.trace["updated"]
+        assert answer.trace["warnings"] == alone.trace["warnings"]
+        assert answer.trace["videos"] == alone.trace["videos"]
+        for key in TOKEN_KEYS:
+            np.testing.assert_allclose(
+                answer.trace[key], alone.trace[key], rtol=1e-4, atol=1e-4, err_msg=key
+            )
+
+
+def test_an_empty_batch_has_no_answers(reasoner):
+    assert reasoner.generate_batch([]) == []
+
+
+def test_rows_of_a_batch_end_each_at_its_own_end_token(place, tmp_path, reasoner, clip):
+    questions = [(clip, QUESTION), (None, "Why?")]
+    first, second = (answer.trace["token_ids"] for answer in reasoner.generate_batch(questions))
+    end = next(i for i in first if i not in second)
+    model = changed_model(place, tmp_path / "model")
+    rewrite_json(model / "generation_config.json", eos_token_id=[end])
+    stopped, full = vreason_jax.load(model, **SHORT).generate_batch(questions)
+    assert stopped.trace["token_ids"] == first[: first.index(end) + 1]
+    assert stopped.trace["tokens"]["generated"] == len(stopped.trace["token_ids"])
+    assert full.trace["token_ids"] == second
+
+
+def test_frames_as_an_array_answer_like_the_same_frames_of_a_folder(reasoner, place):
+    from PIL import Image
+
+    files = sorted((place / "frames").iterdir())
+    frames = np.stack([np.asarray(Image.open(file)) for file in files])
+    by_array = reasoner.generate((frames, 2.0), QUESTION)
+    by_folder = reasoner.generate(place / "frames", QUESTION)
+    assert by_array.trace["token_ids"] == by_folder.trace["token_ids"]
+    (array,), (folder,) = by_array.trace["videos"], by_folder.trace["videos"]
+    assert (array["reader"], array["path"]) == ("array", None)
+    assert array["frame_indices"] == folder["frame_indices"] and array["fps"] == folder["fps"]
+    slower = reasoner.generate((frames, np.float32(0.1)), QUESTION)
+    assert slower.trace["logprob"] != by_array.trace["logprob"]
+
+
+def test_a_stream_yields_the_text_and_returns_the_answer(place, clip):
+    reasoner = vreason_jax.load(place / "model", sampling__max_new_tokens=70)
+    stream, pieces = reasoner.stream(clip, QUESTION), []
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration as stop:
+            answer = stop.value
+            break
+    assert len([piece for piece in pieces if piece]) >= 2
+    assert "".join(pieces) == answer.text == reasoner.generate(clip, QUESTION).text
+
+
+def test_the_second_call_traces_and_compiles_nothing(reasoner, clip):
+    reasoner.generate(clip, QUESTION)
+    with CompileClock() as clock:
+        reasoner.generate(clip, QUESTION.replace("?", "!"))
+    assert clock.seconds == 0
+    assert (clock.cache_hits, clock.cache_misses) == (0, 0)
+
+
+def test_two_reasoners_live_side_by_side(reasoner, place, clip):
+    plain = vreason_jax.load(place / "model", "baseline", **SHORT)
+    before = reasoner.generate(clip, QUESTION)
+    assert not any(plain.generate(clip, QUESTION).trace["alpha"])
+    after = reasoner.generate(clip, QUESTION)
+    assert before.trace["entropy"] == after.trace["entropy"]
+    assert all(after.trace["alpha"])
+
+
+def test_overrides_config_and_mesh_are_as_on_the_command_line(place, tmp_path):
+    (tmp_path / "mine.toml").write_text("[controller]\nevery = 3\n")
+    reasoner = vreason_jax.load(
+        str(place / "model"),
+        tmp_path / "mine.toml",
+        "data=1,model=2",
+        controller__learning_rate=1,
+        video__num_frames=None,
+        model__dtype="bfloat16",
+    )
+    run = reasoner.checkpoint.run
+    assert (run.controller.every, run.controller.learning_rate) == (3, 1.0)
+    assert run.video.num_frames is None
+    assert reasoner.mesh.shape == {"data": 1, "model": 2}
+    assert reasoner.model.decoder.embedding[...].dtype == "bfloat16"
+
+
+def test_it_works_in_a_script_without_a_main_guard(place):
+    script = (
+        "import vreason_jax\n"
+        f"reasoner = vreason_jax.load({str(place / 'model')!r}, sampling__max_new_tokens=3)\n"
+        f"print(reasoner.generate({str(place / 'clip.mp4')!r}, 'Why?').trace['token_ids'])\n"
+    )
+    ended = end_of(start_process(["-c", script]))
+    assert ended.code == 0, ended.err
+    assert len(json.loads(ended.out)) == 3  # printed once: nothing ran the script again
+    assert ended.err == ""
+
+
+# --- wrong input --------------------------------------------------------------------------------
+
+FRAMES = np.zeros((4, 56, 56, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("video", "expected"),
+    [
+        ("missing.mp4", "missing.mp4: expected a file or a folder of frames"),
+        (b"missing.mp4", "missing.mp4: expected a file or a folder of frames"),
+        ("nul\0byte.mp4", "expected a file or a folder of frames"),
+        (3, "expected a video as a path, .* got int"),
+        (FRAMES, "expected a video as a path, .* got ndarray"),
+        (("a.mp4", "b.mp4"), "expected a video as a path, .* got tuple"),
+        ([["a.mp4"]], "expected a video as a path, .* got list"),
+        ((FRAMES, 0), "expected a frame rate above 0"),
+        ((FRAMES, float("nan")), "expected a frame rate above 0"),
+        ((FRAMES[0], 2.0), "expected video frames as uint8"),
+        ((FRAMES[:0], 2.0), "with at least one frame"),
+        ((FRAMES.astype(np.float32), 2.0), "expected video frames as uint8"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_wrong_video_is_a_user_error(reasoner, video, expected):
+    with pytest.raises(UserError, match=expected):
+        reasoner.generate(video, QUESTION)
+
+
+@pytest.mark.parametrize("prompt", ["", " ", None, 3, "\ud800"])
+def test_a_wrong_prompt_is_a_user_error(reasoner, prompt):
+    with pytest.raises(UserError, match=r"^prompt: expected"):
+        reasoner.generate(None, prompt)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"model": "no such folder!"}, "expected a checkpoint folder or a hub id"),
+        ({"config": "no such config"}, "expected a TOML path or one of"),
+        ({"mesh": "model=64"}, "needs 64 devices"),
+        ({"controller__evry": 3}, "nearest known one is 'controller.every'"),
+        ({"controller__every": 0}, "expected a value in"),
+        ({"controller__every": "4"}, "expected a whole number, got '4'"),
+        ({"every": 4}, "unknown config key 'every'"),
+    ],
+)
+def test_a_wrong_argument_of_load_is_a_user_error(place, arguments, expected):
+    with pytest.raises(UserError, match=expected):
+        vreason_jax.load(**{"model": place / "model", **arguments})
+
+
+# --- warnings -----------------------------------------------------------------------------------
+
+
+def rescaled(place, folder, **factors):
+    """A copy of the checkpoint with tensors (ending so) multiplied by a factor."""
+
+    def change(model):
+        tensors = load_file(model / "model.safetensors")
+        for name, values in tensors.items():
+            for ending, factor in factors.items():
+                if name.endswith(f"{ending}.weight"):
+                    tensors[name] = values * np.float32(factor)
+        save_file(tensors, model / "model.safetensors")
+
+    return changed_model(place, folder, change)
+
+
+def only_warning(run) -> str:
+    assert run.warnings == run.trace["warnings"]
+    (line,) = run.warnings
+    return line
+
+
+def test_nearly_uniform_guesses_are_told(run, place, tmp_path):
+    model = rescaled(place, tmp_path / "model", lm_head=0.01)
+    assert "had an entropy above 0.9 log|V| = 5.19 nats" in only_warning(
+        run.traced("--model", model, "--max-new-tokens", 6)
+    )
+
+
+def test_a_controller_without_a_step_is_told(run):
+    line = only_warning(run.traced("--max-new-tokens", 6, "--set", "controller.learning_rate=0"))
+    assert "‖ΔV‖/‖V‖ reached 0.0e+00" in line and "higher controller.learning_rate" in line
+
+
+def test_a_controller_without_a_gradient_is_told(run, place, tmp_path):
+    model = rescaled(place, tmp_path / "model", o_proj=0)
+    line = only_warning(run.traced("--model", model, "--max-new-tokens", 6))
+    assert "all 1 gradients are zero" in line
+
+
+def test_an_answer_without_video_is_told(run):
+    assert "the prompt has no video tokens" in only_warning(run.traced("--no-video"))
+    assert run.traced("--no-video", "--baseline").warnings == []
+
+
+def test_an_answer_too_short_for_an_update_is_told(run):
+    assert "made no update" in only_warning(run.traced("--max-new-tokens", 3))
+
+
+def test_more_video_than_memory_is_told_once_before_the_work(run, monkeypatch):
+    monkeypatch.setattr("vreason_jax.runtime.memory.free_bytes", lambda device: 10**6)
+    line = only_warning(run.traced("--max-new-tokens", 6))
+    assert "video tokens, about 0 fit in the 0.0 GB of free memory; lower video.max_pixels" in line
+
+
+def test_a_head_that_config_json_does_not_know_is_told(run, place, tmp_path):
+    model = changed_model(place, tmp_path / "model")
+    rewrite_json(model / "config.json", tie_word_embeddings=True)
+    line = only_warning(run.traced("--model", model, "--max-new-tokens", 6))
+    assert line.startswith("config.json ties head and embedding")
