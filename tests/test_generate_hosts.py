@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from generate_runs import command, end_of, start_process
 
-SECONDS = 60  # a run takes some five; one that waits for the other for ever fails
+SECONDS = 120  # a run takes some five; one that waits for the other for ever fails
 
 
 def run_two(*commands, devices=1):
