@@ -70,8 +70,9 @@ def whole_step_entropy(delta, context, state, norm="vector"):
     x = decoder.embed(state.token[:, None])
     rotation = decoder.rotation(jnp.broadcast_to(state.position[None, :, None], (3, 1, 1)), x.dtype)
     slots = jnp.arange(state.cache.last.keys.shape[2])
-    mask = ((slots >= context.starts[0]) & (slots <= state.slot))[None, None, None, None]
-    x, cache = decoder.body_step(x, rotation, state.cache, state.slot, mask)
+    before = (slots >= context.starts[0]) & (slots < state.slot)
+    mask = (before | (slots == state.slot))[None, None, None, None]
+    x, cache = decoder.body_step(x, rotation, state.cache, state.slot, before[None])
     query, keys, values = decoder.last.inputs(x, rotation)
     start_index = (0, 0, state.slot, 0)
     keys = jax.lax.dynamic_update_slice(cache.last.keys, keys, start_index)

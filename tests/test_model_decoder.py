@@ -24,7 +24,7 @@ def rotation(first=0, count=LENGTH):
 
 def prompt_layers(x=X):
     """Compiled anew at every block size: that is no argument but a constant of the module."""
-    program = _compiled(decoder_module._QUERY_BLOCK)
+    program = _compiled(decoder_module.QUERY_BLOCK)
     with quick_compiles():
         return program(small_model().decoder, x, rotation(), STARTS)
 
@@ -37,7 +37,7 @@ def _compiled(block):
 def test_attention_in_blocks_equals_attention_at_once(monkeypatch):
     whole = prompt_layers()
     for block in (3, 4):
-        monkeypatch.setattr(decoder_module, "_QUERY_BLOCK", block)
+        monkeypatch.setattr(decoder_module, "QUERY_BLOCK", block)
         for expected, got in zip(whole, prompt_layers(), strict=True):
             for a, b in zip(expected, got, strict=True):
                 # Row 1 begins at slot 3; what stands before is padding that nothing reads.
@@ -70,11 +70,11 @@ def test_a_decode_step_equals_the_prompt_path():
     ]
     cache = KVCache(body=tuple(caches[:-1]), last=caches[-1])
     slots = jnp.arange(LENGTH + 4)
-    mask = (slots[None] >= STARTS[:, None]) & (slots[None] < LENGTH)
-    mask, slot, turn = mask[:, None, None, None], jnp.int32(LENGTH - 1), rotation(LENGTH - 1, 1)
+    mask = (slots[None] >= STARTS[:, None]) & (slots[None] < LENGTH - 1)
+    slot, turn = jnp.int32(LENGTH - 1), rotation(LENGTH - 1, 1)
     hidden, cache = decoder.body_step(X[:, -1:], turn, cache, slot, mask)
-    weights, cache = decoder.last_weights(hidden, turn, cache, slot, mask)
-    context = jnp.einsum("bkgts,bksh->bkgth", weights, cache.last.values)
+    weights, context, cache = decoder.last_step(hidden, turn, cache, slot, mask)
+    assert (np.asarray(weights.sum(axis=2)) < 1).all()  # the rest is the token's own
     logits = decoder.last_logits(hidden, context)
     expected = decoder.logits(outputs[-1][0][:, -1])
     np.testing.assert_allclose(logits, expected, atol=5e-5)  # logits near 5, float32
@@ -90,7 +90,7 @@ def test_a_slot_is_written_and_no_other():
     cache = with_capacity(keys, values, 7)
     assert cache.keys.shape == (2, 2, 7, 8) and cache.keys.dtype == jnp.bfloat16
     new = jnp.full((2, 2, 1, 8), 1.25, jnp.float32)
-    written = write_slot(cache, new, 2 * new, jnp.int32(5))
+    written = write_slot(cache, new, 2 * new, jnp.int32(5), after=jnp.full((2, 2, 3, 1, 8), 1e30))
     assert isinstance(written, LayerCache) and written.keys.dtype == jnp.bfloat16
     np.testing.assert_array_equal(written.keys[:, :, :4], keys)
     np.testing.assert_array_equal(written.values[:, :, :4], values)

@@ -15,8 +15,9 @@ from vreason_jax.model.layers import Linear, Norm, SwiGLU
 
 Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
 
-# Prompt queries attend in blocks of this many, each to the keys up to its own end: bounds the
-# score matrix and skips most of what the causal mask would throw away.
+# Prompt queries attend in about eight blocks of at most this many, each to the keys up to its own
+# end: that bounds the score matrix and skips most of what the causal mask would throw away. More
+# blocks skip more, and take longer to compile.
 QUERY_BLOCK = 1024
 
 
@@ -158,8 +159,9 @@ def _causal_context(query, keys, values, starts, head_width):
     length = query.shape[3]
     slots = jnp.arange(length)
     contexts = []
-    for begin in range(0, length, QUERY_BLOCK):
-        end = min(begin + QUERY_BLOCK, length)
+    block = min(QUERY_BLOCK, -(-length // 1024) * 128)
+    for begin in range(0, length, block):
+        end = min(begin + block, length)
         causal = slots[None, :end] <= slots[begin:end, None]
         real = slots[None, :end] >= starts[:, None]
         mask = causal[None, None, None] & real[:, None, None, None]
