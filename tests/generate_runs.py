@@ -59,7 +59,7 @@ class Runner:
             raise UserError("stopped here")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vreason_jax.api.Checkpoint.open", stop)
+            patch.setattr("vreason_jax.engine.Checkpoint.open", stop)
             run = self(*flags)
         assert configs, run.err
         return configs[0]

@@ -145,11 +145,11 @@ def test_overrides_config_and_mesh_are_as_on_the_command_line(place, tmp_path):
         video__num_frames=None,
         model__dtype="bfloat16",
     )
-    run = reasoner.checkpoint.run
+    run = reasoner.engine.checkpoint.run
     assert (run.controller.every, run.controller.learning_rate) == (3, 1.0)
     assert run.video.num_frames is None
-    assert reasoner.mesh.shape == {"data": 1, "model": 2}
-    assert reasoner.model.decoder.embedding[...].dtype == "bfloat16"
+    assert reasoner.engine.mesh.shape == {"data": 1, "model": 2}
+    assert reasoner.engine.model.decoder.embedding[...].dtype == "bfloat16"
 
 
 def test_it_works_in_a_script_without_a_main_guard(place):

@@ -21,25 +21,29 @@ def _run(arguments: argparse.Namespace) -> None:
 
     distributed.start()
     checkpoint, row, clock = _together(lambda: _prepare(arguments))
-    from vreason_jax.api import Reasoner
+    from vreason_jax.engine import Engine
     from vreason_jax.session import Session
 
-    reasoner = _together(lambda: Reasoner(checkpoint, arguments.mesh, _say))
-    session = Session(reasoner, [row], clock, ignore_eos=arguments.ignore_eos)
+    _progress(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
+    engine = _together(lambda: Engine(checkpoint, arguments.mesh, _say))
+    _progress(f"loaded the model in {engine.load_seconds:.1f} s")
+    session = Session(engine, [row], clock, ignore_eos=arguments.ignore_eos)
     for piece in session.pieces():
         if not arguments.json:
             _print(piece)
     if not arguments.json:
         _print("\n")
     answer = session.finish()[0]
+    generated, seconds = answer.trace["tokens"]["generated"], answer.seconds
+    _progress(f"{generated} tokens in {sum(seconds.values()) - seconds['load']:.1f} s")
     if distributed.is_main():
         _finish(arguments, row, answer)
 
 
 def _prepare(arguments: argparse.Namespace):
     """Everything that can be wrong without the weights is found out here, before they load."""
-    from vreason_jax.api import Checkpoint
     from vreason_jax.config import load_config
+    from vreason_jax.engine import Checkpoint
     from vreason_jax.runtime import distributed
     from vreason_jax.runtime.compilation import CompileClock
 
@@ -137,11 +141,15 @@ def _print(text: str) -> None:
         write_out(text)
 
 
-def _say(line: str) -> None:
+def _progress(line: str) -> None:
     from vreason_jax.runtime import distributed
 
     if distributed.is_main():
-        print(f"warning: {line}", file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    _progress(f"warning: {line}")
 
 
 class _Medium(argparse.Action):

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from vreason_jax import inputs as inputs_lib
 from vreason_jax.decoding.driver import decode_in_chunks, to_host
 from vreason_jax.decoding.prefill import prefill
 from vreason_jax.decoding.state import DecodeSettings, TokenTrace
+from vreason_jax.engine import Engine
 from vreason_jax.errors import UserError
 from vreason_jax.inputs import Prepared
 from vreason_jax.model.vision import encode_media
@@ -23,9 +24,6 @@ from vreason_jax.prompt.tokenizer import TextStream
 from vreason_jax.runtime import compilation, memory
 from vreason_jax.runtime.mesh import place_rows
 from vreason_jax.video.resize import resolve_limits
-
-if TYPE_CHECKING:
-    from vreason_jax.api import Reasoner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +41,14 @@ class Session:
 
     def __init__(
         self,
-        reasoner: "Reasoner",
+        engine: Engine,
         rows: Sequence[Prepared],
         clock: compilation.CompileClock,
         *,
         ignore_eos: bool = False,
     ):
-        self._reasoner, self._rows, self._clock = reasoner, rows, clock
-        checkpoint = reasoner.checkpoint
+        self._engine, self._rows, self._clock = engine, rows, clock
+        checkpoint = engine.checkpoint
         eos = () if ignore_eos else checkpoint.tokenizer.ids.eos
         steered = any(row.video_tokens for row in rows)
         self._settings = DecodeSettings.of(checkpoint.run, eos, has_video=steered)
@@ -60,7 +58,7 @@ class Session:
 
     def pieces(self) -> Iterator[str]:
         """Yields the first row's text as it becomes known, to the end."""
-        stream = TextStream(self._reasoner.checkpoint.tokenizer)
+        stream = TextStream(self._engine.checkpoint.tokenizer)
         for chunk in self._chunks:
             yield stream.push(self._text_ids(chunk.token[:, 0]))
         yield stream.finish()
@@ -73,7 +71,7 @@ class Session:
         return [self._answer(row, joined) for row in range(len(self._rows))]
 
     def _run(self) -> Iterator[TokenTrace]:
-        checkpoint = self._reasoner.checkpoint
+        checkpoint = self._engine.checkpoint
         inputs, dropped, lengths = inputs_lib.batch_inputs(
             self._rows, checkpoint.run, checkpoint.tokenizer.ids.pad
         )
@@ -84,8 +82,8 @@ class Session:
             with self._clock.stage("prefill"):
                 context, state, first = jax.block_until_ready(
                     prefill(
-                        self._reasoner.model,
-                        place_rows(inputs, self._reasoner.mesh, len(self._rows)),
+                        self._engine.model,
+                        place_rows(inputs, self._engine.mesh, len(self._rows)),
                         media,
                         dropped,
                         settings=self._settings,
@@ -97,9 +95,9 @@ class Session:
         yield from self._decode(context, state, first)
 
     def _decode(self, context, state, first) -> Iterator[TokenTrace]:
-        checkpoint = self._reasoner.checkpoint
+        checkpoint = self._engine.checkpoint
         chunks = decode_in_chunks(
-            self._reasoner.model,
+            self._engine.model,
             context,
             state,
             first,
@@ -120,8 +118,8 @@ class Session:
             yield chunk
 
     def _encode_media(self) -> list[jax.Array]:
-        model = self._reasoner.model
-        config = self._reasoner.checkpoint.config.vision
+        model = self._engine.model
+        config = self._engine.checkpoint.config.vision
         embeddings = []
         for patches in (p for row in self._rows for p in row.patches):
             time, height, width = patches.grid
@@ -135,7 +133,7 @@ class Session:
         return ids[: ends[0]] if len(ends) else ids
 
     def _answer(self, row: int, joined: TokenTrace) -> Answer:
-        checkpoint, prepared = self._reasoner.checkpoint, self._rows[row]
+        checkpoint, prepared = self._engine.checkpoint, self._rows[row]
         text_ids = self._text_ids(joined.token[:, row])
         length = min(len(text_ids) + 1, len(joined.token))
         arrays = {name: values[:length, row] for name, values in joined._asdict().items()}
@@ -160,15 +158,15 @@ class Session:
         own = [notice for clip in self._rows[row].clips for notice in clip.notices]
         own += failure_signs(
             trace,
-            vocabulary_size=self._reasoner.checkpoint.config.text.vocabulary,
+            vocabulary_size=self._engine.checkpoint.config.text.vocabulary,
             value_norm=float(self._value_norms[row]),
         )
         for line in own:
-            self._reasoner.warn(line)
-        return [*self._reasoner.load_warnings, *self._memory_warnings, *own]
+            self._engine.warn(line)
+        return [*self._engine.load_warnings, *self._memory_warnings, *own]
 
     def _config_record(self) -> dict[str, Any]:
-        checkpoint = self._reasoner.checkpoint
+        checkpoint = self._engine.checkpoint
         record = checkpoint.run.to_dict()
         limits = resolve_limits(checkpoint.run.video, checkpoint.folder)
         record["video"].update(dataclasses.asdict(limits))
@@ -176,13 +174,13 @@ class Session:
         return record
 
     def _seconds(self) -> dict[str, float]:
-        reasoner, stages = self._reasoner, self._clock.stages
+        stages = self._clock.stages
         timed = {name: stages.get(name, 0.0) for name in ("video", "vision", "prefill", "decode")}
-        compiling = reasoner._load_compile + self._clock.seconds
-        return {"load": reasoner._load_seconds, "compile": compiling, **timed}
+        compiling = self._engine.compile_seconds + self._clock.seconds
+        return {"load": self._engine.load_seconds, "compile": compiling, **timed}
 
     def _check_memory(self, inputs) -> None:
-        checkpoint, mesh = self._reasoner.checkpoint, self._reasoner.mesh
+        checkpoint, mesh = self._engine.checkpoint, self._engine.mesh
         rows, length = inputs.token_ids.shape
         video = int(inputs.video_mask.sum())
         per_token = memory.bytes_per_video_token(
@@ -198,7 +196,7 @@ class Session:
         )
         self._memory_warnings = [line] if line else []
         for line in self._memory_warnings:
-            self._reasoner.warn(line)
+            self._engine.warn(line)
 
 
 @contextlib.contextmanager

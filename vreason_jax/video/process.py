@@ -97,7 +97,8 @@ def _converse(
 ) -> tuple[dict[str, Any], np.ndarray] | None:
     """Sends the request; returns header and frames, or None where the worker ended before."""
     assert process.stdin is not None and process.stdout is not None
-    with process.stdin, contextlib.suppress(BrokenPipeError):
+    # In this order: closing flushes once more, and a worker that is gone breaks that pipe too.
+    with contextlib.suppress(BrokenPipeError), process.stdin:
         process.stdin.write(json.dumps(request).encode())
         process.stdin.flush()
     length = process.stdout.read(LENGTH.size)
