@@ -34,7 +34,13 @@ class Run:
 
     @property
     def warnings(self) -> list[str]:
-        return [line.removeprefix("warning: ") for line in self.err.splitlines()]
+        lines = self.err.splitlines()
+        return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+
+    @property
+    def progress(self) -> list[str]:
+        """What stderr says beside the warnings."""
+        return [line for line in self.err.splitlines() if not line.startswith("warning: ")]
 
 
 class Runner:

@@ -1,6 +1,7 @@
 """`generate` on a slice of several hosts, here two processes with a CPU device or two each."""
 
 import json
+import re
 import shutil
 import socket
 
@@ -38,7 +39,8 @@ def test_two_hosts_give_the_answer_of_one_and_the_first_one_prints(
     assert (first.code, second.code) == (0, 0), first.err + second.err
     alone = run.traced("--mesh", "model=1")
     assert first.out == alone.out
-    assert first.err == alone.err
+    # What either says beside the answer differs in seconds alone.
+    assert re.sub(r"[\d.]+ s", "", first.err) == re.sub(r"[\d.]+ s", "", alone.err)
     assert second.out == "" and second.err == ""
     trace = json.loads((tmp_path / "trace.json").read_text())
     assert trace["token_ids"] == alone.trace["token_ids"]
