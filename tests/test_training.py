@@ -1,0 +1,232 @@
+"""Training: what it learns from, that it learns, that it goes on, and what it leaves behind."""
+
+import io
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from convert.conversion import convert
+from vreason_jax.errors import UserError
+from vreason_jax.model.config import read_model_config
+from vreason_jax.model.windows import window_plan
+from vreason_jax.runtime.checkpoint import build_model, load_arrays, load_model
+from vreason_jax.runtime.tensor_files import SINGLE
+from vreason_jax.shapes import KINDS, sample
+from vreason_jax.training import loop, snapshots
+from vreason_jax.training.batches import BatchMaker, batches_ahead
+from vreason_jax.training.config import TrainConfig, differences, load_train_config, train_config
+from vreason_jax.training.loss import Batch, normalise, reply_logits
+from vreason_jax.training.optimizer import initial_parameters, learning_rate
+from vreason_jax.training.plan import batch_order, picks
+from vreason_jax.video.patches import patchify
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "model": {
+        "text_layers": 2,
+        "text_width": 32,
+        "text_mlp_width": 48,
+        "heads": 2,
+        "kv_heads": 1,
+        "mrope_section": [3, 2, 3],
+        "vision_depth": 2,
+        "vision_width": 16,
+        "vision_mlp_width": 24,
+        "vision_heads": 2,
+    },
+    "data": {"batch": 8, "buffer": 2, "reply_multiple": 240},  # one length: one program
+    "optimizer": {"learning_rate": 0.01, "adam_learning_rate": 0.01},
+    "run": {
+        "steps": 5,
+        "save_every": 2,
+        "validate_every": 3,
+        "validate_questions": 0,
+        "dtype": "float32",
+    },
+}
+
+
+def tiny(**run) -> TrainConfig:
+    return train_config({**TINY, "run": {**TINY["run"], **run}})
+
+
+@pytest.fixture(scope="module")
+def small_files(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("training") / "run"
+    loop.open_folder(folder, tiny())
+    return folder / loop.SMALL_FILES
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("training") / "whole"
+    loop.train(folder, tiny(), io.StringIO())
+    return folder
+
+
+def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
+    maker = BatchMaker(tiny(), small_files)
+    batch = Batch(**maker.batch(0))
+    config = read_model_config(small_files)
+    parameters = initial_parameters(config, 1)
+    random = np.random.default_rng(0)  # a head and biases that say something
+    parameters = {
+        p: a + 0.1 * random.standard_normal(a.shape).astype(np.float32)
+        for p, a in parameters.items()
+    }
+    model = build_model(config, jax.tree.map(jnp.asarray, parameters), jnp.float32)
+    plan = window_plan(6, 8, config.vision)
+    logits = jax.jit(reply_logits)(model, batch, plan)
+
+    rows, length = batch.token_ids.shape
+    media = model.vision(normalise(batch.pixels).reshape(-1, 48, 1176), plan)
+    slots = batch.video_starts[:, None] + np.arange(96) + np.arange(rows)[:, None] * length
+    x = model.embed_prompt(batch.token_ids, [media], slots.reshape(-1))
+    rotation = model.decoder.rotation(np.moveaxis(batch.positions, 1, 0), jnp.float32)
+    x = model.decoder.prompt_layers(x, rotation, batch.starts)[-1][0]
+    reply = batch.weights.shape[1]
+    expected = model.decoder.logits(x[:, -reply - 1 : -1])
+    # float32 sums in another order, on logits of about 10
+    np.testing.assert_allclose(logits, expected, atol=2e-4, rtol=0)
+
+
+def test_pixels_reach_the_model_as_patchify_gives_them(small_files):
+    batch = BatchMaker(tiny(), small_files).batch(0)
+    pick = picks(tiny(), 0, 16)[batch_row_of_first(small_files)]
+    patches = patchify(sample("train", pick.index, pick.kind, pick.level).frames)
+    values = normalise(jnp.asarray(batch["pixels"][0])).reshape(-1, 1176)
+    # XLA may divide by multiplying with the reciprocal: one unit in the last place of about 2
+    np.testing.assert_allclose(values, patches.values, atol=5e-7, rtol=0)
+
+
+def batch_row_of_first(small_files: Path) -> int:
+    maker = BatchMaker(tiny(), small_files)
+    return int(maker._buffer(0)[2][0][0])
+
+
+def test_batches_are_made_alike_here_and_in_the_other_process(small_files):
+    maker = BatchMaker(tiny(), small_files)
+    with batches_ahead(tiny(), small_files, 3) as batches:
+        for step in (3, 4):
+            made = next(batches)
+            for name, expected in maker.batch(step).items():
+                np.testing.assert_array_equal(made[name], expected)
+
+
+def test_no_sample_comes_twice_kinds_are_even_and_levels_follow_the_stages():
+    config = train_config(
+        {
+            "data": {"batch": 8, "stages": [[0.5, 1, 0, 0], [0.5, 0, 1, 1]]},
+            "run": {"steps": 40, "seed": 3},
+        }
+    )
+    chosen = picks(config, 0, 320)
+    assert len({pick.index for pick in chosen}) == 320
+    assert [sum(pick.kind == kind for pick in chosen) for kind in KINDS] == [40] * 8
+    assert {pick.level for pick in chosen[:160]} == {1}
+    assert {pick.level for pick in chosen[160:]} == {2, 3}
+
+
+def test_a_batch_holds_neighbours_by_length_and_every_row_once():
+    lengths = tuple(np.random.default_rng(0).integers(120, 230, 64).tolist())
+    order = batch_order(tiny(), 0, lengths)
+    assert sorted(np.concatenate(order).tolist()) == list(range(64))
+    spans = sorted((min(of), max(of)) for of in ([lengths[r] for r in rows] for rows in order))
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_nothing():
+    options = tiny().optimizer
+    rate = learning_rate(options, 0.5, 100)
+    assert [round(float(rate(n)), 4) for n in (0, 3, 30, 50, 75, 100)] == [
+        round(0.5 / 3, 4), 0.5, 0.5, 0.5, 0.25, 0.0,
+    ]  # fmt: skip
+
+
+def test_thirty_steps_lower_the_loss(tmp_path):
+    loop.train(tmp_path / "run", tiny(steps=30, validate_every=5, save_every=30), io.StringIO())
+    lines = (tmp_path / "run" / loop.CURVE).read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert len(losses) == 6
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_killed_and_resumed_training_ends_in_the_same_bytes(tmp_path, finished):
+    folder = tmp_path / "run"
+    loop.open_folder(folder, tiny())
+    run = loop.Run(folder, tiny(), io.StringIO())
+    maker = BatchMaker(tiny(), folder / loop.SMALL_FILES)
+    for step in range(3):  # one more than the newest snapshot has, with a line of the curve
+        run.advance(maker.batch(step))
+    assert snapshots.latest(folder / loop.SNAPSHOTS) == 2
+    loop.train(folder, tiny(), io.StringIO())
+    for name in (SINGLE, "config.json", "tokenizer.json"):
+        paths = (base / loop.CHECKPOINT / name for base in (folder, finished))
+        first, second = (path.read_bytes() for path in paths)
+        assert first == second
+    curves = [(base / loop.CURVE).read_text().splitlines() for base in (folder, finished)]
+    assert [json.loads(line)["step"] for line in curves[0]] == [3, 5]
+    assert [json.loads(a)["step"] for a in curves[1]] == [3, 5]
+
+
+def test_the_exported_folder_loads_and_survives_the_round_trip(tmp_path, finished):
+    folder = finished / loop.CHECKPOINT
+    config = read_model_config(folder)
+    load_model(folder, config, "float32")
+    for source, target in ((folder, tmp_path / "orbax"), (tmp_path / "orbax", tmp_path / "hf")):
+        convert(source, target, None, warn=pytest.fail)
+    first, second = (load_arrays(f, config, None)[1] for f in (folder, tmp_path / "hf"))
+    assert first.keys() == second.keys()
+    for path in first:
+        np.testing.assert_array_equal(first[path], second[path])
+    names = {file.name for file in folder.iterdir()}
+    assert names == {file.name for file in (tmp_path / "hf").iterdir()}
+
+
+def test_a_folder_of_another_config_ends_with_exit_code_2(tmp_path, finished):
+    config = tmp_path / "other.toml"
+    config.write_text("[run]\nsteps = 7\n")
+    command = [sys.executable, str(ROOT / "scripts/train_shapes.py")]
+    done = subprocess.run(
+        [*command, "--out", str(finished), "--config", str(config)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert "run.steps: 5, not 7" in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="other files"):
+        loop.open_folder(tmp_path, tiny())
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"modle": {}}, "expected the tables"),
+        ({"run": {"step": 1}}, "unknown key run.step"),
+        ({"run": {"steps": 1.5}}, "expected int"),
+        ({"run": {"steps": 0}}, "at least 1"),
+        ({"model": {"mrope_section": [1, 2]}}, "expected a sum of 16"),
+        ({"data": {"stages": [[0.5, 1, 1, 1]]}}, "sum to 1"),
+    ],
+)
+def test_a_wrong_config_is_said_in_one_line(tables, message):
+    with pytest.raises(UserError, match=message):
+        train_config(tables)
+
+
+def test_the_shipped_config_loads_and_names_what_differs():
+    config = load_train_config(ROOT / "configs/train/shapes.toml", {"run.steps": 3})
+    again = load_train_config(ROOT / "configs/train/shapes.toml", {"run.steps": 4})
+    assert differences(config.to_dict(), again.to_dict()) == ["run.steps: 3, not 4"]
+    assert json.loads(json.dumps(config.to_dict())) == config.to_dict()

@@ -1,0 +1,163 @@
+"""Samples of `shapes` as arrays to train on, made ahead by a process of its own.
+
+No JAX here: the process that makes batches starts in a second, and takes no device.
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt, build_prompt
+from vreason_jax.prompt.positions import Medium
+from vreason_jax.prompt.tokenizer import PromptTokenizer
+from vreason_jax.shapes.render import render
+from vreason_jax.shapes.sample import SampleText, sample_text
+from vreason_jax.shapes.scene import FPS, HEIGHT, WIDTH
+from vreason_jax.shapes.text import encode_example
+from vreason_jax.shapes.tokenizer import load_tokenizer
+from vreason_jax.training.config import TrainConfig
+from vreason_jax.training.plan import batch_order, picks
+from vreason_jax.video.patches import FRAMES_PER_GRID, PATCH, Normalization, patchify
+
+TOKENS_PER_SECOND = 2.0
+_AHEAD = 6  # batches
+# With these patchify leaves the bytes as they are: one to four is what travels to the trainer.
+_AS_BYTES = Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+
+Arrays = dict[str, np.ndarray]  # the fields of loss.Batch
+
+
+class BatchMaker:
+    """Makes the batch of any step; keeps the texts of the buffer it is in."""
+
+    def __init__(self, config: TrainConfig, checkpoint: Path):
+        """`checkpoint` is a folder with the tokenizer, the template and config.json."""
+        self._config = config
+        self._prompts = PromptTokenizer.load(checkpoint)
+        self._tokenizer = load_tokenizer(checkpoint)
+        self._buffer = functools.lru_cache(maxsize=2)(self._load_buffer)
+
+    def batch(self, step: int) -> Arrays:
+        """Returns the arrays of step 0, 1, ..."""
+        number, place = divmod(step, self._config.data.buffer)
+        texts, examples, order = self._buffer(number)
+        return self.assemble([(texts[row], examples[row]) for row in order[place]])
+
+    def example(self, text: SampleText) -> tuple[Prompt, np.ndarray, np.ndarray]:
+        """Returns the prompt, the reply's ids with the end of the turn, and their weights."""
+        grid = (text.scene.frames // FRAMES_PER_GRID, HEIGHT // PATCH, WIDTH // PATCH)
+        medium = Medium("video", grid, FRAMES_PER_GRID / FPS)
+        prompt = build_prompt(
+            self._prompts, [medium], text.question, tokens_per_second=TOKENS_PER_SECOND
+        )
+        example = encode_example(self._tokenizer, text.question, text.reply, medium.token_count)
+        reply = example.token_ids[example.prompt_length :]
+        decisive = example.decisive[example.prompt_length :]
+        weights = np.where(decisive, self._config.data.decisive_weight, 1.0)
+        return prompt, reply, weights.astype(np.float32)
+
+    def assemble(self, rows: list[tuple[SampleText, tuple]]) -> Arrays:
+        """Returns the arrays of samples with their examples, padded to one length."""
+        size = self._config.data.prompt_tokens
+        multiple = self._config.data.reply_multiple
+        room = -(-max(len(reply) for _, (_, reply, _) in rows) // multiple) * multiple
+        padded = [_pad(*example, size, room, self._prompts.ids.pad) for _, example in rows]
+        arrays = {name: np.stack([row[name] for row in padded]) for name in padded[0]}
+        return {"pixels": np.stack([_pixels(text) for text, _ in rows]), **arrays}
+
+    def _load_buffer(self, number: int):
+        count = self._config.data.buffer * self._config.data.batch
+        chosen = picks(self._config, number * count, count)
+        frames = self._config.data.frames
+        texts = [sample_text("train", p.index, p.kind, p.level, frames=frames) for p in chosen]
+        examples = [self.example(text) for text in texts]
+        lengths = tuple(len(reply) for _, reply, _ in examples)
+        return texts, examples, batch_order(self._config, number, lengths)
+
+
+@contextlib.contextmanager
+def batches_ahead(config: TrainConfig, checkpoint: Path, first: int) -> Iterator[Iterator[Arrays]]:
+    """Gives the batches of steps `first`, `first + 1`, ..., made ahead in another process."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_send_batches, args=(config, checkpoint, first, sender), daemon=True
+    )
+    process.start()
+    sender.close()  # else the end of the process would go unnoticed
+    ready: queue.Queue = queue.Queue(maxsize=_AHEAD)
+    stopped = threading.Event()
+    thread = threading.Thread(target=_receive, args=(receiver, ready, stopped), daemon=True)
+    thread.start()
+    try:
+        yield _taken(ready)
+    finally:
+        stopped.set()
+        process.terminate()
+        process.join()
+        thread.join()
+        receiver.close()
+
+
+def _taken(ready: queue.Queue) -> Iterator[Arrays]:
+    while True:
+        arrays = ready.get()
+        if arrays is None:
+            raise RuntimeError("the process that makes batches has ended; its error stands above")
+        yield arrays
+
+
+def _receive(receiver, ready: queue.Queue, stopped: threading.Event) -> None:
+    arrays: Arrays | None = {}
+    while arrays is not None and not stopped.is_set():
+        try:
+            arrays = receiver.recv()
+        except (EOFError, OSError):
+            arrays = None
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(arrays, timeout=0.1)
+                break
+
+
+def _send_batches(config: TrainConfig, checkpoint: Path, first: int, sender) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    maker = BatchMaker(config, checkpoint)
+    # The pipe breaks when the trainer is killed: nothing is left running.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for step in range(first, config.run.steps):
+            sender.send(maker.batch(step))
+
+
+def _pixels(text: SampleText) -> np.ndarray:
+    """The clip's patches as bytes: uint8 [t, h * w, 1176]."""
+    patches = patchify(render(text.scene), _AS_BYTES)
+    time, height, width = patches.grid
+    return np.rint(patches.values).astype(np.uint8).reshape(time, height * width, -1)
+
+
+def _pad(prompt: Prompt, reply: np.ndarray, weights, size: int, room: int, pad_id: int) -> Arrays:
+    length = len(prompt.token_ids)
+    if length > size:
+        raise ValueError(f"data.prompt_tokens is {size}, but a prompt has {length} tokens")
+    left, right = size - length, room - len(reply)
+    following = prompt.next_position + np.arange(room)
+    positions = np.concatenate(
+        [np.zeros((3, left)), prompt.positions, np.broadcast_to(following, (3, room))], axis=1
+    )
+    video = left + int(np.argmax(prompt.token_types == VIDEO_TOKEN))
+    ids = np.pad(np.concatenate([prompt.token_ids, reply]), (left, right), constant_values=pad_id)
+    return {
+        "token_ids": ids.astype(np.int32),
+        "positions": positions.astype(np.int32),
+        "starts": np.asarray(left, np.int32),
+        "video_starts": np.asarray(video, np.int32),
+        "weights": np.pad(weights, (0, right)),
+    }

@@ -1,0 +1,114 @@
+"""The weighted cross entropy of replies, through the project's own model.
+
+Prompts are padded on the left and replies on the right, so that every reply begins at one slot,
+as in decoding: only reply positions need the last layer and the head.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
+
+from vreason_jax.model.qwen25_vl import Qwen25VL
+from vreason_jax.model.windows import WindowPlan
+from vreason_jax.video.patches import CLIP_NORMALIZATION
+
+# Queries attend in blocks of this many, each to the keys up to its own end: half of what a causal
+# mask throws away is never computed.
+_QUERY_BLOCK = 80
+_MASKED = -1e30
+
+
+@struct.dataclass
+class Batch:
+    """Prompts and replies of one length each, with one video a row, all on one grid."""
+
+    pixels: jax.Array  # uint8 [B, t, h * w, 1176], in the order of video/patches.py
+    token_ids: jax.Array  # int32 [B, S]
+    positions: jax.Array  # int32 [B, 3, S]
+    starts: jax.Array  # int32 [B], first real slot
+    video_starts: jax.Array  # int32 [B], slot of the first video token
+    weights: jax.Array  # float32 [B, T] of the reply's tokens, the last T slots; 0 at padding
+
+
+def reply_loss(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> tuple[jax.Array, jax.Array]:
+    """Returns the sum of weight x cross entropy over the reply's tokens, and that of the weights.
+
+    A sum, so that the shares of several devices add up to the loss of the whole batch.
+    """
+    length = batch.weights.shape[1]
+    logits = reply_logits(model, batch, plan)
+    targets = batch.token_ids[:, -length:]
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    losses = jax.nn.logsumexp(logits, axis=-1) - chosen
+    return jnp.sum(losses * batch.weights), jnp.sum(batch.weights)
+
+
+def reply_logits(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> jax.Array:
+    """Returns float32 logits [B, T, V]: entry t predicts the reply's token t."""
+    decoder, length = model.decoder, batch.weights.shape[1]
+    x = _embed(model, batch, plan)
+    rotation = decoder.rotation(jnp.moveaxis(batch.positions, 1, 0), x.dtype)
+    for layer in decoder.body:
+        query, keys, values = layer.inputs(x, rotation)
+        x = layer.finish(x, _causal_context(query, keys, values, batch.starts, 0))
+    query, keys, values = decoder.last.inputs(x, rotation)
+    first = x.shape[1] - length - 1  # the slot before the reply
+    context = _causal_context(query[:, :, :, first:-1], keys, values, batch.starts, first)
+    return decoder.logits(decoder.last.finish(x[:, first:-1], context))
+
+
+def normalise(pixels: jax.Array) -> jax.Array:
+    """Returns what video/patches.py makes of the pixels: uint8 [..., 1176] -> float32."""
+    values = pixels.reshape(*pixels.shape[:-1], 3, -1).astype(jnp.float32)
+    shape = (1,) * (values.ndim - 2) + (3, 1)
+    mean, std = (
+        np.asarray(numbers, np.float32).reshape(shape) * np.float32(255)
+        for numbers in (CLIP_NORMALIZATION.mean, CLIP_NORMALIZATION.std)
+    )
+    values = (values - jnp.broadcast_to(mean, values.shape)) / jnp.broadcast_to(std, values.shape)
+    return values.reshape(pixels.shape)
+
+
+def _embed(model, batch, plan):
+    """Token embeddings with the videos' in place of their pad tokens, which are one run a row."""
+    rows, times, patches, values = batch.pixels.shape
+    video = model.vision(normalise(batch.pixels).reshape(rows * times, patches, values), plan)
+    video = video.reshape(rows, -1, video.shape[-1])
+    x = model.decoder.embed(batch.token_ids)
+    return jax.vmap(lambda row, at, start: lax.dynamic_update_slice(row, at, (start, 0)))(
+        x, video.astype(x.dtype), batch.video_starts
+    )
+
+
+def _causal_context(query, keys, values, starts, first):
+    """Context [B, K, G, T, H] of queries at the slots from `first` on.
+
+    Batch and key heads are one axis here, and the heads that share keys one with the queries:
+    forward and backward are then plain batched products, the fast ones in XLA's CPU code.
+    """
+    batch, kv_heads, groups, length, width = query.shape
+    query = query.reshape(batch * kv_heads, groups, length, width)
+    keys, values = (a.reshape(batch * kv_heads, -1, width) for a in (keys, values))
+    starts = jnp.repeat(starts, kv_heads)[:, None, None]
+    contexts = []
+    for begin in range(0, length, _QUERY_BLOCK):
+        block = query[:, :, begin : begin + _QUERY_BLOCK]
+        slots = first + begin + np.arange(block.shape[2])
+        seen = np.arange(slots[-1] + 1)
+        mask = (seen <= np.tile(slots, groups)[:, None])[None] & (seen[None, None] >= starts)
+        attended = _attend(block, keys[:, : len(seen)], values[:, : len(seen)], mask)
+        contexts.append(attended.reshape(batch, kv_heads, groups, -1, width))
+    return jnp.concatenate(contexts, axis=3)
+
+
+def _attend(query, keys, values, mask):
+    rows, groups, length, width = query.shape
+    scores = jnp.einsum("xth,xsh->xts", query.reshape(rows, groups * length, width), keys)
+    scores = jnp.where(mask, scores * width**-0.5, _MASKED)
+    weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    # Divided after the product with the values, which is 10 times narrower than the weights.
+    totals = weights.sum(axis=-1, keepdims=True)
+    context = jnp.einsum("xts,xsh->xth", weights, values)
+    return context / jnp.broadcast_to(totals, context.shape)

@@ -1,0 +1,67 @@
+"""One training step, data-parallel over all devices."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from vreason_jax.model.config import ModelConfig
+from vreason_jax.model.windows import window_plan
+from vreason_jax.runtime.checkpoint import build_model
+from vreason_jax.shapes.scene import HEIGHT, WIDTH
+from vreason_jax.training.batches import Arrays
+from vreason_jax.training.loss import Batch, reply_loss
+from vreason_jax.video.patches import PATCH
+
+Parameters = dict[str, jax.Array]  # by dotted path, float32
+
+
+def data_mesh() -> Mesh:
+    """Returns all devices on the axis `data`."""
+    devices = np.asarray(jax.devices())
+    return Mesh(devices, ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicate(tree, mesh: Mesh):
+    """Returns the arrays of a tree, whole on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def place_batch(arrays: Arrays, mesh: Mesh) -> Batch:
+    """Returns the batch with its rows spread over the devices."""
+    return Batch(**jax.device_put(arrays, NamedSharding(mesh, PartitionSpec("data"))))
+
+
+def make_step(config: ModelConfig, optimizer: optax.GradientTransformation, mesh: Mesh) -> Callable:
+    """Returns step(parameters, optimizer state, batch) -> (parameters, state, loss), compiled.
+
+    Donates parameters and state. The loss is the weighted mean over the batch's reply tokens.
+    """
+    plan = window_plan(HEIGHT // PATCH, WIDTH // PATCH, config.vision)
+
+    def share(parameters, batch):
+        total = jax.lax.psum(jnp.sum(batch.weights), "data")
+
+        def loss_of(parameters):
+            loss, _ = reply_loss(build_model(config, parameters, jnp.float32), batch, plan)
+            return loss / total
+
+        # As one vector: a sum for each parameter would wait for the other devices each time.
+        vector, restore = ravel_pytree(jax.value_and_grad(loss_of)(parameters))
+        return restore(jax.lax.psum(vector, "data"))
+
+    replicated, by_row = PartitionSpec(), PartitionSpec("data")
+    gradient = jax.shard_map(
+        share, mesh=mesh, in_specs=(replicated, by_row), out_specs=replicated, check_vma=False
+    )
+
+    def step(parameters, state, batch):
+        loss, gradients = gradient(parameters, batch)
+        updates, state = optimizer.update(gradients, state, parameters)
+        return optax.apply_updates(parameters, updates), state, loss
+
+    return jax.jit(step, donate_argnums=(0, 1))
