@@ -32,6 +32,7 @@ _AHEAD = 6  # batches
 _AS_BYTES = Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 
 Arrays = dict[str, np.ndarray]  # the fields of loss.Batch
+Encoded = tuple[Prompt, np.ndarray, np.ndarray]  # with the reply's ids and their weights
 
 
 class BatchMaker:
@@ -50,7 +51,7 @@ class BatchMaker:
         texts, examples, order = self._buffer(number)
         return self.assemble([(texts[row], examples[row]) for row in order[place]])
 
-    def example(self, text: SampleText) -> tuple[Prompt, np.ndarray, np.ndarray]:
+    def example(self, text: SampleText) -> Encoded:
         """Returns the prompt, the reply's ids with the end of the turn, and their weights."""
         grid = (text.scene.frames // FRAMES_PER_GRID, HEIGHT // PATCH, WIDTH // PATCH)
         medium = Medium("video", grid, FRAMES_PER_GRID / FPS)
@@ -63,7 +64,7 @@ class BatchMaker:
         weights = np.where(decisive, self._config.data.decisive_weight, 1.0)
         return prompt, reply, weights.astype(np.float32)
 
-    def assemble(self, rows: list[tuple[SampleText, tuple]]) -> Arrays:
+    def assemble(self, rows: list[tuple[SampleText, Encoded]]) -> Arrays:
         """Returns the arrays of samples with their examples, padded to one length."""
         size = self._config.data.prompt_tokens
         multiple = self._config.data.reply_multiple

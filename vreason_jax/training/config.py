@@ -43,10 +43,10 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerOptions:
-    """Muon for the matrices, AdamW for the rest; rates are per update of RMS 0.2."""
+    """Muon for the matrices, AdamW for the rest."""
 
-    learning_rate: float = 4e-3
-    adam_learning_rate: float = 4e-3
+    learning_rate: float = 8e-3  # Muon's: the largest singular value of an update, for wide ones
+    adam_learning_rate: float = 3e-3
     warmup: float = 0.03  # share of the steps
     decay: float = 0.5  # share of the steps, at the end
     weight_decay: float = 0.01

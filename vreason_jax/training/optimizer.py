@@ -13,7 +13,6 @@ from vreason_jax.runtime import names
 from vreason_jax.training.config import OptimizerOptions, TrainConfig
 
 _MATRIX = MuonDimensionNumbers(reduction_axis=1, output_axis=0)  # weights are [out, in]
-_ADAMW_RMS = 0.2  # of an update by AdamW: Muon's are scaled to the same (arXiv 2502.16982)
 _EMBEDDING_STD = 0.5
 _HEAD_STD = 0.02
 
@@ -39,7 +38,6 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
             adam_learning_rate=learning_rate(options, options.adam_learning_rate, steps),
             weight_decay=options.weight_decay,
             adam_b2=0.98,
-            consistent_rms=_ADAMW_RMS,
             muon_weight_dimension_numbers=_matrices,
         ),
     )
