@@ -1,11 +1,10 @@
 """Greedy answers to validation questions, through the same prefill and decoding as `generate`."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -14,7 +13,7 @@ from vreason_jax.api import Checkpoint
 from vreason_jax.config import RunConfig, apply_overrides
 from vreason_jax.decoding.driver import decode_in_chunks
 from vreason_jax.decoding.prefill import prefill
-from vreason_jax.decoding.state import DecodeSettings
+from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
 from vreason_jax.inputs import Prepared
 from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.model.vision import encode_media
@@ -62,32 +61,65 @@ class Validation:
         return self._checkpoint.prepare(question)
 
     def _decode(self, model, mesh, rows: list[Prepared]) -> list[tuple[str, int]]:
-        tokenizer, run = self._checkpoint.tokenizer, self._checkpoint.run
-        settings = DecodeSettings.of(run, tokenizer.ids.eos, has_video=True)
-        inputs, dropped, lengths = inputs_lib.batch_inputs(rows, run, tokenizer.ids.pad)
-        _, height, width = rows[0].patches[0].grid
-        pixels = np.concatenate([row.patches[0].values for row in rows])
-        pixels = jnp.asarray(pixels.reshape(-1, height * width, pixels.shape[-1]))
-        media = encode_media(model, pixels, window_plan(height, width, model.config.vision))
-        context, state, first = prefill(
-            model,
-            place_rows(inputs, mesh, len(rows)),
-            [media],
-            dropped,
-            settings=settings,
-            pruning=run.prune,
-            lengths=lengths,
-        )
-        chunks = decode_in_chunks(
-            model, context, state, first, settings=settings, tokens=run.sampling.max_new_tokens
-        )
-        tokens = np.concatenate([chunk.token for chunk in chunks])
+        started = start_decoding(model, mesh, rows, self._checkpoint)
+        tokens = np.concatenate([chunk.token for chunk in run_to_the_end(model, started)])
         return [self._text(column) for column in tokens.T]
 
     def _text(self, ids: np.ndarray) -> tuple[str, int]:
         ends = np.flatnonzero(np.isin(ids, self._checkpoint.tokenizer.ids.eos))
         kept = ids[: ends[0]] if len(ends) else ids
         return self._checkpoint.tokenizer.decode(kept), len(kept)
+
+
+class Started(NamedTuple):
+    """A batch after prefill."""
+
+    context: DecodeContext
+    state: DecodeState
+    first: TokenTrace  # of the token that prefill drew
+    settings: DecodeSettings
+    tokens: int  # most that a reply may have
+    video_slots: np.ndarray  # int32 [B, M], before pruning
+
+
+def start_decoding(
+    model: Qwen25VL, mesh: Mesh, rows: Sequence[Prepared], checkpoint: Checkpoint
+) -> Started:
+    """Returns the batch after vision and prefill; all videos must have one grid."""
+    tokenizer, run = checkpoint.tokenizer, checkpoint.run
+    settings = DecodeSettings.of(run, tokenizer.ids.eos, has_video=True)
+    inputs, dropped, lengths = inputs_lib.batch_inputs(rows, run, tokenizer.ids.pad)
+    _, height, width = rows[0].patches[0].grid
+    pixels = np.stack([row.patches[0].values for row in rows])
+    pixels = pixels.reshape(-1, height * width, pixels.shape[-1])
+    media = encode_media(
+        model,
+        place_rows(pixels, mesh, len(pixels)),
+        window_plan(height, width, model.config.vision),
+    )
+    context, state, first = prefill(
+        model,
+        place_rows(inputs, mesh, len(rows)),
+        [media],
+        dropped,
+        settings=settings,
+        pruning=run.prune,
+        lengths=lengths,
+    )
+    tokens = run.sampling.max_new_tokens
+    return Started(context, state, first, settings, tokens, np.asarray(inputs.video_slots))
+
+
+def run_to_the_end(model: Qwen25VL, started: Started) -> Iterator[TokenTrace]:
+    """Yields traces [some tokens, B] until every reply has ended."""
+    return decode_in_chunks(
+        model,
+        started.context,
+        started.state,
+        started.first,
+        settings=started.settings,
+        tokens=started.tokens,
+    )
 
 
 def score(samples: Sequence[Sample], replies: Sequence[tuple[str, int]]) -> dict[str, Any]:
