@@ -17,17 +17,26 @@ import numpy as np
 from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt, build_prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.tokenizer import PromptTokenizer
+from vreason_jax.shapes.kinds.before_after import EVENTS
 from vreason_jax.shapes.render import render
 from vreason_jax.shapes.sample import SampleText, sample_text
-from vreason_jax.shapes.scene import FPS, HEIGHT, WIDTH
+from vreason_jax.shapes.scene import COLOURS, FPS, HEIGHT, SHAPES, WIDTH
 from vreason_jax.shapes.text import encode_example
 from vreason_jax.shapes.tokenizer import load_tokenizer
+from vreason_jax.shapes.words import COLUMN_WORDS, ROW_WORDS
 from vreason_jax.training.config import TrainConfig
 from vreason_jax.training.plan import batch_order, picks
 from vreason_jax.video.patches import FRAMES_PER_GRID, PATCH, Normalization, patchify
 
 TOKENS_PER_SECOND = 2.0
 _AHEAD = 6  # batches
+# The words that say what a clip shows, or whether an option is right: they are learned last. The
+# others are copied, or worded at random.
+_CONTENT = {
+    *(*COLOURS, *SHAPES, *ROW_WORDS, *COLUMN_WORDS, *EVENTS),
+    *("far", "up", "down", "hidden", "bounce", "once", "twice", "three"),
+    *("yes", "no", "fast", "slow", "still", "empty", "nothing"),
+}
 # With these patchify leaves the bytes as they are: one to four is what travels to the trainer.
 _AS_BYTES = Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 
@@ -43,6 +52,8 @@ class BatchMaker:
         self._config = config
         self._prompts = PromptTokenizer.load(checkpoint)
         self._tokenizer = load_tokenizer(checkpoint)
+        words = [self._prompts.decode([number]).strip() for number in range(len(self._prompts))]
+        self._content = np.array([word.isdecimal() or word in _CONTENT for word in words])
         self._buffer = functools.lru_cache(maxsize=2)(self._load_buffer)
 
     def batch(self, step: int) -> Arrays:
@@ -60,9 +71,9 @@ class BatchMaker:
         )
         example = encode_example(self._tokenizer, text.question, text.reply, medium.token_count)
         reply = example.token_ids[example.prompt_length :]
-        decisive = example.decisive[example.prompt_length :]
-        weights = np.where(decisive, self._config.data.decisive_weight, 1.0)
-        return prompt, reply, weights.astype(np.float32)
+        data, decisive = self._config.data, example.decisive[example.prompt_length :]
+        weights = np.where(self._content[reply], data.content_weight, 1.0)
+        return prompt, reply, np.where(decisive, data.decisive_weight, weights).astype(np.float32)
 
     def assemble(self, rows: list[tuple[SampleText, Encoded]]) -> Arrays:
         """Returns the arrays of samples with their examples, padded to one length."""

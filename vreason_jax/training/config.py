@@ -38,7 +38,8 @@ class DataOptions:
     prompt_tokens: int = 152  # prompts are padded to this length
     # (share of the steps, weights of levels 1, 2 and 3) in turn
     stages: tuple[tuple[float, ...], ...] = ((1.0, 1.0, 1.0, 1.0),)
-    decisive_weight: float = 3.0  # of the conclusion and the answer, against 1
+    content_weight: float = 3.0  # of words that tell what the clip shows, against 1
+    decisive_weight: float = 1.0  # of the conclusion and the answer
 
 
 @dataclasses.dataclass(frozen=True)
