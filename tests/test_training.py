@@ -47,7 +47,9 @@ TINY = {
         "steps": 5,
         "save_every": 2,
         "validate_every": 3,
-        "validate_questions": 0,
+        "validate_questions": 8,
+        "validate_batch": 8,
+        "max_new_tokens": 8,
         "dtype": "float32",
     },
 }
@@ -151,7 +153,8 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
 
 
 def test_thirty_steps_lower_the_loss(tmp_path):
-    loop.train(tmp_path / "run", tiny(steps=30, validate_every=5, save_every=30), io.StringIO())
+    config = tiny(steps=30, validate_every=5, validate_questions=0, save_every=30)
+    loop.train(tmp_path / "run", config, io.StringIO())
     lines = (tmp_path / "run" / loop.CURVE).read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert len(losses) == 6
@@ -172,8 +175,11 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(tmp_path, finished):
         first, second = (path.read_bytes() for path in paths)
         assert first == second
     curves = [(base / loop.CURVE).read_text().splitlines() for base in (folder, finished)]
-    assert [json.loads(line)["step"] for line in curves[0]] == [3, 5]
-    assert [json.loads(a)["step"] for a in curves[1]] == [3, 5]
+    first, second = ([json.loads(line) for line in lines] for lines in curves)
+    assert [record["step"] for record in first] == [3, 5]
+    same = ("step", "accuracy", "kinds", "levels", "tokens", "closed")
+    assert [[a[key] for key in same] for a in first] == [[a[key] for key in same] for a in second]
+    assert list(first[0]["kinds"]) == list(KINDS)
 
 
 def test_the_exported_folder_loads_and_survives_the_round_trip(tmp_path, finished):
