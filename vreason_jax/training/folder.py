@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from vreason_jax.convert.safetensors_export import write_safetensors
@@ -42,7 +41,7 @@ def write_small_files(folder: Path, model: ModelSizes, run: RunOptions) -> None:
 
 
 def export(
-    target: Path, small_files: Path, config: ModelConfig, arrays: dict[str, jax.Array], dtype: str
+    target: Path, small_files: Path, config: ModelConfig, arrays: dict[str, Any], dtype: str
 ) -> None:
     """Writes the whole checkpoint folder, in place of an older one, in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
             adam_learning_rate=learning_rate(options, options.adam_learning_rate, steps),
             weight_decay=options.weight_decay,
             adam_b2=0.98,
-            muon_weight_dimension_numbers=_matrices,
+            muon_weight_dimension_numbers=_matrices,  # pyright: ignore[reportArgumentType]
         ),
     )
 
