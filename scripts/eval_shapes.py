@@ -174,24 +174,10 @@ def _distances(logits, reference):
 @jax.jit(static_argnames="settings")
 def _forced(model, context, state, tokens, *, settings):
     def step(state, token):
-        # As decoding/loop.py, decode_token, but the token that is fed next is given.
+        # As decode_token, but the token that is fed next is given.
         state = state.replace(token=token)
-        decoder = model.decoder
-        x = decoder.embed(state.token[:, None])
-        positions = jnp.broadcast_to(state.position[None, :, None], (3, x.shape[0], 1))
-        rotation = decoder.rotation(positions, x.dtype)
-        mask = loop._visible(state, context.starts)
-        hidden, cache = decoder.body_step(x, rotation, state.cache, state.slot, mask)
-        weights, cache = decoder.last_weights(hidden, rotation, cache, state.slot, mask)
-        tail = loop._tail(decoder, context, hidden, weights, cache.last.values, settings)
-        logits, controller, _ = loop._steer(tail, context, state, settings)
-        state = state.replace(
-            cache=cache,
-            slot=state.slot + 1,
-            position=state.position + 1,
-            step=state.step + 1,
-            controller=controller,
-        )
+        state, logits, controller, _ = loop.next_logits(model, context, state, settings)
+        state = state.replace(step=state.step + 1, controller=controller)
         return state, logits
 
     return jax.lax.scan(step, state, tokens[:-1])[1]

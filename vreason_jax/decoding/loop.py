@@ -43,6 +43,18 @@ def decode_token(
     model: Qwen25VL, context: DecodeContext, state: DecodeState, settings: DecodeSettings
 ) -> tuple[DecodeState, TokenTrace]:
     """Feeds the token drawn last and draws the next: token t = `state.step` from logits_t."""
+    state, logits, controller, facts = next_logits(model, context, state, settings)
+    return finish_token(context, state, settings, logits, controller, facts)
+
+
+def next_logits(
+    model: Qwen25VL, context: DecodeContext, state: DecodeState, settings: DecodeSettings
+) -> tuple[DecodeState, jax.Array, control.ControllerState, dict[str, jax.Array]]:
+    """Feeds `state.token`; returns the state one slot on, and what `finish_token` draws from.
+
+    That is the logits [B, V] of token t = `state.step`, the controllers with that token's entropy,
+    and update if any, in them, and the token's facts.
+    """
     decoder = model.decoder
     x = decoder.embed(state.token[:, None])
     positions = jnp.broadcast_to(state.position[None, :, None], (3, x.shape[0], 1))
@@ -54,7 +66,7 @@ def decode_token(
         tail = _tail(decoder, context, hidden, weights, plain, settings)
         logits, controller, facts = _steer(tail, context, state, settings)
     state = state.replace(cache=cache, slot=state.slot + 1, position=state.position + 1)
-    return finish_token(context, state, settings, logits, controller, facts)
+    return state, logits, controller, facts
 
 
 def finish_token(
