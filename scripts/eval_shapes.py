@@ -28,9 +28,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from vreason_jax.api import Checkpoint, Reasoner  # noqa: E402
 from vreason_jax.config import load_config  # noqa: E402
 from vreason_jax.decoding import loop  # noqa: E402
+from vreason_jax.engine import Checkpoint, Engine  # noqa: E402
 from vreason_jax.errors import UserError  # noqa: E402
 from vreason_jax.inputs import as_question  # noqa: E402
 from vreason_jax.output.answer import extract_answer  # noqa: E402
@@ -55,12 +55,12 @@ def main() -> int:
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the table: the options, and one record for every method."""
     runs = {name: parse_method(name) for name in options.methods}
-    reasoner = Reasoner(Checkpoint.open(options.model, next(iter(runs.values()))), options.mesh)
+    engine = Engine(Checkpoint.open(options.model, next(iter(runs.values()))), options.mesh)
     rows: dict[str, list[dict]] = defaultdict(list)
     for first in range(options.first, options.first + options.count, options.batch):
         last = min(first + options.batch, options.first + options.count)
         samples = [sample(options.split, index) for index in range(first, last)]
-        for name, records in measure(reasoner, runs, samples, options).items():
+        for name, records in measure(engine, runs, samples, options).items():
             rows[name] += records
         right = np.mean([row["right"] for row in rows[options.methods[0]]])
         print(f"{last - options.first}/{options.count}  {right:.3f}", file=sys.stderr)
@@ -75,24 +75,24 @@ def parse_method(text: str):
     return load_config(name, {"sampling.max_new_tokens": MAX_NEW_TOKENS, **values})
 
 
-def measure(reasoner, runs, samples: list[Sample], options) -> dict[str, list[dict]]:
+def measure(engine, runs, samples: list[Sample], options) -> dict[str, list[dict]]:
     """Returns, for every method, one record for every sample."""
     found: dict[str, list[dict]] = {}
     reference = None
     for name, run in runs.items():
         checkpoint = Checkpoint(
-            reasoner.checkpoint.folder,
-            reasoner.checkpoint.config,
-            reasoner.checkpoint.tokenizer,
+            engine.checkpoint.folder,
+            engine.checkpoint.config,
+            engine.checkpoint.tokenizer,
             run,
         )
         rows = [checkpoint.prepare(_question(s, options.corrupt)) for s in samples]
 
         def start(rows=rows, checkpoint=checkpoint):
-            started = start_decoding(reasoner.model, reasoner.mesh, rows, checkpoint)
+            started = start_decoding(engine.model, engine.mesh, rows, checkpoint)
             return without_last_values(started) if options.corrupt == "last_values" else started
 
-        traces = list(run_to_the_end(reasoner.model, start()))
+        traces = list(run_to_the_end(engine.model, start()))
         tokens, entropy = (
             np.concatenate([getattr(t, field) for t in traces]).T for field in ("token", "entropy")
         )
@@ -104,9 +104,9 @@ def measure(reasoner, runs, samples: list[Sample], options) -> dict[str, list[di
         if len(runs) == 1:
             continue
         if reference is None:
-            logits = forced_logits(reasoner.model, start(), tokens)
+            logits = forced_logits(engine.model, start(), tokens)
             reference = tokens, [len(r["ids"]) for r in found[name]], logits
-        compare(found[name], reasoner.model, start(), *reference)
+        compare(found[name], engine.model, start(), *reference)
         for record, other in zip(found[name], found[next(iter(runs))], strict=True):
             record["changed"] = record["ids"] != other["ids"]
     return found

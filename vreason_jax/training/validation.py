@@ -9,11 +9,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vreason_jax import inputs as inputs_lib
-from vreason_jax.api import Checkpoint
 from vreason_jax.config import RunConfig, apply_overrides
 from vreason_jax.decoding.driver import decode_in_chunks
 from vreason_jax.decoding.prefill import prefill
 from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
+from vreason_jax.engine import Checkpoint
 from vreason_jax.inputs import Prepared
 from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.model.vision import encode_media
