@@ -7,7 +7,7 @@ from jax import lax
 
 # A decode step has at most this many rows: below it the weights lead the product (see `linear`).
 _FEW_ROWS = 8
-_MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
+MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
 
 
 class Linear(nnx.Module):
@@ -89,7 +89,7 @@ def attention_weights(
       mask: bool, broadcastable to [B, 1, 1, T, S]; false keys get weight 0.
     """
     scores = jnp.einsum("bkgth,bksh->bkgts", query, keys, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask, scores * head_width**-0.5, _MASKED)
+    scores = jnp.where(mask, scores * head_width**-0.5, MASKED)
     return jax.nn.softmax(scores, axis=-1)
 
 
@@ -120,7 +120,7 @@ def step_weights(
     scores = lax.dot_general(
         keys, heads, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32
     )
-    scores = jnp.where(mask[:, None, :, None], scores * scale, _MASKED)
+    scores = jnp.where(mask[:, None, :, None], scores * scale, MASKED)
     products = heads.astype(jnp.float32) * own_key.astype(jnp.float32)
     own = jnp.sum(products, axis=-1)[:, :, None] * scale
     largest = jnp.maximum(jnp.max(scores, axis=2, keepdims=True), own)

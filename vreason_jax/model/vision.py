@@ -11,11 +11,10 @@ from jax import lax
 
 from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
-from vreason_jax.model.layers import Linear, Norm, SwiGLU
+from vreason_jax.model.layers import MASKED, Linear, Norm, SwiGLU
 from vreason_jax.model.windows import WindowPlan
 
 _NORM_EPS = 1e-6  # fixed in HF's code, whatever config.json says for the decoder
-_MASKED = -1e30
 # Temporal patches are processed in groups whose largest score matrix stays near this many numbers.
 _SCORES_AT_ONCE = 2**24
 
@@ -50,7 +49,7 @@ class VisionBlock(nnx.Module):
         query = _rotate_wide(query, cosines, sines)
         key = _rotate_wide(key, cosines, sines)
         scores = jnp.einsum("awnh,aunh->anwu", query, key, preferred_element_type=jnp.float32)
-        scores = jnp.where(occupied[:, None, None], scores * (width // self.heads) ** -0.5, _MASKED)
+        scores = jnp.where(occupied[:, None, None], scores * (width // self.heads) ** -0.5, MASKED)
         weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
         return self.proj(jnp.einsum("anwu,aunh->awnh", weights, value).reshape(x.shape))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.errors import UserError
-from vreason_jax.prompt.tokenizer_files import NAMED_TOKENS, read_json, token_text
+from vreason_jax.json_files import read_json
+from vreason_jax.prompt.tokenizer_files import NAMED_TOKENS, token_text
 
 # Stands for the user's text while the template renders, so that no template can change it.
 # Characters of the private-use area: no template means them.

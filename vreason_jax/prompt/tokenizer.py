@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.errors import UserError
+from vreason_jax.json_files import read_json
 from vreason_jax.prompt import tokenizer_files
 from vreason_jax.prompt.template import ChatTemplate
-from vreason_jax.prompt.tokenizer_files import TokenizerFiles, read_json
+from vreason_jax.prompt.tokenizer_files import TokenizerFiles
 
 # config.json key and text of the tokens that the prompt is built around.
 MEDIA_TOKENS = {

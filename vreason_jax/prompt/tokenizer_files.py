@@ -5,13 +5,13 @@ three seconds more, and gives the same ids. Nothing is unpickled and no code of 
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from vreason_jax.errors import UserError
+from vreason_jax.json_files import read_json
 
 # Contractions, words with one leading symbol, single digits, punctuation, line ends, blanks
 # (the Qwen2 pattern; a tokenizer.json states it itself, vocab.json and merges.txt cannot).
@@ -51,19 +51,6 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     special = (i for i, (text, is_special) in tokens.items() if is_special or text in named)
     added = {text: i for i, (text, _) in tokens.items()}
     return TokenizerFiles(bpe, added, frozenset(special), settings)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object of a JSON file, {} where there is none; raises UserError if broken."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: expected a JSON file: {_one_line(error)}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
 
 
 def token_text(value: Any) -> str | None:

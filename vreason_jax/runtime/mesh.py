@@ -140,14 +140,12 @@ def place_rows(tree, mesh: Mesh, rows: int):
     """
 
     def place(array):
-        spec = batch_spec(mesh, rows)
-        if array.ndim and array.shape[0] == rows:
-            pass
-        elif array.ndim > 1 and array.shape[1] == rows:
-            spec = PartitionSpec(None, *spec)
+        array = np.asarray(array)
+        if rows in array.shape[:2]:
+            whole_axes = [None] * array.shape.index(rows)
+            spec = PartitionSpec(*whole_axes, *batch_spec(mesh, rows))
         else:
             spec = PartitionSpec()
-        array = np.asarray(array)
         sharding = NamedSharding(mesh, spec)
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

@@ -10,6 +10,7 @@ import numpy as np
 from flax import struct
 from jax import lax
 
+from vreason_jax.model.layers import MASKED
 from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.model.windows import WindowPlan
 from vreason_jax.video.patches import CLIP_NORMALIZATION
@@ -17,7 +18,6 @@ from vreason_jax.video.patches import CLIP_NORMALIZATION
 # Queries attend in blocks of this many, each to the keys up to its own end: half of what a causal
 # mask throws away is never computed.
 _QUERY_BLOCK = 80
-_MASKED = -1e30
 
 
 @struct.dataclass
@@ -106,7 +106,7 @@ def _causal_context(query, keys, values, starts, first):
 def _attend(query, keys, values, mask):
     rows, groups, length, width = query.shape
     scores = jnp.einsum("xth,xsh->xts", query.reshape(rows, groups * length, width), keys)
-    scores = jnp.where(mask, scores * width**-0.5, _MASKED)
+    scores = jnp.where(mask, scores * width**-0.5, MASKED)
     weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     # Divided after the product with the values, which is 10 times narrower than the weights.
     totals = weights.sum(axis=-1, keepdims=True)

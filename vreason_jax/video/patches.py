@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.json_files import read_json
 from vreason_jax.video.reader import Clip
-from vreason_jax.video.resize import read_json
 from vreason_jax.video.sampling import FRAMES_PER_GRID
 
 PATCH = 14  # pixels

@@ -1,7 +1,6 @@
 """How large frames become: the limits, the rule for the sides, and the resampling."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from PIL import Image
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
+from vreason_jax.json_files import read_json
 
 SIDE_FACTOR = 28  # pixels: a patch of 14, merged two by two
 MAX_ASPECT_RATIO = 200
@@ -121,19 +121,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     canvas = Image.new("RGB", image.size, (255, 255, 255))
     canvas.paste(image, mask=image.getchannel("A"))
     return canvas
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file, {} where there is no file; raises UserError otherwise."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: expected a readable JSON file: {error}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected a JSON object, got {type(values).__name__}")
-    return values
 
 
 def _read_limits(folder: Path | None, name: str, default: PixelLimits) -> tuple[int, int]:
