@@ -236,7 +236,10 @@ def test_what_is_no_checkpoint(refused, place, name, expected):
         ("--fps nan", "--fps: expected a number above 0, got 'nan'"),
         ("--fps fast", "--fps: expected a number above 0, got 'fast'"),
         ("--dtype foo", "model.dtype: expected one of float32, bfloat16, float16, got 'foo'"),
-        ("--config nope", "no file 'nope'; expected a TOML path or one of: baseline, lite, vre"),
+        (
+            "--config nope",
+            "no file 'nope'; expected a TOML path or one of: baseline, frozen, inverted, lite, max, min, random, random_direction, vre",
+        ),
         ("--set controller.every", "expected KEY=VALUE"),
         ("--set controller.evry=3", "'controller.evry'; the nearest known one is 'controller.eve"),
         ("--set controller.every=2.5", "controller.every: expected a whole number, got 2.5"),
