@@ -238,7 +238,8 @@ def test_what_is_no_checkpoint(refused, place, name, expected):
         ("--dtype foo", "model.dtype: expected one of float32, bfloat16, float16, got 'foo'"),
         (
             "--config nope",
-            "no file 'nope'; expected a TOML path or one of: baseline, frozen, inverted, lite, max, min, random, random_direction, vre",
+            "no file 'nope'; expected a TOML path or one of: "
+            "baseline, frozen, inverted, lite, max, min, random, random_direction, vre",
         ),
         ("--set controller.every", "expected KEY=VALUE"),
         ("--set controller.evry=3", "'controller.evry'; the nearest known one is 'controller.eve"),
