@@ -1,5 +1,6 @@
 """Scene -> frames: every thing is stamped in a small square around its centre."""
 
+import functools
 import math
 
 import numpy as np
@@ -7,18 +8,35 @@ import numpy as np
 from vreason_jax.shapes.scene import HEIGHT, RGB, WIDTH, Scene, Thing
 
 PAD = 24  # pixels around the frame, so that a stamp never leaves the canvas
+SHADING = 84.0  # how much brighter, of 255, the backdrop's red and blue become across the frame
 TRIANGLE_SLOPE = 2.0 / math.sqrt(5.0)
 
 
 def render(scene: Scene) -> np.ndarray:
     """Returns the frames: uint8 [F, 84, 112, 3], with edges smoothed over one pixel."""
-    width = WIDTH + 2 * PAD
-    canvas = np.empty((scene.frames, HEIGHT + 2 * PAD, width * 3), np.uint8)
-    canvas[:] = np.tile(np.array(scene.background, np.uint8), width)  # whole rows: ten times faster
-    canvas = canvas.reshape(*canvas.shape[:2], width, 3)
+    canvas = np.tile(_padded_backdrop(scene.background), (scene.frames, 1, 1, 1))
     for thing in scene.things:
         _stamp(canvas, thing)
     return np.ascontiguousarray(canvas[:, PAD:-PAD, PAD:-PAD])
+
+
+def backdrop(background: tuple[int, int, int]) -> np.ndarray:
+    """Returns a frame without things, uint8 [84, 112, 3]: redder to the right, bluer downwards.
+
+    The shading tells a part of the picture where it lies, as real pictures mostly do.
+    """
+    return _padded_backdrop(background)[PAD:-PAD, PAD:-PAD].copy()
+
+
+@functools.lru_cache
+def _padded_backdrop(background: tuple[int, int, int]) -> np.ndarray:
+    across = np.clip(np.arange(-PAD, WIDTH + PAD) / WIDTH, 0.0, 1.0)
+    down = np.clip(np.arange(-PAD, HEIGHT + PAD) / HEIGHT, 0.0, 1.0)
+    canvas = np.empty((HEIGHT + 2 * PAD, WIDTH + 2 * PAD, 3))
+    canvas[:] = background
+    canvas[..., 0] += SHADING * across
+    canvas[..., 2] += SHADING * down[:, None]
+    return np.rint(canvas).astype(np.uint8)
 
 
 def _stamp(canvas: np.ndarray, thing: Thing) -> None:

@@ -1,0 +1,26 @@
+"""One question of a benchmark, whatever format it came in."""
+
+import dataclasses
+
+CHOICE, NUMBER, REGRESSION, FREE = "multiple choice", "numerical", "regression", "free-form"
+KINDS = (CHOICE, NUMBER, REGRESSION, FREE)  # Video-R1's problem_type
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A question about a video, with its gold answer."""
+
+    id: str  # unique within a benchmark: track or task, then the native id
+    benchmark: str
+    video: str  # path below the data folder; of `shapes`, the sample's name
+    problem: str  # the question's words, without the options
+    options: tuple[str, ...]  # "A. a cup", ...; empty where the answer is no letter
+    gold: str  # a letter, or a number as the annotation writes it
+    kind: str  # one of KINDS
+    task: str  # what the benchmark groups its scores by
+    subset: str = ""  # a second grouping: a track, a length, a discipline
+    start: float | None = None  # seconds; the part of the video that is meant
+    end: float | None = None
+    subtitles: str | None = None  # path of an .srt file below the data folder
+    # The picture that the question speaks of is the video's last frame (VideoMMMU's Adaptation).
+    picture_in_last_frame: bool = False
