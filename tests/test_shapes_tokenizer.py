@@ -117,6 +117,13 @@ def test_an_example_is_prompt_then_reply_with_its_end_marked(tokenizer, texts):
     prompt, target = np.split(example.token_ids, [example.prompt_length])
     assert np.sum(prompt == added_token_ids()[VIDEO_PAD]) == 96
     assert tokenizer.decode(target.tolist(), skip_special_tokens=False) == text.reply + "<|im_end|>"
-    assert not example.decisive[: example.prompt_length].any()
-    decisive = tokenizer.decode(example.token_ids[example.decisive].tolist())
-    assert decisive.startswith("So the answer is") and decisive.endswith("</answer>")
+    assert not example.seen[: example.prompt_length].any()
+    seen = tokenizer.decode(example.token_ids[example.seen].tolist())
+    assert "<think>" in seen and "So the answer" not in seen and "</answer>" not in seen
+
+
+def test_a_guess_that_is_taken_back_is_not_seen_in_the_clip(tokenizer):
+    reply = "<think>\nIt seems red at 5s. No, wait, blue at 5s.\nSo the answer is blue.\n</think>"
+    example = encode_example(tokenizer, "Which?", reply, video_tokens=4)
+    seen = tokenizer.decode(example.token_ids[example.seen].tolist())
+    assert seen == "<think>\n, blue at 5s.\n"

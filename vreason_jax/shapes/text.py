@@ -1,6 +1,7 @@
 """The text that a model is trained on and later reads and writes: the one place that knows it."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,12 @@ import numpy as np
 SYSTEM = "You are a helpful assistant."
 VIDEO_PAD = "<|video_pad|>"
 CONCLUSION = "So the answer is"
+# What no clip decides: a guess that the next words take back, and what the conclusion copies.
+_UNSEEN = re.compile(
+    r"(?:At first I thought|Maybe|It seems|Is it that) [^.?]*[.?] (?:No, wait|Wait)"
+    rf"|{CONCLUSION}.*",
+    re.DOTALL,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +24,7 @@ class Example:
 
     token_ids: np.ndarray  # int32 [S]
     prompt_length: int  # tokens before the reply
-    decisive: np.ndarray  # bool [S]: the conclusion, the letter and what stands in the answer tags
+    seen: np.ndarray  # bool [S]: in the reply, and not a guess, nor copied by the conclusion
 
 
 def question_text(problem: str, options: Sequence[str]) -> str:
@@ -36,7 +43,7 @@ def prompt_text(question: str, video_tokens: int) -> str:
 
 
 def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int) -> Example:
-    """Returns the token ids of a sample, and which of them decide the answer.
+    """Returns the token ids of a sample, and which of them what the clip shows can decide.
 
     Args:
       tokenizer: a `tokenizers.Tokenizer`, as `tokenizer.load_tokenizer` returns it.
@@ -48,10 +55,9 @@ def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int)
     """
     prompt = tokenizer.encode(prompt_text(question, video_tokens)).ids
     target = tokenizer.encode(reply + "<|im_end|>")
-    start = reply.rindex(CONCLUSION)
-    late = [end > start for _, end in target.offsets]
-    return Example(
-        np.asarray(prompt + target.ids, np.int32),
-        len(prompt),
-        np.asarray([False] * len(prompt) + late, bool),
-    )
+    ends = np.array([end for _, end in target.offsets])
+    seen = np.ones(len(ends), bool)
+    for match in _UNSEEN.finditer(reply):
+        seen &= (ends <= match.start()) | (ends > match.end())
+    seen = np.concatenate([np.zeros(len(prompt), bool), seen])
+    return Example(np.asarray(prompt + target.ids, np.int32), len(prompt), seen)

@@ -71,9 +71,9 @@ class BatchMaker:
         )
         example = encode_example(self._tokenizer, text.question, text.reply, medium.token_count)
         reply = example.token_ids[example.prompt_length :]
-        data, decisive = self._config.data, example.decisive[example.prompt_length :]
-        weights = np.where(self._content[reply], data.content_weight, 1.0)
-        return prompt, reply, np.where(decisive, data.decisive_weight, weights).astype(np.float32)
+        learned = self._content[reply] & example.seen[example.prompt_length :]
+        weights = np.where(learned, self._config.data.content_weight, 1.0)
+        return prompt, reply, weights.astype(np.float32)
 
     def assemble(self, rows: list[tuple[SampleText, Encoded]]) -> Arrays:
         """Returns the arrays of samples with their examples, padded to one length."""

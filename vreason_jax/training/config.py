@@ -39,7 +39,6 @@ class DataOptions:
     # (share of the steps, weights of levels 1, 2 and 3) in turn
     stages: tuple[tuple[float, ...], ...] = ((1.0, 1.0, 1.0, 1.0),)
     content_weight: float = 3.0  # of words that tell what the clip shows, against 1
-    decisive_weight: float = 1.0  # of the conclusion and the answer
 
 
 @dataclasses.dataclass(frozen=True)
