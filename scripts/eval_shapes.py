@@ -35,6 +35,7 @@ from vreason_jax.errors import UserError  # noqa: E402
 from vreason_jax.inputs import as_question  # noqa: E402
 from vreason_jax.output.answer import extract_answer  # noqa: E402
 from vreason_jax.shapes import KINDS, Sample, sample  # noqa: E402
+from vreason_jax.shapes.render import backdrop  # noqa: E402
 from vreason_jax.training.validation import run_to_the_end, start_decoding  # noqa: E402
 
 MAX_NEW_TOKENS = 320
@@ -186,7 +187,7 @@ def _forced(model, context, state, tokens, *, settings):
 def _question(sample: Sample, corruption: str):
     frames = sample.frames
     if corruption == "blank":
-        frames = np.broadcast_to(np.array(sample.scene.background, np.uint8), frames.shape)
+        frames = np.broadcast_to(backdrop(sample.scene.background), frames.shape)
     if corruption == "shuffled":
         frames = frames[np.random.default_rng(sample.index).permutation(len(frames))]
     return as_question((np.ascontiguousarray(frames), sample.fps), sample.question)

@@ -11,7 +11,7 @@ from vreason_jax.shapes import sample
 from vreason_jax.shapes.__main__ import main
 from vreason_jax.shapes.export import read_mp4, write_mp4
 from vreason_jax.shapes.puzzle import Scene
-from vreason_jax.shapes.render import render
+from vreason_jax.shapes.render import backdrop, render
 from vreason_jax.shapes.scene import make_thing, make_wall
 
 ASSETS = Path(__file__).parents[1] / "vreason_jax" / "assets"
@@ -91,7 +91,8 @@ def test_a_place_that_cannot_be_written_ends_in_exit_code_2(tmp_path, capsys):
 def test_rendered_shapes_have_their_area_colour_and_place():
     square = make_thing("square", "red", 40.0, 50.5, frames=16, radius=10.0)
     frame = render(Scene((square,), (0, 0, 0)))[0] / 255.0
-    weight = frame[..., 0] / (232 / 255)
+    empty = backdrop((0, 0, 0))[..., 0] / 255.0
+    weight = (frame[..., 0] - empty) / (232 / 255 - empty)
     y, x = np.indices(weight.shape) + 0.0
     assert weight.sum() == pytest.approx(17.6**2, rel=0.02)  # the side is 1.76 radii
     assert (weight * y).sum() / weight.sum() == pytest.approx(40.0, abs=0.05)

@@ -8,7 +8,9 @@ import pytest
 
 from vreason_jax.errors import UserError
 from vreason_jax.shapes import KINDS, SPLITS, sample, sample_text
+from vreason_jax.shapes.render import backdrop
 from vreason_jax.shapes.sample import scene_signature, split_of
+from vreason_jax.shapes.scene import HEIGHT, WIDTH
 
 
 def test_the_same_arguments_give_the_same_bytes():
@@ -85,3 +87,11 @@ def test_what_is_out_of_range_is_named_in_one_line(arguments, frames, words):
     with pytest.raises(UserError, match=words) as caught:
         sample(*arguments, frames=frames)
     assert "\n" not in str(caught.value)
+
+
+def test_the_backdrop_tells_columns_by_red_and_rows_by_blue():
+    empty = backdrop((26, 28, 36)).astype(int)
+    assert empty.shape == (HEIGHT, WIDTH, 3)
+    assert (np.diff(empty[..., 0].mean(axis=0)) >= 0).all() and np.ptp(empty[..., 0]) > 60
+    assert (np.diff(empty[..., 2].mean(axis=1)) >= 0).all() and np.ptp(empty[..., 2]) > 60
+    assert np.ptp(empty[..., 1]) == 0
