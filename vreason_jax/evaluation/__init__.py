@@ -4,5 +4,7 @@ readers/ -> protocol        annotation files as records, and how a benchmark ask
 plan -> videos -> sharing   which replica answers what, clips decoded ahead, prompts read once
 predictions, run            one line per answer, and how a run goes on after a kill
 scoring                     from a reply to a score
-statistics, summary, report/  what the lines say, with intervals, as numbers and as a page
+lines -> runs -> scores     what a run left behind, and its answers by question and seed
+statistics -> summary       what they say, with intervals; curves does so for their traces
+report/                     the same as a page
 """

@@ -1,0 +1,219 @@
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+from evaluation_samples import (
+    make_lines,
+    random_rows,
+    sample_line,
+    sample_run_facts,
+    write_run,
+)
+from statsmodels.stats.contingency_tables import mcnemar
+
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation.budgets import budget_curve, within
+from vreason_jax.evaluation.runs import merge_runs, read_run
+from vreason_jax.evaluation.scores import describe
+from vreason_jax.evaluation.summary import summarise, write_summary
+
+
+def test_scores_tokens_and_seconds_of_a_method_by_hand():
+    summary = summarise(
+        make_lines(
+            sample_line(0, score=1.0, tokens=10, seconds={"video": 1.0, "decode": 2.0}),
+            sample_line(1, score=0.0, score_lenient=1.0, tokens=20, seconds={"decode": 4.0}),
+        )
+    )
+    method = summary["methods"]["baseline"]
+    assert method["accuracy"]["value"] == method["score"]["value"] == 0.5
+    assert method["accuracy"]["standard_error"] == pytest.approx(0.5)
+    assert method["lenient"]["value"] == 1.0
+    assert method["mra"] is None
+    assert method["tokens"] == 15
+    assert method["seconds"] == {"video": 0.5, "decode": 3.0, "total": 3.5}
+    assert "difference" not in method
+    assert (summary["questions"], summary["models"]) == (2, ["tiny"])
+
+
+def test_regression_rows_count_as_mra_and_not_as_accuracy():
+    rows = [sample_line(0, score=1.0), sample_line(1, score=0.4, kind="regression")]
+    method = summarise(make_lines(*rows))["methods"]["baseline"]
+    assert (method["accuracy"]["value"], method["mra"]["value"]) == (1.0, 0.4)
+    assert method["score"]["value"] == pytest.approx(0.7)
+
+
+def test_tasks_micro_and_macro():
+    rows = [sample_line(n, task="a", score=1.0) for n in range(3)]
+    rows += [sample_line(9, task="b", score=0.0, subset="")]
+    method = summarise(make_lines(*rows))["methods"]["baseline"]
+    assert method["score"]["value"] == 0.75
+    assert method["macro_tasks"] == 0.5
+    assert {name: task["score"]["value"] for name, task in method["tasks"].items()} == {
+        "a": 1.0,
+        "b": 0.0,
+    }
+    assert set(method["subsets"]) == {"easy", "hard"}
+
+
+def test_bad_videos_are_wrong_and_also_left_out():
+    rows = [sample_line(n, tokens=10) for n in range(3)]
+    rows.append(sample_line(3, score=0.0, tokens=0, seconds={}, status="missing_video"))
+    method = summarise(make_lines(*rows))["methods"]["baseline"]
+    assert method["accuracy"]["value"] == 0.75
+    assert method["without_bad_videos"]["accuracy"]["value"] == 1.0
+    assert method["statuses"]["missing_video"] == 1
+    assert method["tokens"] == 10
+    assert method["seconds"]["decode"] == 1.0
+
+
+def test_rates_of_no_answer_and_truncation():
+    statuses = ("ok", "ok", "truncated", "no_answer")
+    rows = [sample_line(n, status=status) for n, status in enumerate(statuses)]
+    method = summarise(make_lines(*rows))["methods"]["baseline"]
+    assert (method["no_answer_rate"], method["truncated_rate"]) == (0.25, 0.25)
+
+
+def test_differences_agree_with_scipy_and_statsmodels():
+    rows = random_rows(300, ("baseline", "vreason"), key=3)
+    got = summarise(make_lines(*rows))["methods"]["vreason"]
+    first, other = (
+        np.array([row["score"] for row in rows if row["method"] == name])
+        for name in ("baseline", "vreason")
+    )
+    difference = got["difference"]
+    assert got["against"] == "baseline"
+    assert difference["value"] == pytest.approx(np.mean(other - first))
+    theirs = scipy.stats.bootstrap(
+        (first, other), lambda a, b, axis: np.mean(b - a, axis=axis), paired=True,
+        n_resamples=10_000, method="percentile", vectorized=True, rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    assert (difference["low"], difference["high"]) == pytest.approx(theirs, abs=0.01)
+    table = [[np.sum((first == a) & (other == b)) for b in (1, 0)] for a in (1, 0)]
+    assert difference["mcnemar_p"] == pytest.approx(mcnemar(table, exact=True).pvalue)
+
+
+def test_two_identical_methods_do_not_differ():
+    rows = random_rows(50, ("a",))
+    summary = summarise(make_lines(*rows, *({**row, "method": "b"} for row in rows)))
+    difference = summary["methods"]["b"]["difference"]
+    assert difference["low"] <= 0 <= difference["high"]
+    assert (difference["value"], difference["mcnemar_p"]) == (0.0, 1.0)
+
+
+def test_only_questions_that_both_answered_are_compared():
+    rows = [sample_line(n, score=0.0) for n in range(4)]
+    rows += [sample_line(n, "vreason", score=1.0) for n in (2, 3, 4)]
+    difference = summarise(make_lines(*rows))["methods"]["vreason"]["difference"]
+    assert (difference["questions"], difference["value"]) == (2, 1.0)
+    rows = [sample_line(0), sample_line(1, "vreason")]
+    assert summarise(make_lines(*rows))["methods"]["vreason"]["difference"] is None
+
+
+def test_methods_come_in_the_order_asked_for():
+    lines = make_lines(*(sample_line(0, name) for name in ("lite", "vreason", "baseline")))
+    assert list(summarise(lines)["methods"]) == ["lite", "vreason", "baseline"]
+    summary = summarise(lines, {"methods": {"baseline": {}, "frozen": {}, "vreason": {}}})
+    assert list(summary["methods"]) == ["baseline", "vreason", "lite"]
+    assert summary["methods"]["lite"]["against"] == "baseline"
+
+
+def test_two_answers_of_one_question_method_and_seed_are_refused():
+    with pytest.raises(UserError, match="'q00000' has two of baseline, seed 0"):
+        summarise(make_lines(sample_line(), sample_line(text="another")))
+    summarise(make_lines(sample_line(), sample_line(seed=1)))
+
+
+def test_budget_is_the_smallest_mean_and_cuts_every_answer():
+    rows = [
+        sample_line(0, tokens=10), sample_line(1, tokens=30),
+        sample_line(0, "short", tokens=10), sample_line(1, "short", tokens=11),
+    ]  # fmt: skip
+    equal = summarise(make_lines(*rows))["equal_tokens"]
+    assert equal["budget"] == 11  # 10.5 rounded up
+    assert equal["methods"]["baseline"]["score"]["value"] == 0.5
+    assert equal["methods"]["short"]["score"]["value"] == 1.0
+    assert equal["methods"]["short"]["difference"]["value"] == 0.5
+    assert equal["curve"]["budgets"][-1] == 30
+    assert equal["curve"]["score"]["baseline"][-1] == 1.0
+    assert equal["curve"]["score"]["baseline"][0] == 0.0
+
+
+def test_budget_curve_is_the_score_at_each_budget():
+    lines = make_lines(*random_rows(40, ("a",), seeds=(0, 1)))[:-1]  # one question has one seed
+    budgets = np.array([0, 120, 150, 200, 250, 300])
+    expected = [describe(lines, within(budget))["value"] for budget in budgets]
+    np.testing.assert_allclose(budget_curve(lines, budgets), expected)
+
+
+def test_a_run_without_any_answer_has_no_budget():
+    lines = make_lines(sample_line(tokens=0, score=0.0, status="missing_video", seconds={}))
+    summary = summarise(lines)
+    assert summary["equal_tokens"] is None
+    assert summary["methods"]["baseline"]["tokens"] is None
+
+
+def test_summary_is_recomputed_from_the_lines(tmp_path):
+    folder = write_run(tmp_path / "run", random_rows(20), sample_run_facts())
+    (folder / "summary.json").write_text("{}")
+    summary = write_summary(folder)
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert summary["methods"]["lite"]["difference"]["questions"] == 20
+
+
+def test_hosts_merge_and_the_same_answer_counts_once(tmp_path):
+    rows = random_rows(10)
+    write_run(tmp_path / "a", rows[:20], sample_run_facts())
+    write_run(tmp_path / "b", rows[15:], sample_run_facts())
+    run = merge_runs([tmp_path / "a", tmp_path / "b"])
+    assert run.lines == make_lines(*rows)
+    assert len(run.facts["sessions"]) == 2
+    assert run.method_names() == ["baseline", "vreason", "lite"]
+
+
+def test_models_merge_under_labels_and_are_compared_each_with_its_own(tmp_path):
+    facts = sample_run_facts(("baseline", "vreason"), model="hub/small")
+    for name in ("small", "large"):
+        rows = random_rows(10, ("baseline", "vreason"), key=len(name) * ord(name[0]))
+        rows = [row | {"model": f"hub/{name}"} for row in rows]
+        write_run(tmp_path / name, rows, facts | {"model": f"hub/{name}"})
+    run = merge_runs([tmp_path / "small", tmp_path / "large"])
+    names = ["small · baseline", "small · vreason", "large · baseline", "large · vreason"]
+    assert run.method_names() == names
+    assert list(run.facts["methods"]) == names
+    assert set(run.facts["sessions"][1]["seconds"]["decode"]) == set(names[2:])
+    assert set(run.facts["sessions"][1]["controller_share"]) == set(names[2:])
+    methods = summarise(run.lines, run.facts)["methods"]
+    assert methods["large · vreason"]["against"] == "large · baseline"
+    assert "against" not in methods["large · baseline"]
+
+
+def test_different_answers_to_one_question_are_refused_naming_both(tmp_path):
+    write_run(tmp_path / "a", [sample_line()])
+    write_run(tmp_path / "b", [sample_line(text="another")])
+    with pytest.raises(UserError) as error:
+        merge_runs([tmp_path / "a", tmp_path / "b"])
+    assert f"{tmp_path / 'a'} and {tmp_path / 'b'}: 'q00000' has two different" in str(error.value)
+
+
+def test_one_name_for_two_configurations_is_refused(tmp_path):
+    write_run(tmp_path / "a", [sample_line(0)])
+    write_run(tmp_path / "b", [sample_line(1, config_hash="another")])
+    with pytest.raises(UserError, match="their configurations differ"):
+        merge_runs([tmp_path / "a", tmp_path / "b"])
+
+
+def test_two_benchmarks_are_refused(tmp_path):
+    write_run(tmp_path / "a", [sample_line(0)])
+    write_run(tmp_path / "b", [sample_line(1, benchmark="mmvu")])
+    with pytest.raises(UserError, match="runs of one benchmark, got shapes and mmvu"):
+        merge_runs([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_folder_without_answers_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"found no predictions\.jsonl"):
+        read_run(tmp_path)
+    (tmp_path / "predictions.jsonl").write_text("")
+    with pytest.raises(UserError, match="expected at least one answer"):
+        read_run(tmp_path)

@@ -1,0 +1,138 @@
+"""`summary.json`: what the lines of an evaluation say, as numbers with their errors."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vreason_jax.evaluation import statistics
+from vreason_jax.evaluation.budgets import equal_tokens
+from vreason_jax.evaluation.lines import STATUSES, Line
+from vreason_jax.evaluation.runs import Run, check_unique, read_run
+from vreason_jax.evaluation.scores import compare, describe, question_scores
+from vreason_jax.output.files import write_atomic
+from vreason_jax.output.trace import to_plain
+
+
+def summarise(lines: Sequence[Line], run: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the summary of an evaluation as plain JSON types, always from the lines alone.
+
+    `run` is the content of `run.json`; of it only the order of the methods is used. Scores,
+    differences and rates are shares (0..1), p two-sided, tokens and seconds means per answer. Of
+    each model the first method is what its other methods are compared with. Raises UserError for
+    two answers of one question, method and seed.
+    """
+    check_unique(lines)
+    names = Run(list(lines), run or {}).method_names()
+    groups = {name: [line for line in lines if line.method == name] for name in names}
+    firsts = {lines[0].model: name for name, lines in reversed(groups.items())}
+    methods = {}
+    for name, group in groups.items():
+        first = firsts[group[0].model]
+        methods[name] = _method(group)
+        if first != name:
+            methods[name] |= {"against": first} | _differences(groups[first], group)
+    against = {name: firsts[group[0].model] for name, group in groups.items()}
+    summary = {
+        "benchmark": lines[0].benchmark if lines else None,
+        "models": list(dict.fromkeys(line.model for line in lines)),
+        "questions": len({line.id for line in lines}),
+        "methods": methods,
+        "equal_tokens": equal_tokens(groups, against),
+        "bootstrap": {
+            "resamples": statistics.RESAMPLES, "level": statistics.LEVEL, "key": statistics.KEY,
+        },
+    }  # fmt: skip
+    return to_plain(summary)
+
+
+def write_summary(folder: str | Path) -> dict[str, Any]:
+    """Writes `summary.json` into the folder of a run, from its lines, and returns it."""
+    run = read_run(folder)
+    summary = summarise(run.lines, run.facts)
+    write_json(Path(folder) / "summary.json", summary)
+    return summary
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes a JSON object for people and programs, whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def _method(lines: list[Line]) -> dict[str, Any]:
+    """What one method's lines say without regard to the others."""
+    statuses = {status: sum(line.status == status for line in lines) for status in STATUSES}
+    tasks, subsets = _groups(lines, lambda line: line.task), _groups(lines, lambda li: li.subset)
+    seen = [line for line in lines if not line.bad_video]
+    return {
+        "model": lines[0].model,
+        "questions": len({line.id for line in lines}),
+        "answers": len(lines),
+        "seeds": sorted({line.seed for line in lines}),
+        **_scores(lines),
+        "lenient": describe(lines, lambda line: line.score_lenient),
+        "without_bad_videos": _scores(seen),
+        "macro_tasks": _macro(tasks),
+        "macro_subsets": _macro(subsets),
+        # A question that was never put has no tokens and no seconds to average.
+        "tokens": _mean(line.tokens for line in seen),
+        "seconds": _seconds(seen),
+        "statuses": statuses,
+        "no_answer_rate": statuses["no_answer"] / len(lines),
+        "truncated_rate": statuses["truncated"] / len(lines),
+        "tasks": {name: _scores(group) for name, group in tasks.items()},
+        "subsets": {name: _scores(group) for name, group in subsets.items()},
+    }
+
+
+def _scores(lines: list[Line]) -> dict[str, Any]:
+    """Score over all rows, accuracy over rows that are right or wrong, MRA over regression."""
+    return {
+        "score": describe(lines),
+        "accuracy": describe([line for line in lines if not line.regression]),
+        "mra": describe([line for line in lines if line.regression]),
+    }
+
+
+def _differences(first: list[Line], other: list[Line]) -> dict[str, Any]:
+    """The paired differences to the first method: of all rows, by kind and by task."""
+    by_kind = {
+        f"difference_{key}": compare(*(_kind(lines, regression) for lines in (first, other)))
+        for key, regression in (("accuracy", False), ("mra", True))
+    }
+    mine = _groups(other, lambda line: line.task)
+    theirs = _groups(first, lambda line: line.task)
+    tasks = {name: compare(theirs.get(name, []), lines) for name, lines in mine.items()}
+    return {"difference": compare(first, other), **by_kind, "difference_tasks": tasks}
+
+
+def _kind(lines: list[Line], regression: bool) -> list[Line]:
+    return [line for line in lines if line.regression == regression]
+
+
+def _groups(lines: list[Line], key: Callable[[Line], str]) -> dict[str, list[Line]]:
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        if key(line):
+            groups.setdefault(key(line), []).append(line)
+    return groups
+
+
+def _macro(groups: dict[str, list[Line]]) -> float | None:
+    """The unweighted mean of the groups' scores: small tasks count as much as large ones."""
+    means = [np.mean(list(question_scores(lines).values())) for lines in groups.values()]
+    return float(np.mean(means)) if means else None
+
+
+def _seconds(lines: list[Line]) -> dict[str, float]:
+    stages = dict.fromkeys(stage for line in lines for stage in line.seconds)
+    means = {stage: _mean(line.seconds.get(stage, 0.0) for line in lines) for stage in stages}
+    return means | {"total": sum(means.values())}
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return float(np.mean(numbers)) if numbers else np.nan
