@@ -100,7 +100,7 @@ def _scores(lines: list[Line]) -> dict[str, Any]:
 def _differences(first: list[Line], other: list[Line]) -> dict[str, Any]:
     """The paired differences to the first method: of all rows, by kind and by task."""
     by_kind = {
-        f"difference_{key}": compare(*(_kind(lines, regression) for lines in (first, other)))
+        f"difference_{key}": compare(_kind(first, regression), _kind(other, regression))
         for key, regression in (("accuracy", False), ("mra", True))
     }
     mine = _groups(other, lambda line: line.task)

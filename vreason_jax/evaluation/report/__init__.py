@@ -1,0 +1,31 @@
+"""`report.html`: what an evaluation's lines and traces say, for people, as one file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vreason_jax.evaluation.curves import read_curves
+from vreason_jax.evaluation.report.page import build
+from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.runs import Run, merge_runs
+from vreason_jax.evaluation.summary import summarise
+from vreason_jax.output.files import write_atomic
+
+
+def write_report(folders: Sequence[str | Path], out: str | Path) -> None:
+    """Writes the report of one or several runs (merged as `runs.merge_runs` says) as HTML."""
+    story = tell(merge_runs(folders))
+    write_page(out, story)
+
+
+def tell(run: Run) -> Story:
+    """Returns a run with its summary and its traces, which are read here."""
+    summary = summarise(run.lines, run.facts)
+    configs = run.facts.get("methods", {})
+    return Story(run, summary, read_curves(run.lines, list(summary["methods"]), configs))
+
+
+def write_page(out: str | Path, story: Story) -> None:
+    """Writes a story as HTML, whole or not at all."""
+    # Undecodable bytes of a file name are lone surrogates, which UTF-8 cannot hold.
+    page = build(story).encode("utf-8", errors="replace")
+    write_atomic(out, lambda file: file.write(page))

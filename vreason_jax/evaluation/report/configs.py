@@ -1,0 +1,55 @@
+"""How the methods were configured, and with what they were run."""
+
+import json
+from typing import Any
+
+from vreason_jax.evaluation.report.markup import DASH, Child, Markup, tag
+from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.report.tables import method, table
+
+
+def differing(story: Story) -> Markup | None:
+    """Returns the config keys in which the methods differ, a method a column; None without any."""
+    flat = {name: _flatten(config) for name, config in _configs(story).items()}
+    keys = dict.fromkeys(key for config in flat.values() for key in config)
+    rows: list[list[Child]] = [
+        [key, *values]
+        for key in keys
+        if len(set(values := [_plain(config.get(key, DASH)) for config in flat.values()])) > 1
+    ]
+    return table(["key", *(method(story, name) for name in flat)], rows) if rows else None
+
+
+def whole(story: Story) -> list[Markup]:
+    """Returns every method's whole config, folded."""
+    return [
+        tag(
+            "details", tag("summary", method(story, name)), tag("pre", json.dumps(config, indent=1))
+        )
+        for name, config in _configs(story).items()
+    ]
+
+
+def versions(story: Story) -> Markup | None:
+    """Returns the versions of what can change an answer, in one line."""
+    found = story.run.facts.get("versions") or {}
+    words = " · ".join(f"{name} {version}" for name, version in found.items() if version)
+    return tag("p", words, class_="small") if words else None
+
+
+def _configs(story: Story) -> dict[str, Any]:
+    known = story.run.facts.get("methods", {})
+    return {name: known[name] for name in story.names if name in known}
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat = {}
+    for key, item in value.items():
+        flat |= _flatten(item, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def _plain(value: Any) -> str:
+    return "none" if value is None else str(value)

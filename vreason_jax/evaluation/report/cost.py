@@ -1,0 +1,90 @@
+"""Where the time went: stages in full, what was shared, and the controller's share."""
+
+from typing import Any
+
+from vreason_jax.evaluation.report.markup import DASH, Child, Markup, decimal, percent
+from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.report.tables import method, table
+
+STAGES = {
+    "compile": "compile, s",
+    "video": "video, s of the workers",
+    "video_wait": "waiting for video, s",
+    "vision": "vision, s",
+    "prefill": "prefill, s",
+    "decode": "decode, s",
+}
+COUNTS = {
+    "vision": "vision passes",
+    "clip_prefill": "clip prefills",
+    "question_prefill": "question prefills",
+    "answers": "answers",
+}
+
+
+def sessions(story: Story) -> Markup:
+    """Returns the seconds of each stage in full, one row for each time the command ran."""
+    head = [
+        "started",
+        "devices",
+        "mesh (data × model)",
+        "batch size",
+        *STAGES.values(),
+        "peak memory, GiB",
+    ]
+    rows = []
+    for session in story.run.facts["sessions"]:
+        seconds = session.get("seconds", {})
+        row: list[Child] = [str(session.get("started", DASH)).replace("T", " ")[:16]]
+        row += [str(session.get(key, DASH)) for key in ("devices", "mesh", "batch_size")]
+        row += [decimal(_total(seconds.get(stage)), 1) for stage in STAGES]
+        peak = session.get("peak_bytes")
+        rows.append([*row, decimal(peak / 2**30 if peak else None, 2)])
+    return table(head, rows)
+
+
+def sharing(story: Story) -> Markup:
+    """Returns how often each stage ran, and how many answers one pass served."""
+    counts = {
+        key: sum(session.get("counts", {}).get(key) or 0 for session in story.run.facts["sessions"])
+        for key in COUNTS
+    }
+    answers = counts["answers"]
+    rows = [
+        [words, f"{counts[key]:,}", decimal(answers / counts[key] if counts[key] else None, 2)]
+        for key, words in COUNTS.items()
+    ]
+    return table(["stage", "times run", "answers for each"], rows)
+
+
+def controller(story: Story) -> Markup | None:
+    """Returns the controller's estimated seconds by method, None where nothing was measured."""
+    rows = []
+    for name in story.names:
+        known = [
+            (session["controller_share"][name], _of(session.get("seconds", {}).get("decode"), name))
+            for session in story.run.facts["sessions"]
+            if (session.get("controller_share") or {}).get(name) is not None
+        ]
+        if known:
+            share, decode = (sum(values) for values in zip(*known, strict=True))
+            part = percent(share / decode) if decode else DASH
+            rows.append([method(story, name), decimal(decode), f"≈ {decimal(share)}", f"≈ {part}"])
+    head = [
+        "method",
+        "decode, s",
+        "of it the controller, s (estimate)",
+        "share of decode, % (estimate)",
+    ]
+    return table(head, rows) if rows else None
+
+
+def _total(value: Any) -> float | None:
+    """Seconds of a stage, over methods where it is kept by method."""
+    if isinstance(value, dict):
+        return sum(number or 0.0 for number in value.values())
+    return value
+
+
+def _of(value: Any, name: str) -> float:
+    return (value.get(name) or 0.0) if isinstance(value, dict) else 0.0

@@ -1,0 +1,71 @@
+"""The page as a whole: one file without any reference to another."""
+
+import datetime
+from pathlib import Path
+
+from vreason_jax import __version__
+from vreason_jax.evaluation.report import sections
+from vreason_jax.evaluation.report.markup import Markup, tag
+from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.report.tables import method
+
+_STYLE = Path(__file__).with_name("style.css")
+_WHAT = (
+    "Scores are shares of questions answered as the benchmark's rule demands, in percent; "
+    "differences are in percentage points, over the questions that both methods answered. An "
+    "interval or p speaks of other questions like these, for this model and these settings; it "
+    "says nothing of other models, prompts or frame counts, and several comparisons at once find "
+    "something by chance more often than one. Seconds are those of this machine, with whatever "
+    "else ran on it."
+)
+
+
+def build(story: Story) -> str:
+    """Returns the report as one HTML document."""
+    parts = [
+        sections.results(story), sections.budget(story), sections.tasks(story),
+        sections.entropy(story), sections.confidence(story), sections.costs(story),
+        sections.failures(story), sections.answers(story), sections.setup(story),
+    ]  # fmt: skip
+    title = f"{story.summary['benchmark']}: {', '.join(story.names)}"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Markup(_STYLE.read_text(encoding="utf-8"))),
+    )
+    body = tag("body", _header(story), tag("main", parts), _footer())
+    return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _header(story: Story) -> Markup:
+    facts = story.run.facts
+    seeds = sorted({seed for m in story.methods.values() for seed in m["seeds"]})
+    started = sorted(str(s.get("started", ""))[:10] for s in facts.get("sessions", []))
+    rows = {
+        "protocol": facts.get("protocol"),
+        "model": ", ".join(story.summary["models"]),
+        "questions": f"{story.summary['questions']:,}",
+        "answers": f"{len(story.run.lines):,}",
+        "seeds": ", ".join(map(str, seeds)),
+        "run": " to ".join(dict.fromkeys((started[0], started[-1]))) if started else None,
+        "report made": datetime.date.today().isoformat(),
+    }
+    items = [tag("div", tag("dt", key), tag("dd", words)) for key, words in rows.items() if words]
+    notes = [tag("li", str(note)) for note in facts.get("notes", [])]
+    return tag(
+        "header",
+        tag("p", "vreason-jax · evaluation", class_="kicker"),
+        tag("h1", str(story.summary["benchmark"])),
+        tag("dl", items),
+        tag("p", [method(story, name) for name in story.names], class_="methods"),
+        tag("p", _WHAT, class_="what-it-is"),
+        tag("ul", notes, class_="notes") if notes else None,
+    )
+
+
+def _footer() -> Markup:
+    words = f"Made by vreason-jax {__version__} from the lines of predictions.jsonl alone."
+    return tag("footer", tag("p", words))

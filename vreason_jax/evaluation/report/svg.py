@@ -1,0 +1,214 @@
+"""Small charts as SVG: axes, lines with bands, dots with whiskers, bars, labels at the lines' ends.
+
+Coordinates are pixels of a picture that is WIDTH wide and that the page scales; colours and line
+styles are classes of style.css (`s0`, `s1`, ... are the methods), so that they follow the theme.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from vreason_jax.evaluation.report.markup import Markup, number, shorten, tag
+
+WIDTH = 440
+CHARACTER = 6.2  # width of a label's average character
+TONES = 8  # distinct colours; further methods repeat them with another dash
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """A linear axis: what it measures with its unit, its range, and its marks."""
+
+    label: str
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    text: Callable[[float], str] = lambda value: f"{value:g}"
+
+    def place(self, value: float, start: float, stop: float) -> float:
+        """Returns where a value lies between two pixels."""
+        return start + (value - self.low) / (self.high - self.low) * (stop - start)
+
+
+def nice_axis(
+    label: str,
+    values: Sequence[float] | np.ndarray,
+    *,
+    zero: bool = False,
+    count: int = 5,
+    limits: tuple[float, float] | None = None,
+    text: Callable[[float], str] | None = None,
+) -> Axis:
+    """Returns an axis with round marks around all finite values; within `limits` if given."""
+    numbers = np.asarray(values, float)
+    numbers = numbers[np.isfinite(numbers)]
+    low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 1.0)
+    low, high = (min(low, 0.0), max(high, 0.0)) if zero else (low, high)
+    if high - low < 1e-9:
+        low, high = (low, low + 1) if zero else (low - 0.5, high + 0.5)
+    step = _step((high - low) / count)
+    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    if limits is not None:
+        low, high = max(low, limits[0]), min(high, limits[1])
+    marks = np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1) * step
+    ticks = tuple(float(f"{mark:.10g}") for mark in marks)
+    return Axis(label, low, high, ticks, text or (lambda value: f"{value:g}".replace("-", "−")))
+
+
+def _step(raw: float) -> float:
+    power = 10 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
+
+
+def tone(index: int) -> str:
+    """Returns the class of a method's colour and dash."""
+    return f"s{index % TONES} d{min(index // TONES, 2)}"
+
+
+class Panel:
+    """One pair of axes that marks are added to, back to front."""
+
+    def __init__(self, x: Axis, y: Axis, *, height: int = 250, left: int = 44, right: float = 14):
+        self.x, self.y, self.height = x, y, height
+        self.left, self.right = left, WIDTH - right
+        self.top, self.bottom = 26, height - 38
+        self.marks: list[Markup] = []
+        self.ends: list[tuple[float, float, str, str]] = []
+        self.taken: list[tuple[float, float]] = []
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Returns the pixels of a point; what lies outside of the axes is moved to their edge."""
+        x, y = (min(max(v, a.low), a.high) for v, a in ((x, self.x), (y, self.y)))
+        return self.x.place(x, self.left, self.right), self.y.place(y, self.bottom, self.top)
+
+    def add(self, name: str, *children: str, **attributes: str | float | None) -> None:
+        """Adds any element."""
+        self.marks.append(tag(name, *children, **attributes))
+
+    def line(self, xs: np.ndarray, ys: np.ndarray, style: str) -> None:
+        """Adds a line; it has gaps where a value is not finite."""
+        path, pen = [], "M"
+        for x, y in zip(xs, ys, strict=True):
+            if not np.isfinite(y):
+                pen = "M"
+                continue
+            path.append(f"{pen}{_point(self.at(x, y))}")
+            pen = "L"
+        if path:
+            self.add("path", class_=f"line {style}", d="".join(path))
+
+    def band(self, xs: np.ndarray, low: np.ndarray, high: np.ndarray, style: str) -> None:
+        """Adds the area between two lines, where both are finite."""
+        kept = np.isfinite(low) & np.isfinite(high)
+        if not np.any(kept):
+            return
+        upper = [_point(self.at(x, y)) for x, y in zip(xs[kept], high[kept], strict=True)]
+        lower = [_point(self.at(x, y)) for x, y in zip(xs[kept], low[kept], strict=True)]
+        path = "M" + "L".join(upper + lower[::-1]) + "Z"
+        self.add("path", class_=f"band {style}", d=path)
+
+    def whisker(self, low: tuple[float, float], high: tuple[float, float], style: str) -> None:
+        """Adds an error bar between two points."""
+        (x1, y1), (x2, y2) = self.at(*low), self.at(*high)
+        self.add("line", class_=f"whisker {style}", x1=x1, y1=y1, x2=x2, y2=y2)
+
+    def dot(self, x: float, y: float, style: str, title: str, radius: float = 4) -> None:
+        """Adds a point that tells its numbers when pointed at."""
+        cx, cy = self.at(x, y)
+        self.add("circle", tag("title", title), class_=f"dot {style}", cx=cx, cy=cy, r=radius)
+
+    def text(self, x: float, y: float, words: str, style: str = "", anchor: str = "start") -> None:
+        """Adds words at a pixel."""
+        self.add("text", words, class_=style or None, x=x, y=y, text_anchor=anchor)
+
+    def end_label(self, x: float, y: float, words: str, style: str) -> None:
+        """Names a line at its right end; labels that would overlap are moved apart at the end."""
+        self.ends.append((*self.at(x, y), words, style))
+
+    def mark(self, x: float, y: float, words: str, style: str) -> None:
+        """Marks a point of a line, and writes its number above it where there is room."""
+        px, py = self.at(x, y)
+        self.add("line", class_=f"drop {style}", x1=px, y1=py, x2=px, y2=self.bottom)
+        self.add("circle", tag("title", words), class_=f"ring {style}", cx=px, cy=py, r=3.5)
+        level = py - 8
+        while any(
+            abs(px - a) < CHARACTER * len(words) and abs(level - b) < 12 for a, b in self.taken
+        ):
+            level -= 12
+        self.taken.append((px, level))
+        self.text(px, max(level, 9), words, f"small label {style}", "middle")
+
+    def render(self, title: str) -> Markup:
+        """Returns the picture; `title` says what it shows to those who cannot see it."""
+        parts = [self._grid(), tag("g", self.marks), self._end_labels()]
+        box = f"0 0 {WIDTH} {self.height}"
+        return tag("svg", *parts, viewBox=box, role="img", aria_label=title, class_="chart")
+
+    def _grid(self) -> Markup:
+        parts = []
+        for tick in self.y.ticks:
+            y = self.y.place(tick, self.bottom, self.top)
+            parts.append(tag("line", class_="grid", x1=self.left, y1=y, x2=self.right, y2=y))
+            words = self.y.text(tick)
+            parts.append(tag("text", words, x=self.left - 6, y=y + 4, text_anchor="end"))
+        parts += bottom_axis(self.x, self.left, self.right, self.bottom)
+        parts.append(tag("text", self.y.label, class_="unit", x=2, y=11))
+        return tag("g", parts, class_="axes")
+
+    def _end_labels(self) -> Markup:
+        """Labels beside the axes' right edge, with a thread to lines that end before it."""
+        ends = sorted(self.ends, key=lambda end: end[1])
+        places = spread([end[1] for end in ends], 13, self.top, self.bottom)
+        parts = []
+        for (x, y, words, style), place in zip(ends, places, strict=True):
+            if self.right - x > 6 or abs(place - y) > 6:
+                path = f"M{_point((x + 2, y))}L{_point((self.right + 4, place))}"
+                parts.append(tag("path", class_=f"thread {style}", d=path))
+            parts.append(tag("text", words, class_=f"label {style}", x=self.right + 6, y=place + 4))
+        return tag("g", parts)
+
+
+def bottom_axis(axis: Axis, left: float, right: float, bottom: float) -> list[Markup]:
+    """Returns a horizontal axis with its marks, and its label under the right end."""
+    parts = [tag("line", class_="base", x1=left, y1=bottom, x2=right, y2=bottom)]
+    for tick in axis.ticks:
+        x = axis.place(tick, left, right)
+        parts.append(tag("line", class_="base", x1=x, y1=bottom, x2=x, y2=bottom + 4))
+        parts.append(tag("text", axis.text(tick), x=x, y=bottom + 16, text_anchor="middle"))
+    middle = (left + right) / 2
+    words = tag("text", axis.label, class_="unit", x=middle, y=bottom + 32, text_anchor="middle")
+    return [*parts, words]
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Returns rising places moved apart to at least `gap`, kept between `low` and `high`."""
+    moved = list(places)
+    for i in range(len(moved)):
+        moved[i] = max(moved[i], low if i == 0 else moved[i - 1] + gap)
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], high if i == len(moved) - 1 else moved[i + 1] - gap)
+    return moved
+
+
+def label_room(names: Sequence[str], size: int = 18) -> float:
+    """Returns the pixels that the longest label needs beside the axes."""
+    return 12 + CHARACTER * max((len(shorten(name, size)) for name in names), default=0)
+
+
+def thin(values: np.ndarray, points: int) -> np.ndarray:
+    """Returns block means, so that a long line keeps its shape in at most `points` points."""
+    block = -(-len(values) // points) if len(values) else 1
+    padded = np.full(-(-len(values) // block) * block, np.nan)
+    padded[: len(values)] = values
+    blocks = padded.reshape(-1, block)
+    count = np.sum(np.isfinite(blocks), axis=1)
+    total = np.nansum(blocks, axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _point(point: tuple[float, float]) -> str:
+    """One decimal: a tenth of a pixel, at half the size of two."""
+    x, y = point
+    return f"{number(round(x, 1))} {number(round(y, 1))}"

@@ -1,0 +1,145 @@
+"""The tables of the report."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from vreason_jax.evaluation.lines import STATUSES
+from vreason_jax.evaluation.report.charts import STAGES
+from vreason_jax.evaluation.report.markup import (
+    DASH,
+    Child,
+    Markup,
+    decimal,
+    interval,
+    p_value,
+    percent,
+    tag,
+)
+from vreason_jax.evaluation.report.story import Story
+
+
+def table(head: Sequence[Child], rows: Iterable[Sequence[Child]]) -> Markup:
+    """Returns a table that scrolls inside its own box; the first column names the row."""
+    cells = [tag("th", words, scope="col") for words in head]
+    body = [
+        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]])
+        for row in rows
+    ]
+    whole = tag("table", tag("thead", tag("tr", cells)), tag("tbody", body))
+    return tag("div", whole, class_="scroll", tabindex="0")
+
+
+def method(story: Story, name: str) -> Markup:
+    """Returns a method's name beside a swatch of its colour."""
+    return tag("span", tag("i", class_=f"swatch {story.tone(name)}"), name, class_="method")
+
+
+def value(estimate: dict[str, Any] | None, digits: int = 1) -> Child:
+    """Returns "43.2 ± 1.7", in percent with the standard error."""
+    if estimate is None:
+        return DASH
+    error = percent(estimate["standard_error"], digits)
+    return [percent(estimate["value"], digits), tag("span", f" ± {error}", class_="error")]
+
+
+def difference(row: dict[str, Any] | None) -> Child:
+    """Returns "+1.4 [−0.6 to 3.4]", in percentage points with the bootstrap interval."""
+    if row is None:
+        return DASH
+    words = f" [{interval(row['low'], row['high'])}]"
+    return [decimal(100 * row["value"], sign=True), tag("span", words, class_="error")]
+
+
+def results(story: Story) -> Markup:
+    """Returns the main table: scores, differences, lengths, seconds and failures."""
+    scores = [("accuracy, %", "accuracy"), ("accuracy, lenient, %", "lenient")]
+    if story.regression:
+        scores += [("MRA, %", "mra"), ("score of all rows, %", "score")]
+    head = ["method", "questions", "seeds", *(words for words, _ in scores)]
+    head += ["std over seeds, points"] if _seeds(story) else []
+    head += ["difference, points [95 %]", "McNemar p", "tokens / answer"]
+    head += [f"{stage}, s / answer" for stage in (*STAGES, "total")]
+    head += ["no answer, %", "cut at the limit, %"]
+    rows = []
+    for name, m in story.methods.items():
+        row: list[Child] = [method(story, name), f"{m['questions']:,}", str(len(m["seeds"]))]
+        row += [value(m[key]) for _, key in scores]
+        row += [percent(m["score"]["seed_std"])] if _seeds(story) else []
+        delta = m.get("difference")
+        row += [difference(delta), p_value(delta["mcnemar_p"] if delta else None)]
+        row += [decimal(m["tokens"])]
+        row += [decimal(m["seconds"].get(stage), 2) for stage in (*STAGES, "total")]
+        row += [percent(m["no_answer_rate"]), percent(m["truncated_rate"])]
+        rows.append(row)
+    return table(head, rows)
+
+
+def _seeds(story: Story) -> bool:
+    return any(len(m["seeds"]) > 1 for m in story.methods.values())
+
+
+def equal_budget(story: Story) -> Markup:
+    """Returns scores as run beside those with every answer cut at the same number of tokens."""
+    equal = story.summary["equal_tokens"]
+    budget = equal["budget"]
+    head = [
+        "method", "tokens / answer", "score as run, %", "difference as run, points [95 %]",
+        f"score within {budget} tokens, %", f"difference within {budget} tokens, points [95 %]",
+    ]  # fmt: skip
+    rows = [
+        [
+            method(story, name), decimal(m["tokens"]), value(m["score"]),
+            difference(m.get("difference")), value(equal["methods"][name]["score"]),
+            difference(equal["methods"][name].get("difference")),
+        ]
+        for name, m in story.methods.items()
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+def groups(story: Story, key: str, heading: str, macro: str) -> Markup:
+    """Returns scores by task or subset, a method a column, with micro and macro means below."""
+    names = dict.fromkeys(group for m in story.methods.values() for group in m[key])
+    rows: list[list[Child]] = []
+    for group in names:
+        found = [m[key].get(group) for m in story.methods.values()]
+        size = max(scores["score"]["questions"] for scores in found if scores)
+        rows.append([group, f"{size:,}", *(value(s["score"] if s else None) for s in found)])
+    size = f"{story.summary['questions']:,}"
+    rows.append(
+        ["micro: all questions alike", size, *(value(m["score"]) for m in story.methods.values())]
+    )
+    rows.append(
+        ["macro: all groups alike", size, *(percent(m[macro]) for m in story.methods.values())]
+    )
+    return table([heading, "questions", *(method(story, n) for n in story.names)], rows)
+
+
+def peaks(story: Story) -> Markup:
+    """Returns where the EMA of each method peaks, in tokens."""
+    head = [
+        "method", "traces", "peak of the mean EMA, token", "bias-corrected, token",
+        "median over answers, token", "bias-corrected, token",
+    ]  # fmt: skip
+    rows = []
+    for name, m in story.curves.items():
+        found = m.peaks
+        row = [found.raw, found.corrected, found.median_raw, found.median_corrected]
+        count = f"{m.answers:,}" + (f" (+ {m.unread:,} unread)" if m.unread else "")
+        rows.append([method(story, name), count, *(decimal(v, 0) for v in row)])
+    return table(head, rows)
+
+
+def statuses(story: Story) -> Markup:
+    """Returns answers by status, and accuracy with unreadable videos as wrong and without them."""
+    head = ["method", "answers", *(status.replace("_", " ") for status in STATUSES)]
+    head += ["score, bad videos wrong, %", "score without them, %"]
+    rows = [
+        [
+            method(story, name), f"{m['answers']:,}",
+            *(f"{m['statuses'][status]:,}" for status in STATUSES),
+            value(m["score"]), value(m["without_bad_videos"]["score"]),
+        ]
+        for name, m in story.methods.items()
+    ]  # fmt: skip
+    return table(head, rows)

@@ -1,0 +1,115 @@
+"""Charts along the tokens of an answer: means over all traces, and one answer's trace."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from vreason_jax.evaluation.report.markup import Markup, decimal, shorten, tag
+from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.report.svg import (
+    Axis, Panel, label_room, nice_axis, thin,
+)  # fmt: skip
+from vreason_jax.evaluation.statistics import Curve
+
+POINTS = 160  # of a line
+REACH = 1.96  # standard errors of a 95 % band
+TOKEN = "token of the answer"
+
+
+def mean_curves(
+    story: Story, key: str, unit: str, *, peaks: str | None = None, axis: Axis | None = None
+) -> Markup | None:
+    """Returns a mean along the answer with its 95 % band, a line a method; None without any.
+
+    `peaks` names the field of `Peaks` to mark. Methods for which the value is always 0, as α is in
+    plain decoding, are left out.
+    """
+    curves = {
+        name: method.curves[key]
+        for name, method in story.curves.items()
+        if np.any(np.nan_to_num(method.curves[key].mean))
+    }
+    if not curves:
+        return None
+    lines = {name: _thinned(curve) for name, curve in curves.items()}
+    longest = max(len(curve.mean) for curve in curves.values())
+    values = np.concatenate([np.concatenate([low, high]) for _, _, low, high in lines.values()])
+    y = axis or nice_axis(unit, np.maximum(values, 0), zero=True)
+    x = nice_axis(TOKEN, [0, max(longest - 1, 1)], zero=True)
+    panel = Panel(x, y, right=label_room(list(curves)))
+    for name, (tokens, _, low, high) in lines.items():
+        panel.band(tokens, low, high, story.tone(name))
+    for name, (tokens, mean, _, _) in lines.items():
+        panel.line(tokens, mean, story.tone(name))
+        last = np.flatnonzero(np.isfinite(mean))[-1]
+        panel.end_label(tokens[last], mean[last], shorten(name, 18), story.tone(name))
+    for name in curves if peaks else ():
+        at = getattr(story.curves[name].peaks, str(peaks))
+        if at is not None:
+            panel.mark(at, curves[name].mean[at], f"{at}", story.tone(name))
+    return panel.render(f"{unit} along the answer")
+
+
+def _thinned(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens, mean, and the band's edges, at POINTS points or fewer."""
+    tokens = thin(np.arange(len(curve.mean), dtype=float), POINTS)
+    mean, error = thin(curve.mean, POINTS), REACH * thin(curve.error, POINTS)
+    return tokens, mean, mean - error, mean + error
+
+
+def alive_curves(story: Story) -> Markup:
+    """Returns how many answers go on at each token, in percent."""
+    alive = {name: 100 * m.alive / m.answers for name, m in story.curves.items()}
+    longest = max(len(values) for values in alive.values())
+    x = nice_axis(TOKEN, [0, max(longest, 1)], zero=True)
+    y = nice_axis("answers that go on, %", [0, 100], count=4)
+    panel = Panel(x, y, right=label_room(list(alive)))
+    for name, values in alive.items():
+        tokens = np.arange(len(values) + 1, dtype=float)
+        values = np.append(values, 0.0)
+        panel.line(thin(tokens, POINTS), thin(values, POINTS), story.tone(name))
+        half = int(np.argmin(np.abs(values - 50)))
+        panel.end_label(tokens[half], values[half], shorten(name, 18), story.tone(name))
+    return panel.render("Answers that go on at each token")
+
+
+def spark(trace: Mapping[str, np.ndarray], style: str) -> Markup:
+    """Returns one answer's entropy and EMA over the bands of α, with ‖ΔV‖ below."""
+    entropy, size = trace["entropy"], len(trace["entropy"])
+    steers = bool(np.any(np.nan_to_num(trace["delta_norm"])))
+    x = nice_axis("token", [0, max(size - 1, 1)], zero=True)
+    x = Axis(x.label, -0.5, max(size - 0.5, 1), tuple(t for t in x.ticks if t < size))
+    y = nice_axis("nats", entropy, zero=True, count=2)
+    panel = Panel(x, y, height=126, left=34)
+    for sign, band in ((1, "explore"), (-1, "exploit")):
+        _alpha_bands(panel, trace["alpha"], sign, band)
+    tokens = thin(np.arange(size, dtype=float), POINTS)
+    panel.line(tokens, thin(entropy, POINTS), "faint")
+    panel.line(tokens, thin(trace["ema"], POINTS), style)
+    words = f"{size} tokens · mean entropy {decimal(float(np.nanmean(entropy)), 2)} nats"
+    if steers:
+        words += f" · ‖ΔV‖ at the end {decimal(float(trace['delta_norm'][-1]), 2)}"
+    panel.text(panel.right, 11, words, "small", "end")
+    return panel.render("Entropy and its EMA along this answer")
+
+
+def _alpha_bands(panel: Panel, alpha: np.ndarray, sign: int, style: str) -> None:
+    """Paints the tokens whose α has a sign, each half a token to both sides, as one path."""
+    edges = np.diff(np.concatenate([[0], (alpha == sign).astype(int), [0]]))
+    path = ""
+    for start, stop in zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0), strict=True):
+        left, right = (panel.at(v - 0.5, panel.y.low)[0] for v in (start, stop))
+        path += f"M{left:.1f} {panel.top}H{right:.1f}V{panel.bottom}H{left:.1f}Z"
+    if path:
+        panel.add("path", class_=style, d=path)
+
+
+def legend() -> Markup:
+    """Returns the key of `spark`."""
+    items = (
+        ("faint", "entropy"), ("s0", "its EMA, in the method's colour"),
+        ("explore", "α = +1: entropy is raised"), ("exploit", "α = −1: entropy is lowered"),
+    )  # fmt: skip
+    return tag(
+        "p", [tag("span", tag("i", class_=style), words) for style, words in items], class_="key"
+    )

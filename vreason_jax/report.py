@@ -1,0 +1,57 @@
+"""`python -m vreason_jax.report DIR...`: the summary and the report of one or several runs."""
+
+import sys
+from pathlib import Path
+
+from vreason_jax.command_line import OptionParser, exit_code, write_out
+from vreason_jax.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0, or 2 where the user's input is wrong."""
+    return exit_code(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> None:
+    options = _parser().parse_args(arguments)
+    # Imported late: --help and a mistyped option answer at once.
+    from vreason_jax.evaluation import report
+    from vreason_jax.evaluation.runs import merge_runs
+    from vreason_jax.evaluation.summary import write_json
+
+    page = _page(options.folders, options.out)
+    story = report.tell(merge_runs(options.folders))
+    _make_folder(page.parent)
+    write_json(page.parent / "summary.json", story.summary)
+    report.write_page(page, story)
+    write_out(f"{page}\n")
+
+
+def _page(folders: list[str], out: str | None) -> Path:
+    """Where the report goes: into the only folder, or into `report` for several."""
+    path = Path(out or (folders[0] if len(folders) == 1 else "report"))
+    return path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: cannot make the folder {folder}: {error.strerror}") from None
+
+
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog="python -m vreason_jax.report",
+        description="Writes summary.json and report.html of one or several evaluation runs.",
+        epilog="Runs of several models are told apart as 'model · method', each compared with the "
+        "first method of its own model. The same answer in two folders counts once.",
+    )
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="what evaluate wrote with --out")
+    place = "folder, or file ending in .html [the DIR if there is one, else ./report]"
+    parser.add_argument("--out", metavar="DIR_OR_FILE", help=place)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
