@@ -4,8 +4,22 @@ import json
 from typing import Any
 
 from vreason_jax.evaluation.report.markup import DASH, Child, Markup, tag
-from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.report.story import Story, figure, section
 from vreason_jax.evaluation.report.tables import method, table
+
+
+def setup(story: Story) -> Markup | None:
+    """Returns configurations and versions; None where the run left none."""
+    if not story.run.facts:
+        return None
+    keys, note = differing(story), "Keys as in configs/; all others are alike."
+    return section(
+        "configs",
+        "Configurations",
+        figure("Where the methods differ", note, keys) if keys else None,
+        whole(story),
+        versions(story),
+    )
 
 
 def differing(story: Story) -> Markup | None:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from vreason_jax.evaluation.report.charts import stage_bars
 from vreason_jax.evaluation.report.markup import DASH, Child, Markup, decimal, percent
-from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.report.story import Story, figure, grid, section
 from vreason_jax.evaluation.report.tables import method, table
 
 STAGES = {
@@ -20,6 +21,25 @@ COUNTS = {
     "question_prefill": "question prefills",
     "answers": "answers",
 }
+
+
+def costs(story: Story) -> Markup:
+    """Returns seconds by stage, what was shared, and the controller's share."""
+    note = "Shared stages (video, vision, prefill) divided among the answers that used them."
+    bars = figure("Seconds per answer", note, stage_bars(story))
+    if not story.run.facts.get("sessions"):
+        return section("cost", "Cost", grid(bars))
+    whole = "One row for each time the command ran; shared stages in full, decode over all methods."
+    once = "A clip is seen and read once, each question once; methods and seeds fork from there."
+    guess = "Decode minus plain decoding timed at the same shape: an estimate, not a measurement."
+    share = controller(story)
+    return section(
+        "cost",
+        "Cost",
+        grid(bars, figure("What was shared", once, sharing(story))),
+        figure("Seconds of the runs", whole, sessions(story), wide=True),
+        figure("The controller's share", guess, share) if share else None,
+    )
 
 
 def sessions(story: Story) -> Markup:

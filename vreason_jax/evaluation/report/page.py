@@ -4,10 +4,10 @@ import datetime
 from pathlib import Path
 
 from vreason_jax import __version__
-from vreason_jax.evaluation.report import sections
+from vreason_jax.evaluation.report import configs, cost, score_sections, trace_sections
 from vreason_jax.evaluation.report.markup import Markup, tag
 from vreason_jax.evaluation.report.story import Story
-from vreason_jax.evaluation.report.tables import method
+from vreason_jax.evaluation.report.tables import key
 
 _STYLE = Path(__file__).with_name("style.css")
 _WHAT = (
@@ -23,10 +23,16 @@ _WHAT = (
 def build(story: Story) -> str:
     """Returns the report as one HTML document."""
     parts = [
-        sections.results(story), sections.budget(story), sections.tasks(story),
-        sections.entropy(story), sections.confidence(story), sections.costs(story),
-        sections.failures(story), sections.answers(story), sections.setup(story),
-    ]  # fmt: skip
+        score_sections.results(story),
+        score_sections.budget(story),
+        score_sections.tasks(story),
+        trace_sections.entropy(story),
+        trace_sections.confidence(story),
+        cost.costs(story),
+        score_sections.failures(story),
+        trace_sections.answers(story),
+        configs.setup(story),
+    ]
     title = f"{story.summary['benchmark']}: {', '.join(story.names)}"
     head = tag(
         "head",
@@ -60,7 +66,7 @@ def _header(story: Story) -> Markup:
         tag("p", "vreason-jax · evaluation", class_="kicker"),
         tag("h1", str(story.summary["benchmark"])),
         tag("dl", items),
-        tag("p", [method(story, name) for name in story.names], class_="methods"),
+        key(story),
         tag("p", _WHAT, class_="what-it-is"),
         tag("ul", notes, class_="notes") if notes else None,
     )

@@ -76,7 +76,7 @@ class Panel:
         self.top, self.bottom = 26, height - 38
         self.marks: list[Markup] = []
         self.ends: list[tuple[float, float, str, str]] = []
-        self.taken: list[tuple[float, float]] = []
+        self.taken: list[tuple[float, float, float]] = []  # x, width and y of words
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Returns the pixels of a point; what lies outside of the axes is moved to their edge."""
@@ -127,24 +127,31 @@ class Panel:
         """Names a line at its right end; labels that would overlap are moved apart at the end."""
         self.ends.append((*self.at(x, y), words, style))
 
+    def beside(self, x: float, y: float, words: str, style: str) -> None:
+        """Names a point to its right, above other names in the way."""
+        px, py = self.at(x, y)
+        self.text(px + 9, self._free(px + 9, py + 4, words), words, f"label {style}")
+
     def mark(self, x: float, y: float, words: str, style: str) -> None:
         """Marks a point of a line, and writes its number above it where there is room."""
         px, py = self.at(x, y)
         self.add("line", class_=f"drop {style}", x1=px, y1=py, x2=px, y2=self.bottom)
         self.add("circle", tag("title", words), class_=f"ring {style}", cx=px, cy=py, r=3.5)
-        level = py - 8
-        while any(
-            abs(px - a) < CHARACTER * len(words) and abs(level - b) < 12 for a, b in self.taken
-        ):
-            level -= 12
-        self.taken.append((px, level))
-        self.text(px, max(level, 9), words, f"small label {style}", "middle")
+        level = max(self._free(px, py - 8, words), 9)
+        self.text(px, level, words, f"small label {style}", "middle")
+
+    def _free(self, x: float, y: float, words: str) -> float:
+        """The height at or above `y` where words do not cover earlier ones."""
+        room = CHARACTER * len(words)
+        while any(abs(x - a) < max(room, b) and abs(y - c) < 12 for a, b, c in self.taken):
+            y -= 12
+        self.taken.append((x, room, y))
+        return y
 
     def render(self, title: str) -> Markup:
         """Returns the picture; `title` says what it shows to those who cannot see it."""
         parts = [self._grid(), tag("g", self.marks), self._end_labels()]
-        box = f"0 0 {WIDTH} {self.height}"
-        return tag("svg", *parts, viewBox=box, role="img", aria_label=title, class_="chart")
+        return picture(parts, self.height, title)
 
     def _grid(self) -> Markup:
         parts = []
@@ -168,6 +175,12 @@ class Panel:
                 parts.append(tag("path", class_=f"thread {style}", d=path))
             parts.append(tag("text", words, class_=f"label {style}", x=self.right + 6, y=place + 4))
         return tag("g", parts)
+
+
+def picture(parts: Sequence[Markup], height: float, title: str) -> Markup:
+    """Returns a picture WIDTH wide; `title` says what it shows to those who cannot see it."""
+    box = f"0 0 {WIDTH} {number(height)}"
+    return tag("svg", parts, viewBox=box, role="img", aria_label=title, class_="chart")
 
 
 def bottom_axis(axis: Axis, left: float, right: float, bottom: float) -> list[Markup]:

@@ -18,15 +18,36 @@ from vreason_jax.evaluation.report.markup import (
 from vreason_jax.evaluation.report.story import Story
 
 
-def table(head: Sequence[Child], rows: Iterable[Sequence[Child]]) -> Markup:
-    """Returns a table that scrolls inside its own box; the first column names the row."""
+def table(
+    head: Sequence[Child],
+    rows: Iterable[Sequence[Child]],
+    *,
+    spans: Sequence[tuple[str, int]] = (),
+    totals: int = 0,
+) -> Markup:
+    """Returns a table that scrolls inside its own box; the first column names the row.
+
+    `spans` are headings above the head, with the number of columns that each covers; the last
+    `totals` rows are set apart.
+    """
+    above = [
+        tag("th", words, colspan=size, scope="colgroup", class_="over" if words else None)
+        for words, size in spans
+    ]
     cells = [tag("th", words, scope="col") for words in head]
     body = [
         tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]])
         for row in rows
     ]
-    whole = tag("table", tag("thead", tag("tr", cells)), tag("tbody", body))
-    return tag("div", whole, class_="scroll", tabindex="0")
+    first = len(body) - totals
+    parts = [tag("tbody", body[:first]), tag("tbody", body[first:]) if totals else None]
+    heads = [tag("tr", above) if above else None, tag("tr", cells)]
+    return tag("div", tag("table", tag("thead", heads), parts), class_="scroll", tabindex="0")
+
+
+def key(story: Story) -> Markup:
+    """Returns the names of all methods beside their colours."""
+    return tag("p", [method(story, name) for name in story.names], class_="methods")
 
 
 def method(story: Story, name: str) -> Markup:
@@ -52,30 +73,28 @@ def difference(row: dict[str, Any] | None) -> Child:
 
 def results(story: Story) -> Markup:
     """Returns the main table: scores, differences, lengths, seconds and failures."""
-    scores = [("accuracy, %", "accuracy"), ("accuracy, lenient, %", "lenient")]
+    columns: dict[str, Sequence[Child]] = {
+        "accuracy, %": [value(m["accuracy"]) for m in story.methods.values()],
+        "lenient, %": [value(m["lenient"]) for m in story.methods.values()],
+    }
     if story.regression:
-        scores += [("MRA, %", "mra"), ("score of all rows, %", "score")]
-    head = ["method", "questions", "seeds", *(words for words, _ in scores)]
-    head += ["std over seeds, points"] if _seeds(story) else []
-    head += ["difference, points [95 %]", "McNemar p", "tokens / answer"]
-    head += [f"{stage}, s / answer" for stage in (*STAGES, "total")]
-    head += ["no answer, %", "cut at the limit, %"]
-    rows = []
-    for name, m in story.methods.items():
-        row: list[Child] = [method(story, name), f"{m['questions']:,}", str(len(m["seeds"]))]
-        row += [value(m[key]) for _, key in scores]
-        row += [percent(m["score"]["seed_std"])] if _seeds(story) else []
-        delta = m.get("difference")
-        row += [difference(delta), p_value(delta["mcnemar_p"] if delta else None)]
-        row += [decimal(m["tokens"])]
-        row += [decimal(m["seconds"].get(stage), 2) for stage in (*STAGES, "total")]
-        row += [percent(m["no_answer_rate"]), percent(m["truncated_rate"])]
-        rows.append(row)
-    return table(head, rows)
-
-
-def _seeds(story: Story) -> bool:
-    return any(len(m["seeds"]) > 1 for m in story.methods.values())
+        columns["MRA, %"] = [value(m["mra"]) for m in story.methods.values()]
+        columns["score of all rows, %"] = [value(m["score"]) for m in story.methods.values()]
+    if any(len(m["seeds"]) > 1 for m in story.methods.values()):
+        stds = [percent(m["score"]["seed_std"]) for m in story.methods.values()]
+        columns["std over seeds, points"] = stds
+    deltas = [m.get("difference") for m in story.methods.values()]
+    columns["difference, points [95 %]"] = [difference(delta) for delta in deltas]
+    columns["McNemar p"] = [p_value(delta["mcnemar_p"] if delta else None) for delta in deltas]
+    columns["tokens / answer"] = [decimal(m["tokens"]) for m in story.methods.values()]
+    before = len(columns) + 1
+    for stage in (*STAGES, "total"):
+        columns[stage] = [decimal(m["seconds"].get(stage), 2) for m in story.methods.values()]
+    columns["no answer, %"] = [percent(m["no_answer_rate"]) for m in story.methods.values()]
+    columns["cut at limit, %"] = [percent(m["truncated_rate"]) for m in story.methods.values()]
+    rows = zip((method(story, name) for name in story.names), *columns.values(), strict=True)
+    spans = (("", before), ("seconds per answer", len(STAGES) + 1), ("", 2))
+    return table(["method", *columns], rows, spans=spans)
 
 
 def equal_budget(story: Story) -> Markup:
@@ -112,7 +131,8 @@ def groups(story: Story, key: str, heading: str, macro: str) -> Markup:
     rows.append(
         ["macro: all groups alike", size, *(percent(m[macro]) for m in story.methods.values())]
     )
-    return table([heading, "questions", *(method(story, n) for n in story.names)], rows)
+    head = [heading, "questions", *(method(story, name) for name in story.names)]
+    return table(head, rows, totals=2)
 
 
 def peaks(story: Story) -> Markup:

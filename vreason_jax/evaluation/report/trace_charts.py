@@ -7,8 +7,12 @@ import numpy as np
 from vreason_jax.evaluation.report.markup import Markup, decimal, shorten, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import (
-    Axis, Panel, label_room, nice_axis, thin,
-)  # fmt: skip
+    Axis,
+    Panel,
+    label_room,
+    nice_axis,
+    thin,
+)
 from vreason_jax.evaluation.statistics import Curve
 
 POINTS = 160  # of a line
@@ -34,7 +38,8 @@ def mean_curves(
     lines = {name: _thinned(curve) for name, curve in curves.items()}
     longest = max(len(curve.mean) for curve in curves.values())
     values = np.concatenate([np.concatenate([low, high]) for _, _, low, high in lines.values()])
-    y = axis or nice_axis(unit, np.maximum(values, 0), zero=True)
+    room = 1.15 if peaks else 1.0  # for the numbers above the peaks
+    y = axis or nice_axis(unit, room * np.maximum(values, 0), zero=True)
     x = nice_axis(TOKEN, [0, max(longest - 1, 1)], zero=True)
     panel = Panel(x, y, right=label_room(list(curves)))
     for name, (tokens, _, low, high) in lines.items():
@@ -42,11 +47,11 @@ def mean_curves(
     for name, (tokens, mean, _, _) in lines.items():
         panel.line(tokens, mean, story.tone(name))
         last = np.flatnonzero(np.isfinite(mean))[-1]
-        panel.end_label(tokens[last], mean[last], shorten(name, 18), story.tone(name))
+        panel.end_label(float(tokens[last]), float(mean[last]), shorten(name, 18), story.tone(name))
     for name in curves if peaks else ():
         at = getattr(story.curves[name].peaks, str(peaks))
         if at is not None:
-            panel.mark(at, curves[name].mean[at], f"{at}", story.tone(name))
+            panel.mark(at, float(curves[name].mean[at]), f"{at}", story.tone(name))
     return panel.render(f"{unit} along the answer")
 
 
@@ -106,10 +111,11 @@ def _alpha_bands(panel: Panel, alpha: np.ndarray, sign: int, style: str) -> None
 
 def legend() -> Markup:
     """Returns the key of `spark`."""
-    items = (
-        ("faint", "entropy"), ("s0", "its EMA, in the method's colour"),
-        ("explore", "α = +1: entropy is raised"), ("exploit", "α = −1: entropy is lowered"),
-    )  # fmt: skip
-    return tag(
-        "p", [tag("span", tag("i", class_=style), words) for style, words in items], class_="key"
-    )
+    items = {
+        "faint": "entropy",
+        "s0": "its EMA, in the method's colour",
+        "explore": "α = +1: entropy is raised",
+        "exploit": "α = −1: entropy is lowered",
+    }
+    entries = [tag("span", tag("i", class_=style), words) for style, words in items.items()]
+    return tag("p", entries, class_="key")

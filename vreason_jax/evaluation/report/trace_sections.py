@@ -1,0 +1,110 @@
+"""The parts of the page about what happens along an answer, and single answers."""
+
+import numpy as np
+
+from vreason_jax.evaluation.report import confidence_charts, examples, tables, trace_charts
+from vreason_jax.evaluation.report.markup import Child, Markup, decimal, tag
+from vreason_jax.evaluation.report.story import Story, figure, grid, section
+from vreason_jax.evaluation.report.svg import nice_axis
+from vreason_jax.evaluation.statistics import reliability
+
+
+def entropy(story: Story) -> Markup | None:
+    """Returns the mean curves along the answer; None without traces."""
+    if not story.curves:
+        return None
+    note = (
+        "In all charts along the answer, bands are 95 % of the mean at each token on its own (1.96 "
+        "standard errors over answers), and each line ends where fewer than 5 % of the method's "
+        "answers go on. Those that go on are others at each token."
+    )
+    return section(
+        "entropy",
+        "Along the answer",
+        tag("p", note),
+        grid(_entropy_figures(story), _controller_figures(story)),
+        figure("Where the EMA peaks", "Token 0 is the first.", tables.peaks(story), wide=True),
+    )
+
+
+def _entropy_figures(story: Story) -> list[Child]:
+    ema = "What the controller compares with its running peak. Marked: the token where it peaks."
+    corrected = (
+        "Started from 0, the EMA climbs at first whatever the entropy does; divided by "
+        "1 − β^(t+1), it shows where entropy itself peaks."
+    )
+    mean = trace_charts.mean_curves
+    return [
+        _optional("Entropy", "Mean over answers.", mean(story, "entropy", "entropy, nats")),
+        _optional("EMA of entropy", ema, mean(story, "ema", "EMA, nats", peaks="raw")),
+        _optional(
+            "EMA, bias-corrected",
+            corrected,
+            mean(story, "ema_corrected", "EMA / (1 − β^(t+1)), nats", peaks="corrected"),
+        ),
+    ]
+
+
+def _controller_figures(story: Story) -> list[Child]:
+    unit = nice_axis("mean α: +1 raises entropy, −1 lowers it", [-1, 1], count=4)
+    alpha = trace_charts.mean_curves(story, "alpha", unit.label, axis=unit)
+    delta = trace_charts.mean_curves(story, "delta_norm", "‖ΔV‖, L2 norm")
+    alive = trace_charts.alive_curves(story)
+    return [
+        _optional("α over time", "Plain decoding has no α.", alpha),
+        _optional("Size of ΔV", "Plain decoding has no ΔV.", delta),
+        _optional("Answers that go on", "What the other curves stand on at each token.", alive),
+    ]
+
+
+def _optional(title: str, note: str, chart: Markup | None) -> Markup | None:
+    return figure(title, note, chart) if chart else None
+
+
+def confidence(story: Story) -> Markup | None:
+    """Returns how entropy and stated probability go with being right."""
+    figures: list[Child] = [_calibration(story, name) for name in story.names]
+    if any(len(c.entropy_right) or len(c.entropy_wrong) for c in story.curves.values()):
+        note = (
+            "Mean over each answer's tokens, then over answers, with a 95 % interval; behind it "
+            "the number of answers. Right: a score of at least 0.5."
+        )
+        chart = confidence_charts.right_and_wrong(story)
+        figures.insert(0, figure("Entropy of right and wrong answers", note, chart))
+    return section("confidence", "Right, and sure of it?", grid(figures)) if any(figures) else None
+
+
+def _calibration(story: Story, name: str) -> Markup | None:
+    rows = [
+        (line.answer_probability, line.score)
+        for line in story.run.lines
+        if line.method == name and line.answer_probability is not None
+    ]
+    if not rows:
+        return None
+    got = reliability(*np.array(rows).T)
+    note = (
+        f"Expected calibration error {decimal(got.error, 3)} (share) over {len(rows):,} answers, "
+        "ten bins. Below the diagonal: surer than right."
+    )
+    title = f"Calibration: {name}"
+    chart = confidence_charts.reliability_diagram(got, story.tone(name), title)
+    return figure(title, note, chart)
+
+
+def answers(story: Story) -> Markup:
+    """Returns single answers, folded."""
+    picked = examples.pick(story.run.lines)
+    parted = sum(len({line.score for line in one}) > 1 for one in picked)
+    note = (
+        f"{len(picked)} of {story.summary['questions']:,} questions, picked by rule: first those "
+        f"on which the methods part ({parted} of these), evenly over the run."
+    )
+    traced = any(line.trace for one in picked for line in one)
+    return section(
+        "answers",
+        "Single answers",
+        tag("p", note),
+        trace_charts.legend() if traced else None,
+        [examples.show(story, one) for one in picked],
+    )
