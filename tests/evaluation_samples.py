@@ -54,7 +54,7 @@ def random_rows(size: int, methods=METHODS, seeds=(0,), key: int = 0, longest: i
             for seed in seeds:
                 score = float(rng.random() < difficulty[number] + 0.03 * place)
                 row = sample_line(number, method, seed, score) | {
-                    "tokens": int(rng.integers(longest // 3, longest + 1) * (1 - 0.12 * place)),
+                    "tokens": int(rng.integers(longest // 3, longest + 1) * 0.88**place),
                     "answer_probability": float(rng.beta(5 if score else 3, 2)),
                     "status": "ok",
                 }

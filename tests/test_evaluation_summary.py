@@ -29,7 +29,7 @@ def test_scores_tokens_and_seconds_of_a_method_by_hand():
     method = summary["methods"]["baseline"]
     assert method["accuracy"]["value"] == method["score"]["value"] == 0.5
     assert method["accuracy"]["standard_error"] == pytest.approx(0.5)
-    assert method["lenient"]["value"] == 1.0
+    assert method["lenient"]["accuracy"]["value"] == 1.0
     assert method["mra"] is None
     assert method["tokens"] == 15
     assert method["seconds"] == {"video": 0.5, "decode": 3.0, "total": 3.5}

@@ -11,7 +11,7 @@ from vreason_jax.evaluation import statistics
 from vreason_jax.evaluation.budgets import equal_tokens
 from vreason_jax.evaluation.lines import STATUSES, Line
 from vreason_jax.evaluation.runs import Run, check_unique, read_run
-from vreason_jax.evaluation.scores import compare, describe, question_scores
+from vreason_jax.evaluation.scores import Value, compare, describe, question_scores, strict
 from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
@@ -73,7 +73,7 @@ def _method(lines: list[Line]) -> dict[str, Any]:
         "answers": len(lines),
         "seeds": sorted({line.seed for line in lines}),
         **_scores(lines),
-        "lenient": describe(lines, lambda line: line.score_lenient),
+        "lenient": _scores(lines, lambda line: line.score_lenient),
         "without_bad_videos": _scores(seen),
         "macro_tasks": _macro(tasks),
         "macro_subsets": _macro(subsets),
@@ -88,12 +88,12 @@ def _method(lines: list[Line]) -> dict[str, Any]:
     }
 
 
-def _scores(lines: list[Line]) -> dict[str, Any]:
+def _scores(lines: list[Line], value: Value = strict) -> dict[str, Any]:
     """Score over all rows, accuracy over rows that are right or wrong, MRA over regression."""
     return {
-        "score": describe(lines),
-        "accuracy": describe([line for line in lines if not line.regression]),
-        "mra": describe([line for line in lines if line.regression]),
+        "score": describe(lines, value),
+        "accuracy": describe(_kind(lines, regression=False), value),
+        "mra": describe(_kind(lines, regression=True), value),
     }
 
 

@@ -24,7 +24,7 @@ STAGES = ("video", "vision", "prefill", "decode")
 
 def forest(rows: Mapping[str, dict[str, Any]], tones: Mapping[str, str]) -> Markup:
     """Returns paired differences with their intervals, one a row, in percentage points."""
-    left, right, bottom = 132, WIDTH - 120, 10 + ROW * len(rows)
+    left, right, bottom = 140, WIDTH - 138, 10 + ROW * len(rows)
     ends = [100 * row[key] for row in rows.values() for key in ("low", "high")]
     axis = nice_axis("difference, percentage points; right of 0 is better", [*ends, 0.0], count=3)
     zero = axis.place(0.0, left, right)
@@ -35,7 +35,7 @@ def forest(rows: Mapping[str, dict[str, Any]], tones: Mapping[str, str]) -> Mark
         words = f"{decimal(100 * row['value'], sign=True)} [{interval(row['low'], row['high'])}]"
         title = tag("title", f"{name}: {words}")
         parts += [
-            tag("text", tag("title", name), shorten(name, 20), x=2, y=y + 4),
+            tag("text", tag("title", name), shorten(name, 22), x=2, y=y + 4),
             tag("line", class_=f"whisker {style}", x1=low, y1=y, x2=high, y2=y),
             tag("circle", title, class_=f"dot {style}", cx=middle, cy=y, r=4.5),
             tag("text", words, x=WIDTH, y=y + 4, text_anchor="end"),
@@ -54,13 +54,13 @@ def score_against_tokens(story: Story) -> Markup:
     x = nice_axis("mean tokens per answer", [tokens for tokens, _ in points.values()])
     ends = [100 * score[key] for _, score in points.values() for key in ("low", "high")]
     y = nice_axis("score, %", ends, limits=(0, 100), count=4)
-    panel = Panel(x, y, right=label_room(list(points)))
+    panel = Panel(x, y, right=label_room(story.label(name) for name in points))
     for name, (tokens, score) in points.items():
         style, value = story.tone(name), 100 * score["value"]
         panel.whisker((tokens, 100 * score["low"]), (tokens, 100 * score["high"]), style)
         title = f"{name}: {percent(score['value'])} % at {decimal(tokens)} tokens"
         panel.dot(tokens, value, style, title, 5)
-        panel.beside(tokens, value, shorten(name, 18), style)
+        panel.beside(tokens, value, story.label(name), style)
     return panel.render("Score against tokens")
 
 
@@ -71,12 +71,12 @@ def score_by_budget(story: Story) -> Markup:
     curves = {name: 100 * np.array(values) for name, values in equal["curve"]["score"].items()}
     x = nice_axis("budget, tokens per answer", budgets, zero=True)
     y = nice_axis("score within the budget, %", np.concatenate(list(curves.values())), zero=True)
-    panel = Panel(x, y, right=label_room(list(curves)))
+    panel = Panel(x, y, right=label_room(story.label(name) for name in curves))
     mark, _ = panel.at(equal["budget"], 0)
     panel.add("line", class_="zero", x1=mark, y1=panel.top, x2=mark, y2=panel.bottom)
     for name, values in curves.items():
         panel.line(budgets, values, story.tone(name))
-        panel.end_label(budgets[-1], values[-1], shorten(name, 18), story.tone(name))
+        panel.end_label(budgets[-1], values[-1], story.label(name), story.tone(name))
     late = mark > (panel.left + panel.right) / 2
     place, anchor = (mark - 5, "end") if late else (mark + 5, "start")
     panel.text(place, panel.top + 8, f"{equal['budget']} tokens", "small", anchor)

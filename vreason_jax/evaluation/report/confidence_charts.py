@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vreason_jax.evaluation.report.markup import Markup, decimal, shorten, tag
+from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import (
     WIDTH,
@@ -15,7 +15,7 @@ from vreason_jax.evaluation.report.svg import (
 from vreason_jax.evaluation.statistics import Reliability, standard_error
 
 ROW = 40  # pixels of a method's two dots
-LEFT, RIGHT = 132, WIDTH - 96
+LEFT, RIGHT = 150, WIDTH - 96
 
 
 def reliability_diagram(got: Reliability, style: str, title: str) -> Markup:
@@ -43,7 +43,7 @@ def right_and_wrong(story: Story) -> Markup:
     parts, top = [], 6.0
     for name, sides in rows.items():
         style, middle = story.tone(name), top + ROW / 2 + 4
-        parts.append(tag("text", shorten(name, 20), class_=f"label {style}", x=2, y=middle))
+        parts.append(tag("text", story.label(name), class_=f"label {style}", x=2, y=middle))
         for y, (side, mean) in zip((top + 11, top + ROW - 11), sides.items(), strict=True):
             parts += _dot(axis, mean, side, style, y) if mean else []
         top += ROW

@@ -54,7 +54,7 @@ def sessions(story: Story) -> Markup:
     ]
     rows = []
     for session in story.run.facts["sessions"]:
-        seconds = session.get("seconds", {})
+        seconds = session.get("seconds") or {}
         row: list[Child] = [str(session.get("started", DASH)).replace("T", " ")[:16]]
         row += [str(session.get(key, DASH)) for key in ("devices", "mesh", "batch_size")]
         row += [decimal(_total(seconds.get(stage)), 1) for stage in STAGES]
@@ -66,7 +66,9 @@ def sessions(story: Story) -> Markup:
 def sharing(story: Story) -> Markup:
     """Returns how often each stage ran, and how many answers one pass served."""
     counts = {
-        key: sum(session.get("counts", {}).get(key) or 0 for session in story.run.facts["sessions"])
+        key: sum(
+            (session.get("counts") or {}).get(key) or 0 for session in story.run.facts["sessions"]
+        )
         for key in COUNTS
     }
     answers = counts["answers"]
@@ -82,7 +84,10 @@ def controller(story: Story) -> Markup | None:
     rows = []
     for name in story.names:
         known = [
-            (session["controller_share"][name], _of(session.get("seconds", {}).get("decode"), name))
+            (
+                session["controller_share"][name],
+                _of((session.get("seconds") or {}).get("decode"), name),
+            )
             for session in story.run.facts["sessions"]
             if (session.get("controller_share") or {}).get(name) is not None
         ]

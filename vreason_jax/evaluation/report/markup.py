@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Iterable
 
 _VOID = {"meta", "br"}
@@ -41,6 +42,13 @@ def join(*children: Child) -> Markup:
         elif child is not None:
             parts.append(join(*child))
     return Markup("".join(parts))
+
+
+def keep_units(words: Child) -> Child:
+    """Returns words whose units stay on the line of what they belong to: "5 %", "decode, s"."""
+    if isinstance(words, Markup) or not isinstance(words, str):
+        return words
+    return re.sub(r" (?=%)|(?<=,) (?=\S{1,3}$)", "\N{NO-BREAK SPACE}", words)
 
 
 def number(value: float) -> str:

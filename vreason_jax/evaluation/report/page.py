@@ -73,5 +73,5 @@ def _header(story: Story) -> Markup:
 
 
 def _footer() -> Markup:
-    words = f"Made by vreason-jax {__version__} from the lines of predictions.jsonl alone."
+    words = f"Made by vreason-jax {__version__} from predictions.jsonl, the traces and run.json."
     return tag("footer", tag("p", words))

@@ -1,10 +1,21 @@
 """The parts of the page about scores, from the lines alone."""
 
+from typing import Any
+
 from vreason_jax.evaluation.report import charts, tables
-from vreason_jax.evaluation.report.markup import Child, Markup, decimal, interval, p_value, tag
+from vreason_jax.evaluation.report.markup import (
+    Child,
+    Markup,
+    decimal,
+    interval,
+    keep_units,
+    p_value,
+    tag,
+)
 from vreason_jax.evaluation.report.story import Story, figure, grid, section
 
 FORESTS = 8  # methods that are shown by task
+SENTENCES = 4  # comparisons that are told one by one
 
 
 def results(story: Story) -> Markup:
@@ -14,7 +25,7 @@ def results(story: Story) -> Markup:
         "Lenient: the answer is also found where the tags are missing or wordy. Seconds are an "
         "answer's share: what several answers used together is divided among them."
     )
-    found = [tag("p", line) for line in verdicts(story)]
+    found = [tag("p", keep_units(line)) for line in verdicts(story)]
     forest = _forest(story) if found else None
     return section(
         "results",
@@ -25,27 +36,47 @@ def results(story: Story) -> Markup:
 
 
 def verdicts(story: Story) -> list[str]:
-    """Returns one sentence for each comparison, which claims no more than the interval allows."""
-    sentences = []
-    for name, m in story.compared.items():
-        row = m["difference"]
-        size = decimal(abs(100 * row["value"]))
-        side = "above" if row["value"] >= 0 else "below"
-        facts = f"95 % interval {interval(row['low'], row['high'])}; {row['questions']:,} questions"
-        if row["mcnemar_p"] is not None:
-            p = p_value(row["mcnemar_p"])
-            facts += f"; McNemar's p {p if p.startswith('<') else '= ' + p}"
-        apart = row["low"] > 0 or row["high"] < 0
-        end = "" if apart else " The interval holds 0: these questions do not tell the two apart."
-        sentences.append(f"{name} scores {size} points {side} {m['against']} ({facts}).{end}")
-    return sentences
+    """Returns what the comparisons say in words, and no more than the intervals allow.
+
+    One sentence for each; of many only how many intervals lie on either side of 0.
+    """
+    if len(story.compared) > SENTENCES:
+        return [_tally(story)]
+    return [_verdict(name, m["against"], m["difference"]) for name, m in story.compared.items()]
+
+
+def _verdict(name: str, against: str, row: dict[str, Any]) -> str:
+    size = decimal(abs(100 * row["value"]))
+    side = "above" if row["value"] >= 0 else "below"
+    facts = f"95 % interval {interval(row['low'], row['high'])}; {row['questions']:,} questions"
+    if row["mcnemar_p"] is not None:
+        p = p_value(row["mcnemar_p"])
+        facts += f"; McNemar's p {p if p.startswith('<') else '= ' + p}"
+    apart = row["low"] > 0 or row["high"] < 0
+    end = "" if apart else " The interval holds 0: these questions do not tell the two apart."
+    return f"{name} scores {size} points {side} {against} ({facts}).{end}"
+
+
+def _tally(story: Story) -> str:
+    rows = {name: m["difference"] for name, m in story.compared.items()}
+    sides = {
+        "above": [story.label(name) for name, row in rows.items() if row["low"] > 0],
+        "below": [story.label(name) for name, row in rows.items() if row["high"] < 0],
+    }
+    apart = sum(map(len, sides.values()))
+    named = [f"{side} it: {', '.join(names) or 'none'}" for side, names in sides.items()]
+    return (
+        f"{len(rows)} differences to the first method; the 95 % intervals of {len(rows) - apart} "
+        f"hold 0: there, these questions do not tell the two apart. Wholly {'; '.join(named)}. "
+        "Among so many, one in twenty is expected off 0 without any effect."
+    )
 
 
 def _forest(story: Story) -> Markup:
     firsts = ", ".join(dict.fromkeys(m["against"] for m in story.compared.values()))
     note = f"Against {firsts}, over the same questions; paired bootstrap over questions, 95 %."
-    rows = {name: m["difference"] for name, m in story.compared.items()}
-    tones = {name: story.tone(name) for name in rows}
+    rows = {story.label(name): m["difference"] for name, m in story.compared.items()}
+    tones = {story.label(name): story.tone(name) for name in story.compared}
     return figure("Difference in score", note, charts.forest(rows, tones))
 
 
@@ -112,7 +143,9 @@ def _groups(story: Story, key: str, heading: str, macro: str) -> Child:
     if not any(m[key] for m in story.methods.values()):
         return None
     note = "Score in percent, ± standard error over questions."
-    return figure(f"By {heading}", note, tables.groups(story, key, heading, macro), wide=True)
+    return figure(
+        f"By {heading}, in numbers", note, tables.groups(story, key, heading, macro), wide=True
+    )
 
 
 def failures(story: Story) -> Markup:

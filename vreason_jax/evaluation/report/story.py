@@ -1,11 +1,13 @@
 """What every part of the page draws on."""
 
 import dataclasses
+import functools
+import re
 from typing import Any
 
 from vreason_jax.evaluation.curves import MethodCurves
 from vreason_jax.evaluation.report import svg
-from vreason_jax.evaluation.report.markup import Child, Markup, tag
+from vreason_jax.evaluation.report.markup import Child, Markup, keep_units, shorten, tag
 from vreason_jax.evaluation.runs import Run
 
 
@@ -33,9 +35,23 @@ class Story:
         return {name: m for name, m in self.methods.items() if m.get("difference")}
 
     @property
-    def regression(self) -> bool:
-        """Whether any row is scored by mean relative accuracy."""
-        return any(method["mra"] for method in self.methods.values())
+    def mixed(self) -> bool:
+        """Whether some rows are right or wrong and others scored by mean relative accuracy."""
+        return all(any(m[key] for m in self.methods.values()) for key in ("accuracy", "mra"))
+
+    def label(self, name: str) -> str:
+        """The name in a chart: of models that are told apart, only what tells them apart."""
+        model, middle, method = name.rpartition(" · ")
+        return shorten(f"{self._distinct[model]}{middle}{method}" if model else name, 22)
+
+    @functools.cached_property
+    def _distinct(self) -> dict[str, str]:
+        """The parts of each model's name that not all of them have: "3B", "7B"."""
+        models = {name.rpartition(" · ")[0] for name in self.names}
+        parts = {model: re.split(r"[-_/]", model) for model in models}
+        common = set.intersection(*(set(words) for words in parts.values()))
+        short = {m: "-".join(w for w in words if w not in common) for m, words in parts.items()}
+        return short if all(short.values()) else {model: model for model in models}
 
     def tone(self, name: str) -> str:
         """The class of a method's colour, the same in every chart."""
@@ -46,7 +62,7 @@ def figure(title: str, note: Child, *content: Child, wide: bool = False) -> Mark
     """Returns a titled picture or table with a note that says how to read it."""
     return tag(
         "figure",
-        tag("figcaption", tag("h3", title), tag("p", note)),
+        tag("figcaption", tag("h3", title), tag("p", keep_units(note))),
         content,
         class_="wide" if wide else None,
     )

@@ -6,14 +6,14 @@ styles are classes of style.css (`s0`, `s1`, ... are the methods), so that they 
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from vreason_jax.evaluation.report.markup import Markup, number, shorten, tag
+from vreason_jax.evaluation.report.markup import Markup, number, tag
 
 WIDTH = 440
-CHARACTER = 6.2  # width of a label's average character
+CHARACTER = 7.0  # width of a label's average character, in wide fonts
 TONES = 8  # distinct colours; further methods repeat them with another dash
 
 
@@ -25,7 +25,7 @@ class Axis:
     low: float
     high: float
     ticks: tuple[float, ...]
-    text: Callable[[float], str] = lambda value: f"{value:g}"
+    text: Callable[[float], str]
 
     def place(self, value: float, start: float, stop: float) -> float:
         """Returns where a value lies between two pixels."""
@@ -54,7 +54,7 @@ def nice_axis(
         low, high = max(low, limits[0]), min(high, limits[1])
     marks = np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1) * step
     ticks = tuple(float(f"{mark:.10g}") for mark in marks)
-    return Axis(label, low, high, ticks, text or (lambda value: f"{value:g}".replace("-", "−")))
+    return Axis(label, low, high, ticks, text or (lambda value: f"{value:,.10g}".replace("-", "−")))
 
 
 def _step(raw: float) -> float:
@@ -132,11 +132,13 @@ class Panel:
         px, py = self.at(x, y)
         self.text(px + 9, self._free(px + 9, py + 4, words), words, f"label {style}")
 
-    def mark(self, x: float, y: float, words: str, style: str) -> None:
-        """Marks a point of a line, and writes its number above it where there is room."""
+    def mark(self, x: float, y: float, words: str | None, style: str) -> None:
+        """Marks a point of a line down to the axis, with words above it if there are any."""
         px, py = self.at(x, y)
         self.add("line", class_=f"drop {style}", x1=px, y1=py, x2=px, y2=self.bottom)
-        self.add("circle", tag("title", words), class_=f"ring {style}", cx=px, cy=py, r=3.5)
+        self.add("circle", class_=f"ring {style}", cx=px, cy=py, r=3.5)
+        if words is None:
+            return
         level = max(self._free(px, py - 8, words), 9)
         self.text(px, level, words, f"small label {style}", "middle")
 
@@ -205,9 +207,9 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
     return moved
 
 
-def label_room(names: Sequence[str], size: int = 18) -> float:
+def label_room(labels: Iterable[str]) -> float:
     """Returns the pixels that the longest label needs beside the axes."""
-    return 12 + CHARACTER * max((len(shorten(name, size)) for name in names), default=0)
+    return 10 + CHARACTER * max(map(len, labels), default=0)
 
 
 def thin(values: np.ndarray, points: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from vreason_jax.evaluation.report.markup import (
     Markup,
     decimal,
     interval,
+    keep_units,
     p_value,
     percent,
     tag,
@@ -34,7 +35,7 @@ def table(
         tag("th", words, colspan=size, scope="colgroup", class_="over" if words else None)
         for words, size in spans
     ]
-    cells = [tag("th", words, scope="col") for words in head]
+    cells = [tag("th", keep_units(words), scope="col") for words in head]
     body = [
         tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]])
         for row in rows
@@ -47,12 +48,14 @@ def table(
 
 def key(story: Story) -> Markup:
     """Returns the names of all methods beside their colours."""
-    return tag("p", [method(story, name) for name in story.names], class_="methods")
+    return tag("p", [method(story, name, whole=True) for name in story.names], class_="methods")
 
 
-def method(story: Story, name: str) -> Markup:
-    """Returns a method's name beside a swatch of its colour."""
-    return tag("span", tag("i", class_=f"swatch {story.tone(name)}"), name, class_="method")
+def method(story: Story, name: str, *, whole: bool = False) -> Markup:
+    """Returns a method's label, or its whole name, beside a swatch of its colour."""
+    words = name if whole else story.label(name)
+    dot = tag("i", class_=f"swatch {story.tone(name)}")
+    return tag("span", dot, words, class_="method", title=None if words == name else name)
 
 
 def value(estimate: dict[str, Any] | None, digits: int = 1) -> Child:
@@ -73,25 +76,26 @@ def difference(row: dict[str, Any] | None) -> Child:
 
 def results(story: Story) -> Markup:
     """Returns the main table: scores, differences, lengths, seconds and failures."""
-    columns: dict[str, Sequence[Child]] = {
-        "accuracy, %": [value(m["accuracy"]) for m in story.methods.values()],
-        "lenient, %": [value(m["lenient"]) for m in story.methods.values()],
-    }
-    if story.regression:
-        columns["MRA, %"] = [value(m["mra"]) for m in story.methods.values()]
-        columns["score of all rows, %"] = [value(m["score"]) for m in story.methods.values()]
-    if any(len(m["seeds"]) > 1 for m in story.methods.values()):
-        stds = [percent(m["score"]["seed_std"]) for m in story.methods.values()]
+    methods = story.methods.values()
+    columns: dict[str, Sequence[Child]] = {}
+    for words, name in (("accuracy", "accuracy"), ("MRA", "mra")):
+        if any(m[name] for m in methods):
+            columns[f"{words}, %"] = [value(m[name]) for m in methods]
+            columns[f"{words} lenient, %"] = [value(m["lenient"][name]) for m in methods]
+    if story.mixed:
+        columns["score of all rows, %"] = [value(m["score"]) for m in methods]
+    if any(len(m["seeds"]) > 1 for m in methods):
+        stds = [percent(m["score"]["seed_std"]) for m in methods]
         columns["std over seeds, points"] = stds
-    deltas = [m.get("difference") for m in story.methods.values()]
+    deltas = [m.get("difference") for m in methods]
     columns["difference, points [95 %]"] = [difference(delta) for delta in deltas]
     columns["McNemar p"] = [p_value(delta["mcnemar_p"] if delta else None) for delta in deltas]
-    columns["tokens / answer"] = [decimal(m["tokens"]) for m in story.methods.values()]
+    columns["tokens per answer"] = [decimal(m["tokens"]) for m in methods]
     before = len(columns) + 1
     for stage in (*STAGES, "total"):
-        columns[stage] = [decimal(m["seconds"].get(stage), 2) for m in story.methods.values()]
-    columns["no answer, %"] = [percent(m["no_answer_rate"]) for m in story.methods.values()]
-    columns["cut at limit, %"] = [percent(m["truncated_rate"]) for m in story.methods.values()]
+        columns[stage] = [decimal(m["seconds"].get(stage), 2) for m in methods]
+    columns["no answer, %"] = [percent(m["no_answer_rate"]) for m in methods]
+    columns["cut at limit, %"] = [percent(m["truncated_rate"]) for m in methods]
     rows = zip((method(story, name) for name in story.names), *columns.values(), strict=True)
     spans = (("", before), ("seconds per answer", len(STAGES) + 1), ("", 2))
     return table(["method", *columns], rows, spans=spans)
@@ -102,7 +106,7 @@ def equal_budget(story: Story) -> Markup:
     equal = story.summary["equal_tokens"]
     budget = equal["budget"]
     head = [
-        "method", "tokens / answer", "score as run, %", "difference as run, points [95 %]",
+        "method", "tokens per answer", "score as run, %", "difference as run, points [95 %]",
         f"score within {budget} tokens, %", f"difference within {budget} tokens, points [95 %]",
     ]  # fmt: skip
     rows = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vreason_jax.evaluation.report.markup import Markup, decimal, shorten, tag
+from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import (
     Axis,
@@ -41,17 +41,19 @@ def mean_curves(
     room = 1.15 if peaks else 1.0  # for the numbers above the peaks
     y = axis or nice_axis(unit, room * np.maximum(values, 0), zero=True)
     x = nice_axis(TOKEN, [0, max(longest - 1, 1)], zero=True)
-    panel = Panel(x, y, right=label_room(list(curves)))
+    panel = Panel(x, y, right=label_room(story.label(name) for name in curves))
     for name, (tokens, _, low, high) in lines.items():
         panel.band(tokens, low, high, story.tone(name))
     for name, (tokens, mean, _, _) in lines.items():
         panel.line(tokens, mean, story.tone(name))
         last = np.flatnonzero(np.isfinite(mean))[-1]
-        panel.end_label(float(tokens[last]), float(mean[last]), shorten(name, 18), story.tone(name))
+        panel.end_label(float(tokens[last]), float(mean[last]), story.label(name), story.tone(name))
     for name in curves if peaks else ():
         at = getattr(story.curves[name].peaks, str(peaks))
         if at is not None:
-            panel.mark(at, float(curves[name].mean[at]), f"{at}", story.tone(name))
+            # Of many methods the numbers would cover each other; the table has them.
+            words = f"{at}" if len(curves) <= 4 else None
+            panel.mark(at, float(curves[name].mean[at]), words, story.tone(name))
     return panel.render(f"{unit} along the answer")
 
 
@@ -68,13 +70,13 @@ def alive_curves(story: Story) -> Markup:
     longest = max(len(values) for values in alive.values())
     x = nice_axis(TOKEN, [0, max(longest, 1)], zero=True)
     y = nice_axis("answers that go on, %", [0, 100], count=4)
-    panel = Panel(x, y, right=label_room(list(alive)))
+    panel = Panel(x, y, right=label_room(story.label(name) for name in alive))
     for name, values in alive.items():
         tokens = np.arange(len(values) + 1, dtype=float)
         values = np.append(values, 0.0)
         panel.line(thin(tokens, POINTS), thin(values, POINTS), story.tone(name))
         half = int(np.argmin(np.abs(values - 50)))
-        panel.end_label(tokens[half], values[half], shorten(name, 18), story.tone(name))
+        panel.end_label(tokens[half], values[half], story.label(name), story.tone(name))
     return panel.render("Answers that go on at each token")
 
 
@@ -83,7 +85,7 @@ def spark(trace: Mapping[str, np.ndarray], style: str) -> Markup:
     entropy, size = trace["entropy"], len(trace["entropy"])
     steers = bool(np.any(np.nan_to_num(trace["delta_norm"])))
     x = nice_axis("token", [0, max(size - 1, 1)], zero=True)
-    x = Axis(x.label, -0.5, max(size - 0.5, 1), tuple(t for t in x.ticks if t < size))
+    x = Axis(x.label, -0.5, max(size - 0.5, 1), tuple(t for t in x.ticks if t < size), x.text)
     y = nice_axis("nats", entropy, zero=True, count=2)
     panel = Panel(x, y, height=126, left=34)
     for sign, band in ((1, "explore"), (-1, "exploit")):

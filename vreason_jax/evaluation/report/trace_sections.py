@@ -16,7 +16,7 @@ def entropy(story: Story) -> Markup | None:
     note = (
         "In all charts along the answer, bands are 95 % of the mean at each token on its own (1.96 "
         "standard errors over answers), and each line ends where fewer than 5 % of the method's "
-        "answers go on. Those that go on are others at each token."
+        "answers go on. As short answers end, a mean can move without any answer doing so."
     )
     return section(
         "entropy",

@@ -1,0 +1,241 @@
+import html.parser
+import re
+
+import numpy as np
+import pytest
+from evaluation_samples import random_rows, sample_line, sample_run_facts, write_run
+
+from vreason_jax.evaluation import report
+from vreason_jax.evaluation.report import markup, score_sections, svg
+from vreason_jax.evaluation.report.examples import pick
+from vreason_jax.evaluation.report.markup import tag
+from vreason_jax.evaluation.runs import merge_runs
+
+LOADING = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}
+FOREIGN = {"script", "link", "base", "img", "iframe", "object", "embed", "use", "image"}
+SECTIONS = [
+    "results", "tokens", "tasks", "entropy", "confidence", "cost", "failures", "answers", "configs",
+]  # fmt: skip
+
+
+class Checker(html.parser.HTMLParser):
+    """Collects elements, words and unbalanced tags."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.wrong, self.elements = [], [], []
+        self.words, self.styles = [], []
+        self.feed(text)
+        self.wrong += self.open
+
+    def handle_starttag(self, name, attributes):
+        self.elements.append((name, dict(attributes)))
+        if name != "meta":
+            self.open.append(name)
+
+    def handle_endtag(self, name):
+        if not self.open or self.open.pop() != name:
+            self.wrong.append(name)
+
+    def handle_data(self, data):
+        inside = self.open[-1] if self.open else ""
+        (self.styles if inside == "style" else self.words).append(data)
+
+    def count(self, name):
+        return sum(element == name for element, _ in self.elements)
+
+
+def page_of(tmp_path, rows, facts=None, **settings):
+    folder = write_run(tmp_path / "run", rows, facts, **settings)
+    report.write_report([folder], tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def check(text):
+    """The page is balanced, refers to nothing outside of it, and has finite coordinates."""
+    checker = Checker(text)
+    assert checker.wrong == []
+    assert not re.search(r"url\(|@import|://", "".join(checker.styles))
+    for name, attributes in checker.elements:
+        assert name not in FOREIGN
+        assert not LOADING & attributes.keys()
+        assert "://" not in str(attributes)
+        for key in ("d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height"):
+            numbers = re.findall(r"[^\sMLHVZ]+", attributes.get(key, ""))
+            assert all(re.fullmatch(r"-?\d+(\.\d+)?", number) for number in numbers), numbers
+    return checker
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    rows = random_rows(1_000)
+    for row in rows:
+        row["text"] = "<think>" + "The red square moves & turns left. " * 40 + row["text"]
+    return page_of(tmp_path_factory.mktemp("large"), rows, sample_run_facts(), traces=True)
+
+
+def test_three_thousand_lines_with_traces_make_one_small_file(large):
+    assert len(large.encode()) < 5_000_000
+    checker = check(large)
+    assert checker.count("svg") > 15
+    sections = [a["id"] for name, a in checker.elements if name == "section"]
+    assert sections == SECTIONS
+
+
+def test_single_answers_are_bounded(large):
+    assert Checker(large).count("details") == 24 + 3  # and one a config
+
+
+def test_every_width_is_left_to_the_page(large):
+    checker = Checker(large)
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in (
+        checker.elements
+    )
+    assert all("width" not in a for name, a in checker.elements if name == "svg")
+    tables = re.findall(r"(.{60})<table>", large)
+    assert len(tables) == checker.count("table")
+    assert all('class="scroll"' in before for before in tables)
+    assert "prefers-color-scheme: dark" in large
+
+
+def test_the_numbers_of_the_summary_stand_in_the_page(tmp_path):
+    rows = [sample_line(n, score=float(n < 13)) for n in range(40)]
+    rows += [sample_line(n, "vreason", score=float(n < 29)) for n in range(40)]
+    words = " ".join(check(page_of(tmp_path, rows)).words)
+    assert "32.5  ± 7.5" in words
+    assert "vreason scores 40.0 points above baseline" in words
+    assert "McNemar's p < 0.001" in words
+    assert "do not tell the two apart" not in words
+
+
+def test_two_identical_methods_are_not_told_apart(tmp_path):
+    rows = random_rows(30, ("baseline",))
+    rows += [{**row, "method": "twin"} for row in rows]
+    words = " ".join(check(page_of(tmp_path, rows)).words)
+    assert "twin scores 0.0 points above baseline" in words
+    assert "these questions do not tell the two apart" in words
+
+
+def test_models_and_files_cannot_write_html(tmp_path):
+    evil = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
+    text = {"text": evil, "answer": evil, "gold": evil, "task": evil, "subset": evil, "id": evil}
+    rows = [sample_line(0, evil, model=evil, **text), sample_line(1, "other", model=evil)]
+    facts = sample_run_facts((evil, "other"), notes=[evil], model=evil, protocol=evil)
+    checker = Checker(page_of(tmp_path, rows, facts))
+    assert checker.wrong == []
+    assert checker.count("script") == checker.count("img") == 0
+    assert any(evil in words for words in checker.words)
+
+
+@pytest.mark.parametrize("traces", [False, True])
+def test_one_answer_without_a_record_of_its_run_is_enough(tmp_path, traces):
+    text = page_of(tmp_path, [sample_line(tokens=1)], traces=traces)
+    sections = {a["id"] for name, a in check(text).elements if name == "section"}
+    assert ("entropy" in sections) is traces
+    assert "configs" not in sections
+
+
+def test_a_run_whose_videos_all_failed_can_be_shown(tmp_path):
+    failed = {"status": "missing_video", "tokens": 0, "seconds": {}, "answer_probability": None}
+    rows = [sample_line(n, name, 0, 0.0, **failed) for n in range(3) for name in ("a", "b")]
+    checker = check(page_of(tmp_path, rows, sample_run_facts(("a", "b"))))
+    assert "missing video" in checker.words
+
+
+def test_regression_alone_is_shown_as_mra(tmp_path):
+    rows = [sample_line(n, score=0.1 * n, kind="regression") for n in range(5)]
+    words = check(page_of(tmp_path, rows)).words
+    assert "MRA,\N{NO-BREAK SPACE}%" in words
+    assert "accuracy,\N{NO-BREAK SPACE}%" not in words
+
+
+def test_traces_with_gaps_leave_gaps(tmp_path):
+    folder = write_run(tmp_path / "run", random_rows(4), traces=True)
+    for path in (folder / "traces").iterdir():
+        arrays = dict(np.load(path))
+        arrays["entropy"][3:9] = np.nan
+        arrays["ema"][:] = np.inf
+        np.savez(path, **arrays)
+    report.write_report([folder], tmp_path / "report.html")
+    check((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+def test_an_older_record_of_a_run_may_lack_anything(tmp_path):
+    facts = {"sessions": [{}, {"seconds": {"decode": 3.0}, "counts": None, "peak_bytes": None}]}
+    check(page_of(tmp_path, random_rows(5), facts))
+
+
+def test_many_methods_are_told_in_one_sentence(tmp_path):
+    names = [f"k{n}" for n in range(12)]
+    text = page_of(tmp_path, random_rows(20, names), sample_run_facts(names), traces=True)
+    check(text)
+    story = report.tell(merge_runs([tmp_path / "run"]))
+    (sentence,) = score_sections.verdicts(story)
+    assert sentence.startswith("11 differences to the first method")
+    assert len({story.tone(name) for name in names}) == 12
+
+
+def test_labels_of_several_models_keep_what_tells_them_apart(tmp_path):
+    for size in ("3B", "7B"):
+        model = f"Qwen/Qwen2.5-VL-{size}-Instruct"
+        rows = [row | {"model": model} for row in random_rows(3, ("baseline", "vreason"))]
+        write_run(tmp_path / size, rows, sample_run_facts(("baseline", "vreason"), model=model))
+    story = report.tell(merge_runs([tmp_path / "3B", tmp_path / "7B"]))
+    assert [story.label(name) for name in story.names] == [
+        "3B · baseline", "3B · vreason", "7B · baseline", "7B · vreason",
+    ]  # fmt: skip
+
+
+def test_answers_on_which_methods_part_are_picked_first(tmp_path):
+    rows = [sample_line(n, name) for n in range(50) for name in ("a", "b")]
+    for n in (7, 31):
+        rows[2 * n]["score"] = 0.0
+    lines = merge_runs([write_run(tmp_path / "run", rows)]).lines
+    picked = pick(lines, size=4)
+    assert [answers[0].id for answers in picked] == ["q00007", "q00031", "q00000", "q00049"]
+    assert [line.method for line in picked[0]] == ["a", "b"]
+    assert len(pick(lines)) == 24
+
+
+def test_markup_escapes_flattens_and_refuses_what_is_not_finite():
+    inner = tag("b", "<&>", class_="x y")
+    assert tag("p", [inner, None, "1 < 2"], title='"') == (
+        '<p title="&quot;"><b class="x y">&lt;&amp;&gt;</b>1 &lt; 2</p>'
+    )
+    assert tag("line", x1=1.0, y1=-0.001) == '<line x1="1" y1="0"></line>'
+    with pytest.raises(ValueError, match="finite coordinate"):
+        tag("line", x1=float("nan"))
+
+
+def test_numbers_for_people():
+    assert markup.decimal(-1.25, 1) == "−1.2"
+    assert markup.decimal(-0.001, 1, sign=True) == "0.0"
+    assert markup.decimal(None) == markup.decimal(float("nan")) == "–"
+    assert markup.interval(-0.01, 0.2) == "−1.0 to 20.0"
+    assert [markup.p_value(p) for p in (None, 1e-9, 0.0312, 0.5)] == [
+        "–",
+        "< 0.001",
+        "0.031",
+        "0.50",
+    ]
+    assert markup.shorten("a long model name · vreason", 16) == "a lon… · vreason"
+
+
+@pytest.mark.parametrize("values", [[], [0.0], [5.0], [-1e-12, 1e-12], [0.1, 0.3], [-3, 40], [1e6]])
+def test_axes_hold_their_values_at_round_marks(values):
+    axis = svg.nice_axis("x", values)
+    assert axis.low < axis.high
+    assert all(axis.low - 1e-9 <= value <= axis.high + 1e-9 for value in values)
+    assert 2 <= len(axis.ticks) <= 9
+    assert len({axis.text(tick) for tick in axis.ticks}) == len(axis.ticks)
+
+
+def test_labels_are_moved_apart_and_kept_inside():
+    assert svg.spread([5.0, 6.0, 50.0], 10, 0, 100) == [5.0, 15.0, 50.0]
+    assert svg.spread([98.0, 99.0], 10, 0, 100) == [90.0, 100.0]
+
+
+def test_thinning_takes_block_means():
+    np.testing.assert_allclose(svg.thin(np.arange(6.0), 3), [0.5, 2.5, 4.5])
+    np.testing.assert_allclose(svg.thin(np.array([1.0, np.nan, np.nan]), 2), [1.0, np.nan])
+    assert len(svg.thin(np.zeros(0), 5)) == 0

@@ -1,0 +1,113 @@
+import json
+import logging
+
+import pytest
+from evaluation_samples import random_rows, sample_line, sample_run_facts, write_run
+
+from vreason_jax import report
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Runs the command line in this process; returns exit code, stdout and stderr."""
+    # The program silences libraries for the whole process, of which it is here a guest.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
+
+    def call(*arguments):
+        code = report.main([str(argument) for argument in arguments])
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return call
+
+
+def test_one_folder_gets_its_own_report_and_summary(tmp_path, run):
+    folder = write_run(tmp_path / "run", random_rows(5), sample_run_facts())
+    code, out, _ = run(folder)
+    assert (code, out) == (0, f"{folder / 'report.html'}\n")
+    assert json.loads((folder / "summary.json").read_text())["questions"] == 5
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_several_folders_are_merged_into_report(tmp_path, run, monkeypatch):
+    rows = random_rows(6)
+    folders = [
+        write_run(tmp_path / name, part) for name, part in (("a", rows[:9]), ("b", rows[9:]))
+    ]
+    monkeypatch.chdir(tmp_path)
+    assert run(*folders)[0] == 0
+    assert json.loads((tmp_path / "report/summary.json").read_text())["questions"] == 6
+    assert not (folders[0] / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "page"), [("new/place", "new/place/report.html"), ("one.html", "one.html")]
+)
+def test_out_is_a_folder_or_a_file(tmp_path, run, out, page):
+    folder = write_run(tmp_path / "run", [sample_line()])
+    assert run(folder, "--out", tmp_path / out)[1] == f"{tmp_path / page}\n"
+    assert (tmp_path / page).is_file()
+    assert (tmp_path / page).with_name("summary.json").is_file()
+
+
+def test_models_are_told_apart(tmp_path, run):
+    folders = [
+        write_run(tmp_path / name, [sample_line(model=f"hub/{name}")])
+        for name in ("small", "large")
+    ]
+    assert run(*folders, "--out", tmp_path)[0] == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert list(summary["methods"]) == ["small · baseline", "large · baseline"]
+
+
+def wrong_line(folder):
+    (folder / "predictions.jsonl").write_text("{}\n{}\n")
+
+
+def no_lines(folder):
+    (folder / "predictions.jsonl").write_text("")
+
+
+def no_file(folder):
+    (folder / "predictions.jsonl").unlink()
+
+
+def wrong_record(folder):
+    (folder / "run.json").write_text("[")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (wrong_line, "predictions.jsonl, line 1: no answer, benchmark"),
+        (no_lines, "expected at least one answer, the file has none"),
+        (no_file, "found no predictions.jsonl in it"),
+        (wrong_record, "run.json: expected a readable JSON file"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, run, spoil, message):
+    folder = write_run(tmp_path / "run", [sample_line()])
+    spoil(folder)
+    code, out, err = run(folder)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (folder / "report.html").exists()
+
+
+def test_two_different_answers_name_both_folders(tmp_path, run):
+    folders = [write_run(tmp_path / name, [sample_line(text=name)]) for name in ("a", "b")]
+    code, _, err = run(*folders, "--out", tmp_path / "out")
+    assert code == 2
+    assert all(str(folder) in err for folder in folders)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_option_and_a_folder_that_cannot_be(tmp_path, run):
+    folder = write_run(tmp_path / "run", [sample_line()])
+    assert "the nearest known one is '--out'" in run(folder, "--ou", "x")[2]
+    (tmp_path / "file").write_text("")
+    code, _, err = run(folder, "--out", tmp_path / "file" / "deeper")
+    assert code == 2
+    assert "cannot make the folder" in err
