@@ -94,13 +94,17 @@ def sample_run_facts(methods=METHODS, seeds=(0,), **facts) -> dict:
     } | facts  # fmt: skip
 
 
-def write_run(folder: Path, rows: list[dict], facts: dict | None = None, traces=False) -> Path:
-    """Writes predictions.jsonl, and on wish run.json and a trace for every answer."""
+def write_run(folder: Path, rows: list[dict], facts=None, traces=False, distinct=None) -> Path:
+    """Writes predictions.jsonl, and on wish run.json and a trace for every answer.
+
+    `distinct` traces are written, all where it is None, and shared by answers that far apart.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if traces:
+        distinct = distinct or len(rows)
         (folder / "traces").mkdir()
-        rows = [row | {"trace": f"{place}.npz"} for place, row in enumerate(rows)]
-        for place, row in enumerate(rows):
+        rows = [row | {"trace": f"{place % distinct}.npz"} for place, row in enumerate(rows)]
+        for place, row in enumerate(rows[:distinct]):
             write_trace(folder / "traces" / row["trace"], row, place)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "predictions.jsonl").write_text(text, encoding="utf-8")

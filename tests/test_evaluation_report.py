@@ -6,7 +6,7 @@ import pytest
 from evaluation_samples import random_rows, sample_line, sample_run_facts, write_run
 
 from vreason_jax.evaluation import report
-from vreason_jax.evaluation.report import markup, score_sections, svg
+from vreason_jax.evaluation.report import axes, markup, score_sections, svg
 from vreason_jax.evaluation.report.examples import pick
 from vreason_jax.evaluation.report.markup import tag
 from vreason_jax.evaluation.runs import merge_runs
@@ -71,7 +71,8 @@ def large(tmp_path_factory):
     rows = random_rows(1_000)
     for row in rows:
         row["text"] = "<think>" + "The red square moves & turns left. " * 40 + row["text"]
-    return page_of(tmp_path_factory.mktemp("large"), rows, sample_run_facts(), traces=True)
+    folder = tmp_path_factory.mktemp("large")
+    return page_of(folder, rows, sample_run_facts(), traces=True, distinct=90)
 
 
 def test_three_thousand_lines_with_traces_make_one_small_file(large):
@@ -223,7 +224,7 @@ def test_numbers_for_people():
 
 @pytest.mark.parametrize("values", [[], [0.0], [5.0], [-1e-12, 1e-12], [0.1, 0.3], [-3, 40], [1e6]])
 def test_axes_hold_their_values_at_round_marks(values):
-    axis = svg.nice_axis("x", values)
+    axis = axes.nice_axis("x", values)
     assert axis.low < axis.high
     assert all(axis.low - 1e-9 <= value <= axis.high + 1e-9 for value in values)
     assert 2 <= len(axis.ticks) <= 9

@@ -5,17 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from vreason_jax.evaluation.report.axes import Axis, bottom_axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, interval, percent, shorten, tag
 from vreason_jax.evaluation.report.story import Story
-from vreason_jax.evaluation.report.svg import (
-    WIDTH,
-    Axis,
-    Panel,
-    bottom_axis,
-    label_room,
-    nice_axis,
-    picture,
-)
+from vreason_jax.evaluation.report.svg import WIDTH, Panel, label_room, picture
 
 ROW = 24  # pixels of a row of a forest plot
 BAR = 9  # of a bar

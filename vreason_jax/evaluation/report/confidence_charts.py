@@ -2,16 +2,10 @@
 
 import numpy as np
 
+from vreason_jax.evaluation.report.axes import Axis, bottom_axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
-from vreason_jax.evaluation.report.svg import (
-    WIDTH,
-    Axis,
-    Panel,
-    bottom_axis,
-    nice_axis,
-    picture,
-)
+from vreason_jax.evaluation.report.svg import WIDTH, Panel, picture
 from vreason_jax.evaluation.statistics import Reliability, standard_error
 
 ROW = 40  # pixels of a method's two dots

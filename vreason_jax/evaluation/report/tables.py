@@ -76,21 +76,13 @@ def difference(row: dict[str, Any] | None) -> Child:
 
 def results(story: Story) -> Markup:
     """Returns the main table: scores, differences, lengths, seconds and failures."""
-    methods = story.methods.values()
-    columns: dict[str, Sequence[Child]] = {}
-    for words, name in (("accuracy", "accuracy"), ("MRA", "mra")):
-        if any(m[name] for m in methods):
-            columns[f"{words}, %"] = [value(m[name]) for m in methods]
-            columns[f"{words} lenient, %"] = [value(m["lenient"][name]) for m in methods]
-    if story.mixed:
-        columns["score of all rows, %"] = [value(m["score"]) for m in methods]
-    if any(len(m["seeds"]) > 1 for m in methods):
-        stds = [percent(m["score"]["seed_std"]) for m in methods]
-        columns["std over seeds, points"] = stds
+    methods = list(story.methods.values())
     deltas = [m.get("difference") for m in methods]
-    columns["difference, points [95 %]"] = [difference(delta) for delta in deltas]
-    columns["McNemar p"] = [p_value(delta["mcnemar_p"] if delta else None) for delta in deltas]
-    columns["tokens per answer"] = [decimal(m["tokens"]) for m in methods]
+    columns = _score_columns(story) | {
+        "difference, points [95 %]": [difference(delta) for delta in deltas],
+        "McNemar p": [p_value(delta["mcnemar_p"] if delta else None) for delta in deltas],
+        "tokens per answer": [decimal(m["tokens"]) for m in methods],
+    }
     before = len(columns) + 1
     for stage in (*STAGES, "total"):
         columns[stage] = [decimal(m["seconds"].get(stage), 2) for m in methods]
@@ -99,6 +91,22 @@ def results(story: Story) -> Markup:
     rows = zip((method(story, name) for name in story.names), *columns.values(), strict=True)
     spans = (("", before), ("seconds per answer", len(STAGES) + 1), ("", 2))
     return table(["method", *columns], rows, spans=spans)
+
+
+def _score_columns(story: Story) -> dict[str, Sequence[Child]]:
+    """Columns for the kinds of score that occur."""
+    methods = story.methods.values()
+    columns: dict[str, Sequence[Child]] = {}
+    for words, kind in (("accuracy", "accuracy"), ("MRA", "mra")):
+        if any(m[kind] for m in methods):
+            columns[f"{words}, %"] = [value(m[kind]) for m in methods]
+            columns[f"{words} lenient, %"] = [value(m["lenient"][kind]) for m in methods]
+    if story.mixed:
+        columns["score of all rows, %"] = [value(m["score"]) for m in methods]
+    if any(len(m["seeds"]) > 1 for m in methods):
+        stds = [percent(m["score"]["seed_std"]) for m in methods]
+        columns["std over seeds, points"] = stds
+    return columns
 
 
 def equal_budget(story: Story) -> Markup:

@@ -4,15 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vreason_jax.evaluation.report.axes import Axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
-from vreason_jax.evaluation.report.svg import (
-    Axis,
-    Panel,
-    label_room,
-    nice_axis,
-    thin,
-)
+from vreason_jax.evaluation.report.svg import Panel, label_room, thin
 from vreason_jax.evaluation.statistics import Curve
 
 POINTS = 160  # of a line
@@ -37,24 +32,30 @@ def mean_curves(
         return None
     lines = {name: _thinned(curve) for name, curve in curves.items()}
     longest = max(len(curve.mean) for curve in curves.values())
-    values = np.concatenate([np.concatenate([low, high]) for _, _, low, high in lines.values()])
+    tops = np.concatenate([high for *_, high in lines.values()])
     room = 1.15 if peaks else 1.0  # for the numbers above the peaks
-    y = axis or nice_axis(unit, room * np.maximum(values, 0), zero=True)
     x = nice_axis(TOKEN, [0, max(longest - 1, 1)], zero=True)
+    y = axis or nice_axis(unit, room * np.maximum(tops, 0), zero=True)
     panel = Panel(x, y, right=label_room(story.label(name) for name in curves))
     for name, (tokens, _, low, high) in lines.items():
         panel.band(tokens, low, high, story.tone(name))
-    for name, (tokens, mean, _, _) in lines.items():
+    for name, (tokens, mean, *_) in lines.items():
         panel.line(tokens, mean, story.tone(name))
         last = np.flatnonzero(np.isfinite(mean))[-1]
-        panel.end_label(float(tokens[last]), float(mean[last]), story.label(name), story.tone(name))
-    for name in curves if peaks else ():
-        at = getattr(story.curves[name].peaks, str(peaks))
+        end = float(tokens[last]), float(mean[last])
+        panel.end_label(*end, story.label(name), story.tone(name))
+    if peaks:
+        _mark_peaks(panel, story, curves, peaks)
+    return panel.render(f"{unit} along the answer")
+
+
+def _mark_peaks(panel: Panel, story: Story, curves: Mapping[str, Curve], field: str) -> None:
+    for name, curve in curves.items():
+        at = getattr(story.curves[name].peaks, field)
         if at is not None:
             # Of many methods the numbers would cover each other; the table has them.
             words = f"{at}" if len(curves) <= 4 else None
-            panel.mark(at, float(curves[name].mean[at]), words, story.tone(name))
-    return panel.render(f"{unit} along the answer")
+            panel.mark(at, float(curve.mean[at]), words, story.tone(name))
 
 
 def _thinned(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -85,7 +86,7 @@ def spark(trace: Mapping[str, np.ndarray], style: str) -> Markup:
     entropy, size = trace["entropy"], len(trace["entropy"])
     steers = bool(np.any(np.nan_to_num(trace["delta_norm"])))
     x = nice_axis("token", [0, max(size - 1, 1)], zero=True)
-    x = Axis(x.label, -0.5, max(size - 0.5, 1), tuple(t for t in x.ticks if t < size), x.text)
+    x = Axis(x.label, -0.5, max(size - 0.5, 1), tuple(t for t in x.ticks if t < size))
     y = nice_axis("nats", entropy, zero=True, count=2)
     panel = Panel(x, y, height=126, left=34)
     for sign, band in ((1, "explore"), (-1, "exploit")):

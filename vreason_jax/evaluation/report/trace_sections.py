@@ -3,9 +3,9 @@
 import numpy as np
 
 from vreason_jax.evaluation.report import confidence_charts, examples, tables, trace_charts
+from vreason_jax.evaluation.report.axes import nice_axis
 from vreason_jax.evaluation.report.markup import Child, Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story, figure, grid, section
-from vreason_jax.evaluation.report.svg import nice_axis
 from vreason_jax.evaluation.statistics import reliability
 
 
