@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from vreason_jax.shapes.words import CONCLUSION, OPTION_HEADS
+
 SYSTEM = "You are a helpful assistant."
 VIDEO_PAD = "<|video_pad|>"
-CONCLUSION = "So the answer is"
-# What no clip decides: a guess that the next words take back, and what the conclusion copies.
+# What no clip decides: a guess that the next words take back, and all from the options on.
 _UNSEEN = re.compile(
     r"(?:At first I thought|Maybe|It seems|Is it that) [^.?]*[.?] (?:No, wait|Wait)"
-    rf"|{CONCLUSION}.*",
+    rf"|(?:{'|'.join(map(re.escape, (*OPTION_HEADS, CONCLUSION)))}).*",
     re.DOTALL,
 )
+_LETTER = re.compile(r": [A-Z](?=\.)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Example:
 
     token_ids: np.ndarray  # int32 [S]
     prompt_length: int  # tokens before the reply
-    seen: np.ndarray  # bool [S]: in the reply, and not a guess, nor copied by the conclusion
+    seen: np.ndarray  # bool [S]: in the reply, before its options, and not a guess
+    letters: np.ndarray  # bool [S]: the letters that options are matched with
 
 
 def question_text(problem: str, options: Sequence[str]) -> str:
@@ -43,7 +46,7 @@ def prompt_text(question: str, video_tokens: int) -> str:
 
 
 def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int) -> Example:
-    """Returns the token ids of a sample, and which of them what the clip shows can decide.
+    """Returns the token ids of a sample, and which of them the clip and the options decide.
 
     Args:
       tokenizer: a `tokenizers.Tokenizer`, as `tokenizer.load_tokenizer` returns it.
@@ -59,5 +62,11 @@ def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int)
     seen = np.ones(len(ends), bool)
     for match in _UNSEEN.finditer(reply):
         seen &= (ends <= match.start()) | (ends > match.end())
-    seen = np.concatenate([np.zeros(len(prompt), bool), seen])
-    return Example(np.asarray(prompt + target.ids, np.int32), len(prompt), seen)
+    letters = np.isin(ends, [match.end() for match in _LETTER.finditer(reply)])
+    before = np.zeros(len(prompt), bool)
+    return Example(
+        np.asarray(prompt + target.ids, np.int32),
+        len(prompt),
+        np.concatenate([before, seen]),
+        np.concatenate([before, letters]),
+    )

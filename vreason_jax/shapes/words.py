@@ -11,6 +11,8 @@ ROW_WORDS = ("top", "middle", "bottom")
 COLUMN_WORDS = ("far left", "left", "right", "far right")
 LETTERS = "ABCD"
 ORDINALS = ("first", "second", "third", "last")
+OPTION_HEADS = ("Now the options.", "I check the options.", "Let me compare the options.")
+CONCLUSION = "So the answer is"
 
 # A reply is 120 to 300 tokens long. A word or a run of signs is about one token, so this many
 # of them, tags included, are enough (tests count the real tokens).
@@ -94,19 +96,19 @@ def restate(dice: Dice, text: str) -> str:
     ).format(text)
 
 
-def weigh_options(dice: Dice, options: Sequence[str], answer: str) -> str:
-    """Returns a verdict for every option: the step that ties the words to their letter."""
-    head = dice.pick(("Now the options.", "I check the options.", "Let me compare the options."))
-    lines = [
-        f"{letter}. {text}: {'yes' if letter == answer else 'no'}."
-        for letter, text in zip(LETTERS, options, strict=False)
-    ]
-    return "\n".join([head, *lines])
+def match_options(dice: Dice, options: Sequence[str]) -> str:
+    """Returns the letter of every option, in random order: words are tied to letters here.
+
+    Each of them is looked up in the question, which a model learns far sooner than to compare the
+    words of two places, as a verdict on every option asks for.
+    """
+    lines = [f"{text}: {letter}." for letter, text in zip(LETTERS, options, strict=False)]
+    return "\n".join([dice.pick(OPTION_HEADS), *dice.shuffled(lines)])
 
 
 def conclude(text: str, letter: str | None = None) -> str:
-    """Returns the last step, in always the same words: the binding is what is learned last."""
-    return f"So the answer is {text}." + (f" That is option {letter}." if letter else "")
+    """Returns the last step, in always the same words."""
+    return f"{CONCLUSION} {text}{f': {letter}' if letter else ''}."
 
 
 def compose(dice: Dice, steps: Sequence[str | Maybe], answer: str) -> str:

@@ -71,8 +71,9 @@ class BatchMaker:
         )
         example = encode_example(self._tokenizer, text.question, text.reply, medium.token_count)
         reply = example.token_ids[example.prompt_length :]
-        learned = self._content[reply] & example.seen[example.prompt_length :]
-        weights = np.where(learned, self._config.data.content_weight, 1.0)
+        data, start = self._config.data, example.prompt_length
+        weights = np.where(self._content[reply] & example.seen[start:], data.content_weight, 1.0)
+        weights[example.letters[start:]] = data.letter_weight
         return prompt, reply, weights.astype(np.float32)
 
     def assemble(self, rows: list[tuple[SampleText, Encoded]]) -> Arrays:

@@ -19,11 +19,11 @@ from vreason_jax.shapes.words import (
     Maybe,
     compose,
     conclude,
+    match_options,
     opening,
     restate,
     second_look,
     timeline,
-    weigh_options,
 )
 
 EVENTS = ("jumps", "blinks", "grows", "flashes")  # of one second each
@@ -58,7 +58,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(second_look(dice, entries)),
         Maybe(restate(dice, ", then ".join(short))),
         f"Right {relation} {short[asked]} comes {short[found] if 0 <= found < 4 else truth}.",
-        weigh_options(dice, options, letter),
+        match_options(dice, options),
         conclude(truth, letter),
     ]
     walls = blocks(dice, cells[4 : 3 + level], frames) if level == 3 else []

@@ -20,11 +20,11 @@ from vreason_jax.shapes.words import (
     compose,
     conclude,
     listed,
+    match_options,
     opening,
     restate,
     second_look,
     timeline,
-    weigh_options,
 )
 
 
@@ -53,7 +53,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, f"the colours are {listed(sequences[0])}")),
         "\n".join(f"{word}: {c}." for word, c in zip(ORDINALS, sequences[0], strict=True)),
         f"The {ordinal} colour of the {shapes[0]} is {truth}.",
-        weigh_options(dice, options, letter),
+        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(

@@ -27,12 +27,12 @@ from vreason_jax.shapes.words import (
     column_word,
     compose,
     conclude,
+    match_options,
     opening,
     restate,
     row_word,
     second_look,
     timeline,
-    weigh_options,
 )
 
 HIDDEN_WITHIN = 8.0  # pixels between the centres of a shape and of the wall that hides it
@@ -77,7 +77,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, facts)),
         f"The {name} starts {clear[0]} and ends {clear[-1]}. "
         + (f"It turns around, {first} and then {second}." if returns else f"It moves {first}."),
-        weigh_options(dice, options, letter),
+        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(

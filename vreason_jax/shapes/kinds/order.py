@@ -20,11 +20,11 @@ from vreason_jax.shapes.words import (
     compose,
     conclude,
     listed,
+    match_options,
     opening,
     restate,
     second_look,
     timeline,
-    weigh_options,
 )
 
 
@@ -44,7 +44,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, f"the shapes are {listed(names)}")),
         "\n".join(f"{word}: {name}." for word, name in zip(ORDINALS, names, strict=True)),
         f"The {ordinal} shape is the {truth}.",
-        weigh_options(dice, options, letter),
+        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(

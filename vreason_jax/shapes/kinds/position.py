@@ -24,12 +24,12 @@ from vreason_jax.shapes.words import (
     compose,
     conclude,
     listed,
+    match_options,
     opening,
     place,
     restate,
     second_look,
     timeline,
-    weigh_options,
 )
 
 
@@ -54,7 +54,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(second_look(dice, entries)),
         Maybe(restate(dice, f"the {name} is seen {listed(list(askable))}")),
         f"At {second}s the {name} is {truth}.",
-        weigh_options(dice, options, letter),
+        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(
