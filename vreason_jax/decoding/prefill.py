@@ -10,6 +10,7 @@ from vreason_jax.config import PruneConfig
 from vreason_jax.controller import controller as control
 from vreason_jax.controller import prune
 from vreason_jax.decoding import loop
+from vreason_jax.decoding.reading import ReadPrompt, read_prompt
 from vreason_jax.decoding.state import (
     Array,
     DecodeContext,
@@ -61,27 +62,40 @@ def prefill(
       media: the vision tower's embeddings [M, D] of each video or image, in prompt order.
       dropped: [B] int32, how many video tokens each row loses to pruning.
     """
-    decoder = model.decoder
-    x = model.embed_prompt(batch.token_ids, media, batch.media_slots)
-    rotation = decoder.rotation(batch.positions, x.dtype)
-    outputs = decoder.prompt_layers(x, rotation, batch.starts)
-    packed = [
-        _pack(keys, values, layer, batch, pruning, lengths)
-        for layer, (_, keys, values) in enumerate(outputs)
-    ]
+    prompts = (batch.token_ids, batch.positions, batch.starts)
+    read = read_prompt(model, *prompts, media, batch.media_slots)
+    return begin(read, batch, dropped, settings=settings, pruning=pruning, lengths=lengths)
+
+
+@functools.partial(jax.jit, static_argnames=("settings", "pruning", "lengths"))
+def begin(
+    read: ReadPrompt,
+    batch: PrefillInputs,
+    dropped: jax.Array,
+    *,
+    settings: DecodeSettings,
+    pruning: PruneConfig,
+    lengths: CacheLengths,
+) -> tuple[DecodeContext, DecodeState, TokenTrace]:
+    """Returns what `prefill` returns, of prompts that have been read.
+
+    `read` stays as it is: every method and seed begins from it, with a cache of its own.
+    """
+    packed = [_pack(of, layer, batch, pruning, lengths) for layer, of in enumerate(read.layers)]
     cache = KVCache(body=tuple(c for c, _ in packed[:-1]), last=packed[-1][0])
     # Pruning moves each row's end to the new last prompt slot, and its start with it.
     start = batch.starts + dropped + (lengths.prompt - batch.token_ids.shape[1])
     context = _context(cache, packed[-1][1], start, batch, lengths, settings)
-    state = _first_state(cache, context, batch, lengths, settings, decoder.config.vocabulary)
-    logits = decoder.logits(outputs[-1][0][:, -1])
+    logits = read.logits
+    state = _first_state(cache, context, batch, lengths, settings, logits.shape[-1])
     return context, *loop.finish_token(
         context, state, settings, logits, *loop.observe(context, state, settings, logits)
     )
 
 
-def _pack(keys, values, layer, batch, pruning, lengths):
+def _pack(read, layer, batch, pruning, lengths):
     """One layer's cache, pruned and with room to decode, and where its video is, [B, K, S]."""
+    keys, values = read.keys, read.values
     if not pruning.fraction:
         slots = keys.shape[2]
         video = jnp.zeros((keys.shape[0], slots), bool)

@@ -43,6 +43,30 @@ def write_slot(
     return LayerCache(keys=written(cache.keys, key), values=written(cache.values, value))
 
 
+def continued(
+    before: LayerCache, keys: jax.Array, values: jax.Array, starts: jax.Array
+) -> LayerCache:
+    """Returns the keys and values of prompts whose first P tokens were read earlier.
+
+    Rows end at the last of the P + T slots, as if padded on the left and read at once: row b's
+    first tokens move up to its own, and its `starts[b]` padded ones go to the front.
+
+    Args:
+      before: [B, K, P, H], without padding.
+      keys, values: [B, K, T, H] of the tokens that follow, padded on the left.
+      starts: [B] int32, the first real slot of each row.
+    """
+    first = before.keys.shape[2]
+    slots, start = jnp.arange(first + keys.shape[2])[None], starts[:, None]
+    moved = jnp.where(slots < start, slots + first, slots - start)
+    source = jnp.where(slots < start + first, moved, slots)[:, None, :, None]
+
+    def joined(old, new):
+        return jnp.take_along_axis(jnp.concatenate([old, new], axis=2), source, axis=2)
+
+    return LayerCache(keys=joined(before.keys, keys), values=joined(before.values, values))
+
+
 def with_capacity(keys: jax.Array, values: jax.Array, capacity: int) -> LayerCache:
     """Returns a LayerCache of `capacity` slots that begins with keys and values [B, K, S, H]."""
     grow = ((0, 0), (0, 0), (0, capacity - keys.shape[2]), (0, 0))

@@ -4,12 +4,14 @@ The method differentiates through `last`, the norm and the head alone, which is 
 own functions: `last_query` ends at the attention's inputs, `last_logits` does the rest.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from vreason_jax.model import layers, rope
-from vreason_jax.model.cache import KVCache, write_slot
+from vreason_jax.model.cache import KVCache, LayerCache, continued, write_slot
 from vreason_jax.model.config import TextConfig
 from vreason_jax.model.layers import Linear, Norm, SwiGLU
 
@@ -98,19 +100,28 @@ class Decoder(nnx.Module):
         return layers.linear(self.norm(x), head[...], out_dtype=jnp.float32)
 
     def prompt_layers(
-        self, x: jax.Array, rotation: Rotation, starts: jax.Array
+        self,
+        x: jax.Array,
+        rotation: Rotation,
+        starts: jax.Array,
+        before: Sequence[LayerCache] | None = None,
     ) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
-        """Returns, per layer, its output [B, T, D] and its keys and values [B, K, T, H].
+        """Returns, per layer, its output [B, T, D] and its keys and values [B, K, S, H].
 
         Args:
           x: embeddings [B, T, D] of prompts padded on the left.
-          rotation: of all positions.
+          rotation: of their positions.
           starts: [B] int32, the first real slot of each row.
+          before: per layer [B, K, P, H] of tokens that stand before those of x, S = P + T
+            (`cache.continued`); None: x is the whole prompt, S = T.
         """
         outputs = []
-        for layer in [*self.body, self.last]:
+        for number, layer in enumerate([*self.body, self.last]):
             with jax.named_scope("prefill_layer"):
                 query, keys, values = layer.inputs(x, rotation)
+                if before is not None:
+                    whole = continued(before[number], keys, values, starts)
+                    keys, values = whole.keys, whole.values
                 context = _causal_context(query, keys, values, starts, self.config.head_width)
                 x = layer.finish(x, context)
             outputs.append((x, keys, values))
@@ -155,18 +166,18 @@ class Decoder(nnx.Module):
 
 
 def _causal_context(query, keys, values, starts, head_width):
-    """Context [B, K, G, T, H] of prompt queries, each attending to its row's slots up to itself."""
-    length = query.shape[3]
-    slots = jnp.arange(length)
+    """Context [B, K, G, T, H] of the last T slots, each attending to its row's up to itself."""
+    length, first = query.shape[3], keys.shape[2] - query.shape[3]
+    slots = jnp.arange(keys.shape[2])
     contexts = []
     block = min(QUERY_BLOCK, -(-length // 1024) * 128)
     for begin in range(0, length, block):
-        end = min(begin + block, length)
-        causal = slots[None, :end] <= slots[begin:end, None]
+        end = first + min(begin + block, length)
+        causal = slots[None, :end] <= slots[first + begin : end, None]
         real = slots[None, :end] >= starts[:, None]
         mask = causal[None, None, None] & real[:, None, None, None]
         weights = layers.attention_weights(
-            query[:, :, :, begin:end], keys[:, :, :end], mask, head_width
+            query[:, :, :, begin : begin + block], keys[:, :, :end], mask, head_width
         )
         contexts.append(layers.attention_context(weights, values[:, :, :end]))
     return jnp.concatenate(contexts, axis=3)
