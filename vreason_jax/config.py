@@ -147,6 +147,11 @@ def load_config(
     `overrides` maps dotted keys ("controller.every") to values; for a key that may be none, None
     and "none" are the same. Raises UserError for an unknown file, key, type or range.
     """
+    return apply_overrides(RunConfig(), {**config_values(name_or_file), **(overrides or {})})
+
+
+def config_values(name_or_file: str) -> dict[str, Any]:
+    """Returns the dotted keys that a config file sets, by name or by path, and their values."""
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.is_file():
         path = CONFIG_FOLDER / f"{name_or_file}.toml"
@@ -159,9 +164,7 @@ def load_config(
         ) from None
     except ValueError as error:  # also of bytes that are no text, and of endless numbers
         raise UserError(f"--config: {path} is not valid TOML: {error}") from None
-    values = _flatten(tables)
-    values.update(overrides or {})
-    return apply_overrides(RunConfig(), values)
+    return _flatten(tables)
 
 
 def apply_overrides(config: RunConfig, overrides: dict[str, Any]) -> RunConfig:

@@ -1,15 +1,16 @@
 """A checkpoint opened, and its model on the devices: what every answer needs."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vreason_jax import inputs as inputs_lib
 from vreason_jax.config import RunConfig
-from vreason_jax.inputs import Prepared, Question
+from vreason_jax.inputs import Media, Prepared, Question, Source
 from vreason_jax.model.config import ModelConfig, read_model_config
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.runtime import compilation
@@ -45,6 +46,16 @@ class Checkpoint:
             question, self.run, self.folder, self.tokenizer, self.config.tokens_per_second
         )
 
+    def read(self, sources: Sequence[Source]) -> Media:
+        """Returns media that several questions may be asked about."""
+        return inputs_lib.read_media(sources, self.run, self.folder)
+
+    def ask(self, media: Media, question: Question) -> Prepared:
+        """Returns the question about media that have been read already."""
+        return inputs_lib.ask_about(
+            media, question, self.run, self.tokenizer, self.config.tokens_per_second
+        )
+
     @property
     def dtype(self) -> jnp.dtype:
         """What the weights are run in: the config's, else float32 on a CPU, else the files'."""
@@ -57,15 +68,15 @@ class Engine:
     """The model of a checkpoint on the devices, and what loading it took and said."""
 
     def __init__(
-        self, checkpoint: Checkpoint, mesh: str | None = None, warn: Warn = lambda line: None
+        self, checkpoint: Checkpoint, mesh: str | Mesh | None = None, warn: Warn = lambda line: None
     ):
-        """Loads the weights; `warn` receives lines for people, `mesh` is that of `--mesh`."""
+        """Loads the weights; `warn` takes lines for people, `mesh` is one, or that of `--mesh`."""
         self.checkpoint = checkpoint
         self.load_warnings: list[str] = []
         self.warn = warn
         compilation.enable_cache(self._warn_of_loading)
         with compilation.CompileClock() as clock, clock.stage("load"):
-            self.mesh = create_mesh(mesh, checkpoint.config)
+            self.mesh = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, checkpoint.config)
             self.model = load_model(
                 checkpoint.folder,
                 checkpoint.config,

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from vreason_jax.command_line import OptionParser, exit_code, positive_number, write_out
@@ -20,12 +19,12 @@ def _run(arguments: argparse.Namespace) -> None:
     from vreason_jax.runtime import distributed
 
     distributed.start()
-    checkpoint, row, clock = _together(lambda: _prepare(arguments))
+    checkpoint, row, clock = distributed.together(lambda: _prepare(arguments))
     from vreason_jax.engine import Engine
     from vreason_jax.session import Session
 
     _progress(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
-    engine = _together(lambda: Engine(checkpoint, arguments.mesh, _say))
+    engine = distributed.together(lambda: Engine(checkpoint, arguments.mesh, _say))
     _progress(f"loaded the model in {engine.load_seconds:.1f} s")
     session = Session(engine, [row], clock, ignore_eos=arguments.ignore_eos)
     for piece in session.pieces():
@@ -119,19 +118,6 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     given = {key: value for key, value in values.items() if value is not None}
     return {**given, **dict(parse_set(text) for text in arguments.set)}
-
-
-def _together(stage: Callable[[], Any]) -> Any:
-    """Runs a stage on every host; if it fails on one, it fails on all."""
-    from vreason_jax.runtime import distributed
-
-    result, problem = None, None
-    try:
-        result = stage()
-    except UserError as error:
-        problem = error
-    distributed.agree(problem)
-    return result
 
 
 def _print(text: str) -> None:

@@ -61,6 +61,14 @@ class Question:
 
 
 @dataclasses.dataclass(frozen=True)
+class Media:
+    """A question's media, read and cut into patches; several questions may share them."""
+
+    clips: tuple[Clip, ...]
+    patches: tuple[Patches, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Prepared:
     """A question with its media read and its prompt built; all of it NumPy."""
 
@@ -101,23 +109,27 @@ def prepare(
 ) -> Prepared:
     """Returns the question ready for the model; raises UserError for what cannot be read."""
     text = wrap_question(config.prompt.template, question.text)
-    clips = tuple(_read(source, config, folder) for source in question.media)
+    media = read_media(question.media, config, folder)
+    return _put_in_prompt(question, text, media, config, tokenizer, tokens_per_second)
+
+
+def read_media(sources: Sequence[Source], config: RunConfig, folder: Path) -> Media:
+    """Returns media as clips and patches; raises UserError for what cannot be read."""
+    clips = tuple(_read(source, config, folder) for source in sources)
     normalization = resolve_normalization(folder)
-    patches = tuple(patchify(clip.frames, normalization) for clip in clips)
-    media = [
-        Medium("image", cut.grid)
-        if clip.reader == "image"
-        else Medium("video", cut.grid, second_per_grid(clip))
-        for clip, cut in zip(clips, patches, strict=True)
-    ]
-    prompt = build_prompt(
-        tokenizer,
-        media,
-        text,
-        position_rule=config.model.position_rule,
-        tokens_per_second=tokens_per_second,
-    )
-    return Prepared(question, clips, patches, prompt)
+    return Media(clips, tuple(patchify(clip.frames, normalization) for clip in clips))
+
+
+def ask_about(
+    media: Media,
+    question: Question,
+    config: RunConfig,
+    tokenizer: PromptTokenizer,
+    tokens_per_second: float,
+) -> Prepared:
+    """Returns the question about media that have been read; raises UserError as `prepare` does."""
+    text = wrap_question(config.prompt.template, question.text)
+    return _put_in_prompt(question, text, media, config, tokenizer, tokens_per_second)
 
 
 def batch_inputs(
@@ -171,6 +183,23 @@ def input_arrays(row: Prepared) -> dict[str, np.ndarray]:
     for number, clip in enumerate(videos):
         arrays["frames" if number == 0 else f"frames_{number}"] = clip.frames
     return arrays
+
+
+def _put_in_prompt(question, text, read: Media, config, tokenizer, tokens_per_second) -> Prepared:
+    media = [
+        Medium("image", cut.grid)
+        if clip.reader == "image"
+        else Medium("video", cut.grid, second_per_grid(clip))
+        for clip, cut in zip(read.clips, read.patches, strict=True)
+    ]
+    prompt = build_prompt(
+        tokenizer,
+        media,
+        text,
+        position_rule=config.model.position_rule,
+        tokens_per_second=tokens_per_second,
+    )
+    return Prepared(question, read.clips, read.patches, prompt)
 
 
 def _as_source(source: Any) -> Source:

@@ -1,9 +1,11 @@
 """Drives the jitted scan in chunks from Python, so that it streams and stops at the end."""
 
+import functools
 from collections.abc import Iterator
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
@@ -52,6 +54,12 @@ def to_host(tree):
 def _gather(array: jax.Array) -> np.ndarray:
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
-    from jax.experimental import multihost_utils
+    # Over the array's own devices: other processes may be busy with other questions.
+    sharding = array.sharding
+    assert isinstance(sharding, NamedSharding)
+    return np.asarray(_gathering(NamedSharding(sharding.mesh, PartitionSpec()))(array))
 
-    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+@functools.cache
+def _gathering(sharding: NamedSharding):
+    return jax.jit(lambda array: array, out_shardings=sharding)

@@ -5,8 +5,9 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,16 +22,21 @@ _LAUNCHERS = {
 }
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _MESSAGE_BYTES = 512
+_LATE = "vreason_jax_end"
+_LONGEST_WAIT = 30 * 24 * 3600  # seconds
 
 
-def start() -> None:
+def start(
+    coordinator: str | None = None, process_id: int | None = None, num_processes: int | None = None
+) -> None:
     """Joins the other hosts where there are any; must run before anything else uses JAX.
 
-    Hosts come from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, from Slurm or
-    Open MPI with more than one process, or from the metadata of a TPU VM. Raises UserError when
-    these are incomplete, the others do not answer, or JAX_PLATFORMS names what is not there.
+    Hosts come from the arguments, from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID, from Slurm or Open MPI with more than one process, or from the metadata of a TPU
+    VM. Raises UserError when these are incomplete, the others do not answer, or JAX_PLATFORMS names
+    what is not there.
     """
-    _join_hosts()
+    _join_hosts(_given_arguments(coordinator, process_id, num_processes) or _named_arguments())
     _find_devices()
     _keep_stdout_clean()
 
@@ -64,8 +70,47 @@ def agree(error: UserError | None = None) -> None:
             raise UserError(f"process {process}: {text}")
 
 
-def _join_hosts() -> None:
-    arguments = _explicit_arguments()
+def together(stage: Callable[[], Any]) -> Any:
+    """Runs a stage on every host; if it fails on one, it fails on all."""
+    result, problem = None, None
+    try:
+        result = stage()
+    except UserError as error:
+        problem = error
+    agree(problem)
+    return result
+
+
+def agree_late(error: UserError | None = None) -> None:
+    """As `agree`, for processes that come hours apart: no device waits, so no collective times out.
+
+    May be called once.
+    """
+    if jax.process_count() == 1:
+        return agree(error)
+    # Public JAX has barriers of devices alone, which watchdogs end.
+    from jax._src.distributed import global_state
+
+    client: Any = global_state.client
+    if error is not None:
+        client.key_value_set(f"{_LATE}/{jax.process_index()}", str(error))
+    client.wait_at_barrier(_LATE, int(_LONGEST_WAIT * 1000))
+    if error is not None:
+        raise error
+    for name, text in client.key_value_dir_get(_LATE):
+        raise UserError(f"process {name.rsplit('/', 1)[-1]}: {text}")
+
+
+def largest(values: np.ndarray) -> np.ndarray:
+    """Returns, number by number, the largest that any process has; all pass one shape."""
+    if jax.process_count() == 1:
+        return values
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(values)).max(axis=0)
+
+
+def _join_hosts(arguments: dict | None) -> None:
     tpu = _on_tpu_vm()
     if arguments is None and not _launched_together() and not tpu:
         return
@@ -97,7 +142,31 @@ def _find_devices() -> None:
         raise UserError(f"JAX_PLATFORMS={asked!r}: found no device to run on: {reason}") from None
 
 
-def _explicit_arguments() -> dict | None:
+def _given_arguments(coordinator, process_id, num_processes) -> dict | None:
+    """What the flags say, or None when there are none."""
+    given = {
+        "--coordinator": coordinator,
+        "--process-id": process_id,
+        "--num-processes": num_processes,
+    }
+    missing = [flag for flag, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise UserError(f"several hosts: expected {', '.join(given)} together, no {missing[0]}")
+    if not 0 <= process_id < num_processes:
+        raise UserError(
+            f"--process-id: expected 0 to {num_processes - 1}, as --num-processes is "
+            f"{num_processes}, got {process_id}"
+        )
+    return {
+        "coordinator_address": coordinator,
+        "num_processes": num_processes,
+        "process_id": process_id,
+    }
+
+
+def _named_arguments() -> dict | None:
     """What the JAX_ variables say, or None when they are not set."""
     if not any(name in os.environ for name in _EXPLICIT[1:]):
         return None

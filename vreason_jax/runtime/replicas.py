@@ -1,0 +1,77 @@
+"""Copies of the model: which devices and processes belong to one, and how those keep in step."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from vreason_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Replicas:
+    """The rows of a mesh that this process computes on, apart from those of other processes.
+
+    Processes that share a row of the mesh's `data` axis, a copy of the model, run in lockstep on a
+    mesh of their own. They never wait for the others.
+    """
+
+    mesh: Mesh  # (data, model): the rows of this group of processes
+    group: int  # number of this group
+    groups: int
+    processes: tuple[int, ...]  # of this group
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> "Replicas":
+        """Returns this process's part of a mesh over the devices of all processes."""
+        rows = [{device.process_index for device in row} for row in mesh.devices]
+        groups = _connected(rows)
+        mine = jax.process_index()
+        number = next(n for n, processes in enumerate(groups) if mine in processes)
+        chosen = [row <= groups[number] for row in rows]
+        part = Mesh(mesh.devices[np.array(chosen)], mesh.axis_names, axis_types=mesh.axis_types)
+        return cls(part, number, len(groups), tuple(sorted(groups[number])))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes for its group."""
+        return jax.process_index() == self.processes[0]
+
+    def largest(self, value: int) -> int:
+        """Returns the largest of the numbers that the group's processes come with, in step."""
+        if len(self.processes) == 1:
+            return value
+        shape = self.mesh.devices.shape
+        spread = NamedSharding(self.mesh, PartitionSpec(*self.mesh.axis_names))
+        mine = np.full(shape, value, np.int32)
+        array = jax.make_array_from_callback(shape, spread, lambda index: mine[index])
+        whole = NamedSharding(self.mesh, PartitionSpec())
+        return int(np.asarray(jax.jit(jnp.max, out_shardings=whole)(array)))
+
+    def in_step(self, stage: Callable[[], None]) -> None:
+        """Runs a stage in every process of the group; if it fails in one, it fails in all."""
+        problem = None
+        try:
+            stage()
+        except UserError as error:
+            problem = error
+        failed = self.largest(0 if problem is None else 1)
+        if problem is not None:
+            raise problem
+        if failed:
+            raise UserError("another process of this model's devices failed; see its last line")
+
+
+def _connected(rows: list[set[int]]) -> list[set[int]]:
+    """Returns the sets of processes that share rows, directly or through others, in row order."""
+    groups: list[set[int]] = []
+    for row in rows:
+        touching = [group for group in groups if group & row]
+        merged = set(row).union(*touching)
+        at = groups.index(touching[0]) if touching else len(groups)
+        groups = [group for group in groups if group not in touching]
+        groups.insert(at, merged)
+    return groups
