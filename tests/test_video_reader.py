@@ -23,6 +23,7 @@ from vreason_jax.errors import UserError
 from vreason_jax.video.decoders import PyavDecoder
 from vreason_jax.video.reader import clip_from_array, read_image, read_video
 from vreason_jax.video.resize import PixelLimits
+from vreason_jax.video.sampling import Segment
 
 ROTATIONS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # tkhd's a, b, c, d
 
@@ -283,3 +284,25 @@ def test_images_that_cannot_be_read_are_one_error(tmp_path):
         with pytest.raises(UserError, match=expected) as caught:
             read_image(tmp_path / name, SMALL)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reader", EACH_READER)
+def test_a_segment_of_a_file_gives_the_frames_within_it(tmp_path, reader):
+    path = encode(tmp_path / "clip.mp4", count=31, rate=10, gop=7)
+    config = VideoConfig(reader=reader)
+    clip = read_video(path, config, SMALL, segment=Segment(0.8, 2.4))
+    assert clip.frame_indices.tolist() == [8, 13, 19, 24]
+    numbers = np.rint(clip.frames[..., 2].mean((1, 2)) / 8).astype(int)
+    assert numbers.tolist() == clip.frame_indices.tolist()
+    for segment, expected in ((Segment(9.0, 10.0), "starts at 9"), (Segment(2.0, 1.0), "start < ")):
+        with pytest.raises(UserError, match=expected) as caught:
+            read_video(path, config, SMALL, segment=segment)
+        assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_segment_of_a_folder_counts_its_own_rate(tmp_path):
+    folder = frame_folder(tmp_path / "frames", 20)
+    clip = read_video(folder, VideoConfig(), SMALL, folder_fps=3.0, segment=Segment(2.0, 4.0))
+    assert clip.frame_indices.tolist() == [6, 8, 10, 12]
+    assert clip.fps == pytest.approx(4 / 7 * 3)
+    assert clip.frames[:, 0, 0, 0].tolist() == [60, 80, 100, 120]

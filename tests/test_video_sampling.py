@@ -9,7 +9,13 @@ import pytest
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
-from vreason_jax.video.sampling import ASSUMED_FPS, count_frames, sample_frames, spread_indices
+from vreason_jax.video.sampling import (
+    ASSUMED_FPS,
+    Segment,
+    count_frames,
+    sample_frames,
+    spread_indices,
+)
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "video_sampling.json").read_text())
 
@@ -95,3 +101,36 @@ def test_an_unusable_rate_counts_as_the_assumed_one(fps):
 def test_no_frames_is_an_error():
     with pytest.raises(UserError, match="at least one frame"):
         sample_frames(0, 30.0, VideoConfig())
+
+
+def test_a_segment_is_sampled_as_if_it_were_the_clip():
+    whole = sample_frames(41, 10.0, VideoConfig())
+    part = sample_frames(200, 10.0, VideoConfig(), Segment(6.0, 10.0))
+    assert part.indices.tolist() == (whole.indices + 60).tolist()  # frames 60 to 100
+    assert part.indices.dtype == np.int32
+    assert part.fps == whole.fps
+
+
+@pytest.mark.parametrize(
+    ("segment", "ends"),
+    [
+        (Segment(None, 2.0), (0, 20)),
+        (Segment(3.04, None), (30, 49)),
+        (Segment(1.26, 1.58), (13, 16)),
+        (Segment(4.0, 99.0), (40, 49)),
+        (Segment(4.9, 5.5), (49, 49)),
+        (Segment(0.0, 0.01), (0, 0)),
+        (Segment(), (0, 49)),
+    ],
+)
+def test_a_segment_ends_at_the_nearest_frames_within_the_clip(segment, ends):
+    indices = sample_frames(50, 10.0, VideoConfig(), segment).indices
+    assert (indices[0], indices[-1]) == ends
+
+
+def test_a_segment_behind_the_clip_is_an_error():
+    with pytest.raises(UserError, match="it starts at 5 seconds and the video has 5"):
+        sample_frames(50, 10.0, VideoConfig(), Segment(5.0, 6.0))
+    for start, end in ((2.0, 2.0), (3.0, 1.0), (-1.0, 2.0), (math.nan, 2.0), (math.inf, None)):
+        with pytest.raises(UserError, match="0 <= start < end"):
+            Segment(start, end).check()

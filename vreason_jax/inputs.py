@@ -22,16 +22,22 @@ from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.video.patches import Patches, patchify, resolve_normalization, second_per_grid
 from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
 from vreason_jax.video.resize import resolve_image_limits, resolve_limits
+from vreason_jax.video.sampling import Segment
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoFile:
-    """A video file, or a folder of frames at `fps` frames a second."""
+    """A video file, or a folder of frames at `fps` frames a second.
+
+    `start` and `end`, in seconds, name the part that is meant; left out, it is the whole video.
+    """
 
     path: str
     fps: float = 2.0
+    start: float | None = None
+    end: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +228,8 @@ def _read(source: Source, config: RunConfig, folder: Path) -> Clip:
     limits = resolve_limits(config.video, folder)
     if isinstance(source, VideoArray):
         return clip_from_array(source.frames, source.fps, config.video, limits)
-    return read_video(source.path, config.video, limits, folder_fps=source.fps)
+    segment = Segment(source.start, source.end)
+    return read_video(source.path, config.video, limits, folder_fps=source.fps, segment=segment)
 
 
 def _temporal_patches(rows: Sequence[Prepared], batch: PromptBatch) -> np.ndarray:

@@ -20,6 +20,8 @@ from vreason_jax.video.resize import (
 )
 from vreason_jax.video.sampling import (
     TARGET_FPS,
+    WHOLE,
+    Segment,
     count_frames,
     is_usable_rate,
     max_frames_of,
@@ -50,22 +52,29 @@ def read_video(
     limits: PixelLimits,
     *,
     folder_fps: float = TARGET_FPS,
+    segment: Segment = WHOLE,
 ) -> Clip:
     """Returns the frames that `config` chooses of a video file or of a folder of images.
 
-    A folder counts as a video of `folder_fps` frames a second. Decoding runs in a process of its
-    own. Raises UserError for a missing, empty, cut-off or unreadable file, for a folder without
-    frames, with unreadable ones or with unequal sizes, and for a reader that crashes or takes
-    longer than `config.timeout_seconds`.
+    A folder counts as a video of `folder_fps` frames a second; of a `segment`, frames are chosen as
+    if it were the whole video, and their indices count from the start of the file. Decoding
+    runs in a process of its own. Raises UserError for a missing, empty, cut-off or unreadable file,
+    for a folder without frames, with unreadable ones or with unequal sizes, and for a reader that
+    crashes or takes longer than `config.timeout_seconds`; also for a segment outside the video.
     """
     shown = os.fspath(path)
     is_folder = _check_path(shown)
     if is_folder and not is_usable_rate(folder_fps):
         raise UserError(f"--fps: expected a rate above 0 for {shown}, got {folder_fps}")
     max_frames_of(config)
+    try:
+        segment.check()
+    except UserError as error:
+        raise UserError(f"{shown}: {error}") from None
     request = {
         "path": os.path.abspath(shown),  # absolute: "a:b.mp4" must not be read as a protocol
         "folder_fps": folder_fps if is_folder else None,
+        "segment": segment,
         "limits": dataclasses.asdict(limits),
         "config": dataclasses.asdict(config),
     }

@@ -14,6 +14,41 @@ FRAMES_PER_GRID = 2  # the patch embedding takes frames in pairs
 ASSUMED_FPS = 24.0  # where a file names no usable rate; the value transformers assumes
 
 
+class Segment(NamedTuple):
+    """The part of a video that frames are taken from, in seconds; none: from or to its own end."""
+
+    start: float | None = None
+    end: float | None = None
+
+    def frames(self, total: int, fps: float | None) -> tuple[int, int]:
+        """Returns the first and the last of `total` frames that lie in the segment.
+
+        Each is the frame nearest to its time, as in MVBench's own reading (get_index); an end
+        behind the last frame is the last frame. Raises UserError for a start behind it.
+        """
+        rate = fps if fps is not None and is_usable_rate(fps) else ASSUMED_FPS
+        first = 0 if self.start is None else round(self.start * rate)
+        last = total - 1 if self.end is None else min(round(self.end * rate), total - 1)
+        if first > total - 1:
+            raise UserError(
+                f"expected a segment that starts within the video, it starts at {self.start:g} "
+                f"seconds and the video has {total / rate:g}"
+            )
+        return first, max(first, last)
+
+    def check(self) -> None:
+        """Raises UserError unless both are times and in order."""
+        start, end = self.start or 0.0, math.inf if self.end is None else self.end
+        if not 0 <= start < end or not math.isfinite(start):
+            raise UserError(
+                "expected a segment with 0 <= start < end in seconds, "
+                f"got {self.start} to {self.end}"
+            )
+
+
+WHOLE = Segment()
+
+
 class Sample(NamedTuple):
     """The chosen frames: `indices` int32 [F], ascending, and `fps`, chosen frames per second."""
 
@@ -21,8 +56,13 @@ class Sample(NamedTuple):
     fps: float
 
 
-def sample_frames(total: int, fps: float | None, config: VideoConfig) -> Sample:
+def sample_frames(
+    total: int, fps: float | None, config: VideoConfig, segment: Segment = WHOLE
+) -> Sample:
     """Returns which of `total` frames are read, as qwen-vl-utils 0.0.14 chooses them.
+
+    Of a `segment` they are chosen as if it were the whole clip; the indices count from the start
+    of the file.
 
     `fps` is the clip's own rate; none, zero, negative, infinite or NaN counts as `ASSUMED_FPS`.
     The chosen rate is F / total * fps, so that a clip keeps its length in seconds. A clip of one
@@ -32,8 +72,10 @@ def sample_frames(total: int, fps: float | None, config: VideoConfig) -> Sample:
     if total < 1:
         raise UserError("expected a video with at least one frame, got none")
     rate = fps if fps is not None and is_usable_rate(fps) else ASSUMED_FPS
-    indices = spread_indices(total, count_frames(total, rate, config))
-    return Sample(indices, len(indices) / total * rate)
+    first, last = segment.frames(total, fps)
+    held = last - first + 1
+    indices = spread_indices(held, count_frames(held, rate, config))
+    return Sample(indices + np.int32(first), len(indices) / held * rate)
 
 
 def is_usable_rate(fps: float | None) -> bool:

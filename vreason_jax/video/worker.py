@@ -26,7 +26,13 @@ from vreason_jax.video.decoders import (
     one_line,
 )
 from vreason_jax.video.resize import PixelLimits, resize_frames, smart_resize, to_rgb
-from vreason_jax.video.sampling import ASSUMED_FPS, is_usable_rate, sample_frames
+from vreason_jax.video.sampling import (
+    ASSUMED_FPS,
+    WHOLE,
+    Segment,
+    is_usable_rate,
+    sample_frames,
+)
 from vreason_jax.video.truncation import missing_bytes
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -42,11 +48,12 @@ def main() -> None:
         # The parent enforces the deadline; this one ends a worker whose parent was killed.
         signal.setitimer(signal.ITIMER_REAL, request["timeout_seconds"] + 10)
     config, limits = VideoConfig(**request["config"]), PixelLimits(**request["limits"])
+    path, segment = request["path"], Segment(*request["segment"])
     try:
         if request["folder_fps"] is not None:
-            header, frames = read_folder(request["path"], request["folder_fps"], config, limits)
+            header, frames = read_folder(path, request["folder_fps"], config, limits, segment)
         else:
-            header, frames = read_file(request["path"], request["readers"], config, limits)
+            header, frames = read_file(path, request["readers"], config, limits, segment)
     except UserError as error:
         header, frames = {"error": str(error)}, None
     _reply(payload, header, frames)
@@ -54,7 +61,11 @@ def main() -> None:
 
 
 def read_file(
-    path: str, readers: list[str], config: VideoConfig, limits: PixelLimits
+    path: str,
+    readers: list[str],
+    config: VideoConfig,
+    limits: PixelLimits,
+    segment: Segment = WHOLE,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Returns the header and frames of a video file by the first of `readers` that can read it."""
     missing = missing_bytes(path)
@@ -66,7 +77,7 @@ def read_file(
     for name in readers:
         try:
             decoder = DECODERS[name](path)
-            header, frames = _read(decoder, config, limits)
+            header, frames = _read(decoder, config, limits, segment)
         except DecodeError as error:
             failures.append(error)
             continue
@@ -81,12 +92,12 @@ def read_file(
 
 
 def read_folder(
-    path: str, fps: float, config: VideoConfig, limits: PixelLimits
+    path: str, fps: float, config: VideoConfig, limits: PixelLimits, segment: Segment = WHOLE
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Returns the header and frames of a folder of images, sorted by name, at `fps` a second."""
     decoder = _FolderDecoder(path, fps)
     try:
-        header, frames = _read(decoder, config, limits)
+        header, frames = _read(decoder, config, limits, segment)
     except DecodeError as error:
         raise UserError(str(error)) from None
     header["reader"] = "folder"
@@ -130,11 +141,11 @@ class _FolderDecoder:
 
 
 def _read(
-    decoder: Decoder, config: VideoConfig, limits: PixelLimits
+    decoder: Decoder, config: VideoConfig, limits: PixelLimits, segment: Segment
 ) -> tuple[dict[str, Any], np.ndarray]:
     if decoder.total < 1:
         raise DecodeError("the video holds no frames")
-    sample = sample_frames(decoder.total, decoder.fps, config)
+    sample = sample_frames(decoder.total, decoder.fps, config, segment)
     frames = None
     for number, frame in enumerate(decoder.frames(sample.indices)):
         if frames is None:
