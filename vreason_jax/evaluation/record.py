@@ -14,13 +14,16 @@ class Record:
     benchmark: str
     video: str  # path below the data folder; of `shapes`, the sample's name
     problem: str  # the question's words, without the options
-    options: tuple[str, ...]  # "A. a cup", ...; empty where the answer is no letter
+    # "A. a cup", ...; empty where the answer is no letter, or the letters stand in the picture. Of
+    # a free-form question: what a caption is judged by (TempCompass), `gold` being the letter.
+    options: tuple[str, ...]
     gold: str  # a letter, or a number as the annotation writes it
     kind: str  # one of KINDS
     task: str  # what the benchmark groups its scores by
     subset: str = ""  # a second grouping: a track, a length, a discipline
     start: float | None = None  # seconds; the part of the video that is meant
     end: float | None = None
+    folder_fps: float = 2.0  # frames a second, where the video is a folder of frames
     subtitles: str | None = None  # path of an .srt file below the data folder
     # The picture that the question speaks of is the video's last frame (VideoMMMU's Adaptation).
     picture_in_last_frame: bool = False

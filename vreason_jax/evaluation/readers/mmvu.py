@@ -1,0 +1,96 @@
+"""MMVU (yale-nlp/MMVU): expert questions in 27 subjects, 625 with five options and 375 open.
+
+`validation.json`, whose videos are addresses that end in videos/<Subject>/<n>.mp4.
+"""
+
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from vreason_jax.evaluation.readers import fields as fields_lib
+from vreason_jax.evaluation.readers.layout import Groups, Layout, Source
+from vreason_jax.evaluation.readers.rows import BrokenRowError, Row, shown
+from vreason_jax.evaluation.record import CHOICE, FREE, Record
+
+DISCIPLINES = {
+    "Science": (
+        "Astronomy", "Biology", "Chemistry", "Electromagnetism", "Geography", "Mechanics",
+        "Modern Physics", "Neurobiology", "Thermodynamics",
+    ),
+    "Healthcare": (
+        "Basic Medicine", "Clinical Medicine", "Dentistry", "Pharmacy", "Preventive Medicine",
+    ),
+    "Humanities & Social Sciences": (
+        "Art", "Economics", "History", "Law", "Literature", "Management",
+    ),
+    "Engineering": (
+        "Biomedical Engineering", "Civil Engineering", "Computer Science",
+        "Electrical Engineering", "Electronics and Communication", "Materials Science",
+        "Mechanical Engineering",
+    ),
+}  # fmt: skip
+
+
+def read(row: Row, label: str) -> list[Record]:
+    """Returns the record of an official row; raises BrokenRowError."""
+    del label
+    fields = row.fields()
+    form = fields_lib.text(fields, "question_type")
+    if form not in ("multiple-choice", "open-ended"):
+        raise BrokenRowError(
+            f"'question_type': expected multiple-choice or open-ended, got {shown(form)}"
+        )
+    options = _options(fields) if form == "multiple-choice" else ()
+    answer = fields_lib.text(fields, "answer").strip()
+    subject = _subject(fields)
+    return [
+        Record(
+            id=fields_lib.native_id(fields, "id"),
+            benchmark="mmvu",
+            video=_video(fields_lib.text(fields, "video")),
+            problem=fields_lib.text(fields, "question"),
+            options=options,
+            gold=fields_lib.gold_letter(answer, options) if options else answer,
+            kind=CHOICE if options else FREE,
+            task=subject,
+            subset=discipline_of(subject),
+        )
+    ]
+
+
+def discipline_of(subject: str) -> str:
+    """Returns one of MMVU's four disciplines, "" for a subject that it does not have."""
+    return next((d for d, subjects in DISCIPLINES.items() if subject in subjects), "")
+
+
+def _options(fields: dict[str, Any]) -> tuple[str, ...]:
+    choices = fields.get("choices")
+    letters = fields_lib.LETTERS[: len(choices)] if isinstance(choices, dict) else ""
+    if not isinstance(choices, dict) or len(choices) < 2 or sorted(choices) != list(letters):
+        raise BrokenRowError(f"'choices': expected texts by letter, got {shown(choices)}")
+    return tuple(f"{letter}. {fields_lib.text(choices, letter)}" for letter in letters)
+
+
+def _subject(fields: dict[str, Any]) -> str:
+    metadata = fields.get("metadata")
+    if not isinstance(metadata, dict):
+        raise BrokenRowError(f"'metadata': expected an object, got {shown(metadata)}")
+    return fields_lib.text(metadata, "subject")
+
+
+def _video(address: str) -> str:
+    path = unquote(urlsplit(address).path) if "://" in address else address
+    _, mark, tail = path.rpartition("/videos/")
+    return fields_lib.below_the_folder(f"videos/{tail}" if mark else path, "video")
+
+
+def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
+    del fields
+    subject = PurePosixPath(video).parent.name.replace("_", " ")
+    return Groups(subject, discipline_of(subject))
+
+
+_PATTERNS = (
+    "validation.json", "*/validation.json", "mmvu.json", "validation.jsonl", "*.parquet",
+)  # fmt: skip
+LAYOUT = Layout("mmvu", (Source("", _PATTERNS),), read, _video_r1_groups)
