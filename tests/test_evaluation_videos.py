@@ -1,0 +1,114 @@
+"""Clips are read ahead, in order; a bad one has a status, and nobody waits for it at the end."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation.record import CHOICE, Record
+from vreason_jax.evaluation.videos import ClipReader, ReadClip, clip_source, read_clip
+from vreason_jax.inputs import VideoArray, VideoFile
+from vreason_jax.shapes import sample
+
+ROOT = Path(__file__).parent.parent
+
+
+def clip(number):
+    return ReadClip(None, None, str(number), 0.0)
+
+
+def test_clips_come_in_order_whatever_they_take():
+    seconds = [0.03, 0.0, 0.02, 0.0, 0.01]
+
+    def job(number):
+        time.sleep(seconds[number])
+        return clip(number)
+
+    reader = ClipReader([lambda n=n: job(n) for n in range(5)], ahead=4, workers=3)
+    assert [reader.take().reason for _ in range(5)] == list("01234")
+
+
+def test_no_more_are_read_than_were_asked_for_ahead():
+    begun, gate = [], threading.Event()
+
+    def job(number):
+        begun.append(number)
+        gate.wait(10)
+        return clip(number)
+
+    reader = ClipReader([lambda n=n: job(n) for n in range(20)], ahead=3, workers=8)
+    gate.set()
+    for _ in range(2):
+        reader.take()
+    time.sleep(0.1)
+    assert sorted(begun) == list(range(5))
+
+
+def test_waiting_is_measured_where_there_is_any():
+    ready = ClipReader([lambda: clip(0)], ahead=1)
+    time.sleep(0.1)
+    ready.take()
+    assert ready.wait_seconds < 0.05
+    slow = ClipReader([lambda: time.sleep(0.2) or clip(0)], ahead=1)
+    slow.take()
+    assert slow.wait_seconds > 0.1
+
+
+def test_what_a_job_raises_is_raised_where_it_is_taken():
+    def job():
+        raise UserError("q7: expected a question")
+
+    with pytest.raises(UserError, match="q7: expected"):
+        ClipReader([job], ahead=1).take()
+
+
+def test_a_program_ends_while_a_clip_is_still_being_read():
+    script = """
+import time
+from vreason_jax.evaluation.videos import ClipReader
+ClipReader([lambda: time.sleep(60)], ahead=1)
+time.sleep(0.2)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=40)
+
+
+def read(path, error=None):
+    def media(source):
+        if error is not None:
+            raise error
+        return "media"
+
+    return read_clip(lambda: VideoFile(str(path)), media, lambda media: ())
+
+
+def test_a_status_for_every_way_to_fail(tmp_path):
+    there = tmp_path / "clip.mp4"
+    there.touch()
+    assert (read(there).media, read(there).status) == ("media", None)
+    missing = read(tmp_path / "gone.mp4", UserError("gone.mp4: expected\na file"))
+    assert (missing.status, missing.reason) == ("missing_video", "gone.mp4: expected a file")
+    for error in (UserError("cut off"), RuntimeError("a bug"), MemoryError()):
+        assert read(there, error).status == "undecodable_video"
+
+
+def record(**fields):
+    values = {"id": "q", "benchmark": "mvbench", "video": "a/b.webm", "problem": "?"}
+    values |= {"options": (), "gold": "1", "kind": CHOICE, "task": "t"}
+    return Record(**{**values, **fields})
+
+
+def test_a_clip_is_a_part_of_a_file_below_the_data_folder(tmp_path):
+    source = clip_source(record(start=1.0, end=2.0), lambda record: tmp_path / record.video)
+    assert isinstance(source, VideoFile)
+    assert (source.path, source.start, source.end) == (str(tmp_path / "a/b.webm"), 1.0, 2.0)
+
+
+def test_shapes_are_drawn_from_their_names():
+    drawn = sample("test", 12)
+    source = clip_source(record(benchmark="shapes", video=drawn.name), lambda record: Path())
+    assert isinstance(source, VideoArray)
+    assert (source.frames == drawn.frames).all() and source.fps == drawn.fps

@@ -1,0 +1,90 @@
+"""What can change an answer, as a hash for every line, and whether a run goes on under it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.config import RunConfig
+from vreason_jax.errors import UserError
+
+# Of these a line speaks itself, or they decide only how long a reader may take.
+_LEFT_OUT = ("sampling.seed", "video.timeout_seconds")
+_SMALL_FILES = (".json", ".jinja", ".txt", ".model")
+_PROBES, _PROBE_BYTES = 16, 1 << 16  # of each file of weights: reading all would take minutes
+
+
+def fingerprint(folder: Path) -> str:
+    """Returns a hash of a checkpoint: its small files, and sizes and samples of its weights."""
+    total = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if any(part.startswith(".") for part in Path(name).parts):
+            continue
+        total.update(f"{name}\0{file.stat().st_size}\0".encode(errors="surrogateescape"))
+        total.update(file.read_bytes() if file.suffix in _SMALL_FILES else _samples(file))
+    return total.hexdigest()[:16]
+
+
+def answer_values(run: RunConfig) -> dict[str, Any]:
+    """Returns the dotted keys of a run config that can change an answer, a template by its text."""
+    values = {
+        f"{section}.{key}": value
+        for section, fields in run.to_dict().items()
+        for key, value in fields.items()
+    }
+    if run.prompt.template is not None:
+        values["prompt.template"] = _hash(Path(run.prompt.template).read_bytes())
+    return {key: value for key, value in values.items() if key not in _LEFT_OUT}
+
+
+def config_hash(common: Mapping[str, Any], run: RunConfig) -> str:
+    """Returns the hash of all that can change a method's answers.
+
+    `common` is the same for all methods of a run: benchmark, protocol, model and dtype.
+    """
+    values = {**common, **answer_values(run)}
+    return _hash(json.dumps(values, sort_keys=True, default=str).encode())
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Returns "key: old there, new here" for what two mappings hold otherwise."""
+    return [
+        f"{prefix}{key}: {old.get(key)!r} there, {new.get(key)!r} here"
+        for key in dict.fromkeys((*old, *new))
+        if old.get(key) != new.get(key)
+    ]
+
+
+def check_same(
+    old: Mapping[str, Any], common: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Raises UserError, naming all that differs, if a folder holds answers of another kind.
+
+    `old` has "common" and "methods" as a former run wrote them. Methods of one side alone only add
+    lines; those of both must have the same values.
+    """
+    found = differences(old["common"], common)
+    for name, values in methods.items():
+        if name in old["methods"]:
+            found += differences(old["methods"][name], values, f"{name}: ")
+    if found:
+        raise UserError(
+            f"--out: its answers were made otherwise: {'; '.join(found)}; give the same again, or "
+            "another folder"
+        )
+
+
+def _samples(file: Path) -> bytes:
+    size = file.stat().st_size
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        for probe in range(_PROBES):
+            stream.seek(probe * max(0, size - _PROBE_BYTES) // (_PROBES - 1))
+            digest.update(stream.read(_PROBE_BYTES))
+    return digest.digest()
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,92 @@
+"""The methods of a run: config files by name, and experiments that vary one."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.config import CONFIG_FOLDER, RunConfig, apply_overrides, config_values
+from vreason_jax.errors import UserError
+
+EXPERIMENT_FOLDER = CONFIG_FOLDER / "experiments"
+DEFAULT = ("baseline", "vreason")
+# What decides how a clip is read and asked about: one clip is read once for all methods.
+SHARED = ("video", "model", "prompt")
+
+
+def load_methods(
+    names: Sequence[str],
+    experiment: str | None,
+    *,
+    protocol: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+) -> dict[str, RunConfig]:
+    """Returns the run config of every method, by name, in order.
+
+    A method is a file of `configs/` or a path, named by its stem, or a table of the experiment. A
+    config file overrides the protocol, an experiment's table the file, and `overrides` all. Raises UserError for what does not exist, comes twice, or reads clips differently.
+    """
+    values = [(Path(name).stem if name.endswith(".toml") else name, name, {}) for name in names]
+    if experiment is not None:
+        values += _read_experiment(experiment)
+    methods: dict[str, RunConfig] = {}
+    for name, base, changes in values or [(name, name, {}) for name in DEFAULT]:
+        if name in methods:
+            raise UserError(f"--methods: expected every method once, {name!r} comes twice")
+        keys = {**protocol, **config_values(base), **changes, **overrides}
+        methods[name] = apply_overrides(RunConfig(), keys)
+    _check_shared(methods)
+    return methods
+
+
+def is_random(run: RunConfig) -> bool:
+    """Returns whether tokens are drawn, so that seeds differ."""
+    return run.sampling.temperature > 0
+
+
+def seeds_of(run: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
+    """Returns the seeds that a method runs with: at temperature 0 the first alone."""
+    return seeds if is_random(run) else seeds[:1]
+
+
+def _read_experiment(name: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Returns name, base and dotted overrides of every table under [methods]."""
+    path = Path(name)
+    if path.suffix != ".toml" and not path.is_file():
+        path = EXPERIMENT_FOLDER / f"{name}.toml"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("methods", {})
+    except OSError:
+        known = ", ".join(sorted(file.stem for file in EXPERIMENT_FOLDER.glob("*.toml")))
+        raise UserError(
+            f"--experiment: no file {name!r}; expected a TOML path or one of: {known}"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"--experiment: {path} is not valid TOML: {error}") from None
+    if not isinstance(tables, dict) or not tables:
+        raise UserError(f"--experiment: {path}: expected tables [methods.NAME], found none")
+    return [_method(path, method, table) for method, table in tables.items()]
+
+
+def _method(path: Path, name: str, table: Any) -> tuple[str, str, dict[str, Any]]:
+    if not isinstance(table, dict):
+        raise UserError(f"--experiment: {path}: expected a table for {name}, got {table!r}")
+    changes = dict(table)
+    base = changes.pop("base", "vreason")
+    if not isinstance(base, str):
+        raise UserError(f"--experiment: {path}: expected a config name as base, got {base!r}")
+    return name, base, changes
+
+
+def _check_shared(methods: Mapping[str, RunConfig]) -> None:
+    first, *others = methods
+    expected = methods[first].to_dict()
+    for name in others:
+        values = methods[name].to_dict()
+        for section in SHARED:
+            if values[section] != expected[section]:
+                raise UserError(
+                    f"--methods: expected {first} and {name} to agree in {section}.*, since a clip "
+                    "is read once for all; run them with an --out each and merge them with "
+                    "python -m vreason_jax.report"
+                )

@@ -1,0 +1,167 @@
+"""The lines of a run: appended whole, cut where torn, and what they say is done."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vreason_jax.errors import UserError
+from vreason_jax.output.files import write_atomic
+from vreason_jax.runtime import distributed
+
+FILE = "predictions.jsonl"
+VIDEO_FAILURES = ("missing_video", "undecodable_video")
+
+
+class Key(NamedTuple):
+    """What there is one line for."""
+
+    id: str
+    method: str
+    seed: int
+    config_hash: str
+
+
+class LineFile:
+    """A file of JSON objects, one a line, that several processes of a machine append to.
+
+    Nothing but whole lines counts: a last one that a kill or a full disk has torn is cut off.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._descriptor: int | None = None
+
+    def read(self, keep: Callable[[dict], bool] = lambda line: True) -> list[dict[str, Any]]:
+        """Returns the whole lines, after cutting off a torn one.
+
+        Lines that `keep` refuses are taken out of the file, and not returned. Call it before
+        anybody appends. Raises UserError for a file that this program has not written.
+        """
+        if not self.path.exists():
+            return []
+        with _refusals(self.path), _locked(self.path) as file:
+            text, whole = _whole_lines(file.read())
+            if len(whole) < len(text):
+                file.truncate(len(whole))
+            lines = [self._parse(line, n) for n, line in enumerate(whole.splitlines(), start=1)]
+            kept = [line for line in lines if keep(line)]
+            if len(kept) < len(lines):
+                data = b"".join(map(_encode, kept))
+                write_atomic(self.path, lambda file: file.write(data))
+        return kept
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Adds a line; raises UserError, having added nothing, where the disk takes less than it.
+
+        It has left this process when this returns, so killing the process does not lose it.
+        """
+        data = _encode(line)
+        with _refusals(self.path), _held(self._open()) as descriptor:
+            size = os.fstat(descriptor).st_size
+            try:
+                written = os.write(descriptor, data)
+                if written < len(data):  # a full disk takes a part first, and refuses the rest
+                    os.write(descriptor, data[written:])
+            except OSError:
+                os.ftruncate(descriptor, size)
+                raise
+
+    def close(self) -> None:
+        """Closes the file; appending opens it anew."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        # Not before the first line: another process may still replace the file as it reads it.
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        return self._descriptor
+
+    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise UserError(f"{self.path}:{number}: expected a JSON object a line, got another")
+        return value
+
+
+class Predictions:
+    """`predictions.jsonl` of a run's folder, and which answers stand there."""
+
+    def __init__(self, folder: Path, *, retry_failed: bool = False):
+        """Reads what is done. With `retry_failed`, lines of video failures are taken out."""
+        self.file = LineFile(folder / FILE)
+        failures = VIDEO_FAILURES if retry_failed else ()
+        lines = self.file.read(lambda line: line.get("status") not in failures)
+        self.done = {self._key(line) for line in lines}
+        self.failed = {line["id"] for line in lines if line.get("status") in VIDEO_FAILURES}
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Appends the line of an answer."""
+        self.file.append(line)
+        self.done.add(self._key(line))
+
+    def share(self, keys: Sequence[Key]) -> None:
+        """Makes all processes know what any of them has a line for; they must plan alike."""
+        mine = np.array([key in self.done for key in keys], np.uint8)
+        self.done |= {keys[n] for n in np.flatnonzero(distributed.largest(mine))}
+
+    def _key(self, line: Mapping[str, Any]) -> Key:
+        try:
+            return Key(*(line[name] for name in Key._fields))
+        except KeyError as error:
+            raise UserError(
+                f"{self.file.path}: expected lines of this program, one has no {error}"
+            ) from None
+
+
+def _encode(line: Mapping[str, Any]) -> bytes:
+    # Escaped, as undecodable bytes of a path are lone surrogates, which UTF-8 cannot hold.
+    return json.dumps(line, allow_nan=False).encode() + b"\n"
+
+
+def _whole_lines(text: bytes) -> tuple[bytes, bytes]:
+    """Returns the text, and its part without a last line that is not whole."""
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole:
+        last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
+        try:
+            json.loads(last)
+        except ValueError:  # a crash of the machine can leave zeros in place of the line
+            whole = whole[: len(whole) - len(last)]
+    return text, whole
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator:
+    with path.open("r+b") as file, _held(file.fileno()):
+        yield file
+
+
+@contextlib.contextmanager
+def _held(descriptor: int) -> Iterator[int]:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield descriptor
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--out: cannot write {path}: {error.strerror}; mend that and run the same command "
+            "again, it goes on from here"
+        ) from None
