@@ -1,7 +1,8 @@
 """A checkpoint opened, and its model on the devices: what every answer needs."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -10,13 +11,18 @@ from jax.sharding import Mesh
 
 from vreason_jax import inputs as inputs_lib
 from vreason_jax.config import RunConfig
-from vreason_jax.inputs import Media, Prepared, Question, Source
+from vreason_jax.errors import UserError
+from vreason_jax.inputs import Prepared, Question
 from vreason_jax.model.config import ModelConfig, read_model_config
+from vreason_jax.model.qwen25_vl import Qwen25VL
+from vreason_jax.model.vision import encode_media
+from vreason_jax.model.windows import window_plan
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.runtime import compilation
 from vreason_jax.runtime.checkpoint import load_model
 from vreason_jax.runtime.hub import resolve_model_folder
-from vreason_jax.runtime.mesh import create_mesh
+from vreason_jax.runtime.mesh import create_mesh, place_rows
+from vreason_jax.video.patches import Patches
 
 Warn = Callable[[str], None]
 
@@ -64,27 +70,61 @@ class Checkpoint:
         return jnp.dtype("float32" if jax.default_backend() == "cpu" else self.config.dtype)
 
 
-class Engine:
-    """The model of a checkpoint on the devices, and what loading it took and said."""
+class Replica:
+    """A checkpoint's model on the devices of one mesh, and how it is run there."""
+
+    def __init__(self, checkpoint: Checkpoint, model: Qwen25VL, mesh: Mesh):
+        """Runs `model`, whose weights lie on `mesh`, with the rest of `checkpoint`."""
+        self.checkpoint, self.model, self.mesh = checkpoint, model, mesh
+
+    @contextlib.contextmanager
+    def computing(self, advice: str) -> Iterator[None]:
+        """Computes in the dtype's own precision; a lack of memory becomes a UserError.
+
+        float32 means float32: without this, GPUs and TPUs multiply in fewer bits. `advice` says
+        what does not fit and what to lower.
+        """
+        exact = self.checkpoint.dtype == jnp.float32
+        with jax.default_matmul_precision("highest" if exact else "default"):
+            try:
+                yield
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                raise UserError(f"the device's memory is too small: {advice}") from None
+
+    def encode(self, prepared: Prepared) -> list[jax.Array]:
+        """Returns the vision tower's embeddings [M, D] of each medium of a question, in order."""
+        return [self._encode(patches) for patches in prepared.patches]
+
+    def _encode(self, patches: Patches) -> jax.Array:
+        frames, height, width = patches.grid
+        values = patches.values.reshape(frames, height * width, -1)
+        plan = window_plan(height, width, self.checkpoint.config.vision)
+        return encode_media(self.model, place_rows(values, self.mesh, frames), plan)
+
+
+class Engine(Replica):
+    """A checkpoint loaded, and what loading it took and said."""
 
     def __init__(
         self, checkpoint: Checkpoint, mesh: str | Mesh | None = None, warn: Warn = lambda line: None
     ):
-        """Loads the weights; `warn` takes lines for people, `mesh` is one, or that of `--mesh`."""
-        self.checkpoint = checkpoint
+        """Loads the weights; `warn` receives lines for people, `mesh` is that of `--mesh`."""
         self.load_warnings: list[str] = []
         self.warn = warn
         compilation.enable_cache(self._warn_of_loading)
         with compilation.CompileClock() as clock, clock.stage("load"):
-            self.mesh = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, checkpoint.config)
-            self.model = load_model(
+            devices = create_mesh(mesh, checkpoint.config)
+            model = load_model(
                 checkpoint.folder,
                 checkpoint.config,
                 checkpoint.dtype,
-                self.mesh,
+                devices,
                 warn=self._warn_of_loading,
             )
-            jax.block_until_ready(self.model)
+            jax.block_until_ready(model)
+        super().__init__(checkpoint, model, devices)
         self.load_seconds, self.compile_seconds = clock.stages["load"], clock.seconds
 
     def _warn_of_loading(self, line: str) -> None:

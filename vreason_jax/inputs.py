@@ -139,25 +139,38 @@ def ask_about(
 
 
 def batch_inputs(
-    rows: Sequence[Prepared], config: RunConfig, pad_id: int
+    rows: Sequence[Prepared],
+    config: RunConfig,
+    pad_id: int,
+    *,
+    length: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> tuple[PrefillInputs, np.ndarray, CacheLengths]:
-    """Returns the prefill inputs of a batch, the video tokens each row drops, and cache lengths."""
-    batch = batch_prompts([row.prompt for row in rows], pad_id)
-    length = batch.token_ids.shape[1]
+    """Returns the prefill inputs of a batch, the video tokens each row drops, and cache lengths.
+
+    Args:
+      length: pads every prompt to so many tokens; the cache lengths then do not depend on the
+        prompts', so that batches share their programs. None: to the longest prompt.
+      names: stand for the questions where chance is drawn; None: their words do.
+    """
+    batch = batch_prompts([row.prompt for row in rows], pad_id, length=length)
+    slots = batch.token_ids.shape[1]
     drops, counts = prune.plan_drops(_temporal_patches(rows, batch), batch.video_mask, config.prune)
-    remaining = length - batch.starts - counts.dropped
+    if names is None:
+        names = [row.question.text for row in rows]
     inputs = PrefillInputs(
         token_ids=batch.token_ids,
         positions=batch.positions,
         starts=batch.starts,
         next_positions=batch.next_positions,
         media_slots=_flat_media_slots(batch),
-        video_slots=np.where(batch.video_mask, batch.video_slots, length).astype(np.int32),
+        video_slots=np.where(batch.video_mask, batch.video_slots, slots).astype(np.int32),
         video_mask=batch.video_mask,
         drops=drops,
-        seeds=np.array([_seed(row, config) for row in rows], np.uint32),
+        seeds=np.array([(config.sampling.seed, _hash(name)) for name in names], np.uint32),
     )
-    prompt = int(remaining.max())
+    padding = batch.starts if length is None else 0
+    prompt = int((slots - padding - counts.dropped).max())
     lengths = CacheLengths(
         prompt=prompt,
         video=int(counts.kept.max()),
@@ -247,6 +260,6 @@ def _flat_media_slots(batch: PromptBatch) -> np.ndarray:
     return (batch.media_slots + rows)[batch.media_mask].astype(np.int32)
 
 
-def _seed(row: Prepared, config: RunConfig) -> tuple[int, int]:
-    # The question's words stand for the question: the same in a batch, alone, and on resuming.
-    return config.sampling.seed, zlib.crc32(row.question.text.encode(errors="surrogateescape"))
+def _hash(name: str) -> int:
+    # What stands for a question is the same in a batch, alone, and on resuming.
+    return zlib.crc32(name.encode(errors="surrogateescape"))

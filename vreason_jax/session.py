@@ -1,23 +1,18 @@
 """One batch of questions on its way through the stages: vision, prefill, decode, answers."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vreason_jax import inputs as inputs_lib
-from vreason_jax.decoding.driver import decode_in_chunks, to_host
+from vreason_jax.decoding.driver import decode_in_chunks, text_length, to_host
 from vreason_jax.decoding.prefill import prefill
 from vreason_jax.decoding.state import DecodeSettings, TokenTrace
 from vreason_jax.engine import Engine
-from vreason_jax.errors import UserError
 from vreason_jax.inputs import Prepared
-from vreason_jax.model.vision import encode_media
-from vreason_jax.model.windows import window_plan
 from vreason_jax.output.trace import build_trace
 from vreason_jax.output.warnings import failure_signs
 from vreason_jax.prompt.tokenizer import TextStream
@@ -76,9 +71,10 @@ class Session:
             self._rows, checkpoint.run, checkpoint.tokenizer.ids.pad
         )
         self._check_memory(inputs)
-        with self._clock, _exact(checkpoint.dtype), _memory_errors(self._advice):
+        with self._clock, self._engine.computing(self._advice):
             with self._clock.stage("vision"):
-                media = jax.block_until_ready(self._encode_media())
+                media = [m for row in self._rows for m in self._engine.encode(row)]
+                jax.block_until_ready(media)
             with self._clock.stage("prefill"):
                 context, state, first = jax.block_until_ready(
                     prefill(
@@ -107,8 +103,7 @@ class Session:
         while True:
             with (
                 self._clock,
-                _exact(checkpoint.dtype),
-                _memory_errors(self._advice),
+                self._engine.computing(self._advice),
                 self._clock.stage("decode"),
             ):
                 chunk = next(chunks, None)
@@ -117,20 +112,9 @@ class Session:
             self._traces.append(chunk)
             yield chunk
 
-    def _encode_media(self) -> list[jax.Array]:
-        model = self._engine.model
-        config = self._engine.checkpoint.config.vision
-        embeddings = []
-        for patches in (p for row in self._rows for p in row.patches):
-            time, height, width = patches.grid
-            values = patches.values.reshape(time, height * width, -1)
-            embeddings.append(encode_media(model, values, window_plan(height, width, config)))
-        return embeddings
-
     def _text_ids(self, ids: np.ndarray) -> np.ndarray:
         """The ids of one row up to its end-of-sequence token, which is no text."""
-        ends = np.flatnonzero(np.isin(ids, self._settings.eos_ids))
-        return ids[: ends[0]] if len(ends) else ids
+        return ids[: text_length(ids, self._settings.eos_ids)]
 
     def _answer(self, row: int, joined: TokenTrace) -> Answer:
         checkpoint, prepared = self._engine.checkpoint, self._rows[row]
@@ -197,24 +181,6 @@ class Session:
         self._memory_warnings = [line] if line else []
         for line in self._memory_warnings:
             self._engine.warn(line)
-
-
-@contextlib.contextmanager
-def _exact(dtype: jnp.dtype) -> Iterator[None]:
-    """float32 means float32: without this, GPUs and TPUs multiply in fewer bits."""
-    precision = "highest" if dtype == jnp.float32 else "default"
-    with jax.default_matmul_precision(precision):
-        yield
-
-
-@contextlib.contextmanager
-def _memory_errors(advice: str) -> Iterator[None]:
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise UserError(f"the device's memory is too small: {advice}") from None
 
 
 def _video_records(prepared: Prepared) -> list[dict[str, Any]]:

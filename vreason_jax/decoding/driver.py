@@ -46,6 +46,12 @@ def decode_in_chunks(
         trace = jax.tree.map(lambda a: a[: tokens - made], to_host(chunk))  # noqa: B023
 
 
+def text_length(ids: np.ndarray, eos_ids: tuple[int, ...]) -> int:
+    """Returns how many tokens of one row [T] come before its end-of-sequence token, if any."""
+    ends = np.flatnonzero(np.isin(ids, eos_ids))
+    return int(ends[0]) if len(ends) else len(ids)
+
+
 def to_host(tree):
     """Returns the tree's arrays in NumPy, gathered from all hosts where they are spread."""
     return jax.tree.map(_gather, tree)

@@ -25,6 +25,15 @@ class Prompt:
     media: tuple[Medium, ...]
     token_types: np.ndarray  # int32 [S]: TEXT_TOKEN, IMAGE_TOKEN or VIDEO_TOKEN
 
+    @property
+    def shared_length(self) -> int:
+        """Tokens up to the end of the last medium, which all questions about it share.
+
+        0 without media. What follows, be it <|vision_end|>, is the template's choice.
+        """
+        media = np.flatnonzero(self.token_types != TEXT_TOKEN)
+        return int(media[-1]) + 1 if len(media) else 0
+
 
 def build_prompt(
     tokenizer: PromptTokenizer,
