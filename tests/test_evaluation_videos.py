@@ -10,7 +10,7 @@ import pytest
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.record import CHOICE, Record
-from vreason_jax.evaluation.videos import ClipReader, ReadClip, clip_source, read_clip
+from vreason_jax.evaluation.videos import ClipQueue, ReadClip, clip_source, read_clip
 from vreason_jax.inputs import VideoArray, VideoFile
 from vreason_jax.shapes import sample
 
@@ -28,7 +28,7 @@ def test_clips_come_in_order_whatever_they_take():
         time.sleep(seconds[number])
         return clip(number)
 
-    reader = ClipReader([lambda n=n: job(n) for n in range(5)], ahead=4, workers=3)
+    reader = ClipQueue([lambda n=n: job(n) for n in range(5)], ahead=4, workers=3)
     assert [reader.take().reason for _ in range(5)] == list("01234")
 
 
@@ -40,7 +40,7 @@ def test_no_more_are_read_than_were_asked_for_ahead():
         gate.wait(10)
         return clip(number)
 
-    reader = ClipReader([lambda n=n: job(n) for n in range(20)], ahead=3, workers=8)
+    reader = ClipQueue([lambda n=n: job(n) for n in range(20)], ahead=3, workers=8)
     gate.set()
     for _ in range(2):
         reader.take()
@@ -49,11 +49,11 @@ def test_no_more_are_read_than_were_asked_for_ahead():
 
 
 def test_waiting_is_measured_where_there_is_any():
-    ready = ClipReader([lambda: clip(0)], ahead=1)
+    ready = ClipQueue([lambda: clip(0)], ahead=1)
     time.sleep(0.1)
     ready.take()
     assert ready.wait_seconds < 0.05
-    slow = ClipReader([lambda: time.sleep(0.2) or clip(0)], ahead=1)
+    slow = ClipQueue([lambda: time.sleep(0.2) or clip(0)], ahead=1)
     slow.take()
     assert slow.wait_seconds > 0.1
 
@@ -63,14 +63,14 @@ def test_what_a_job_raises_is_raised_where_it_is_taken():
         raise UserError("q7: expected a question")
 
     with pytest.raises(UserError, match="q7: expected"):
-        ClipReader([job], ahead=1).take()
+        ClipQueue([job], ahead=1).take()
 
 
 def test_a_program_ends_while_a_clip_is_still_being_read():
     script = """
 import time
-from vreason_jax.evaluation.videos import ClipReader
-ClipReader([lambda: time.sleep(60)], ahead=1)
+from vreason_jax.evaluation.videos import ClipQueue
+ClipQueue([lambda: time.sleep(60)], ahead=1)
 time.sleep(0.2)
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=40)

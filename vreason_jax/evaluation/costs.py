@@ -7,8 +7,6 @@ import sys
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import jax
-
 from vreason_jax.config import RunConfig
 
 Shape = Hashable
@@ -89,7 +87,7 @@ def peak_memory(devices: list[Any]) -> dict[str, int | None]:
     return {"peak_bytes": max(known) if known else None, "host_peak_bytes": host}
 
 
-def _stats(device: jax.Device) -> dict[str, Any] | None:
+def _stats(device: Any) -> dict[str, Any] | None:
     try:
         return device.memory_stats()
     except (RuntimeError, NotImplementedError):

@@ -24,7 +24,8 @@ def load_methods(
     """Returns the run config of every method, by name, in order.
 
     A method is a file of `configs/` or a path, named by its stem, or a table of the experiment. A
-    config file overrides the protocol, an experiment's table the file, and `overrides` all. Raises UserError for what does not exist, comes twice, or reads clips differently.
+    config file overrides the protocol, a table the file it is based on, and `overrides` all.
+    Raises UserError for what does not exist, comes twice, or reads clips differently.
     """
     values = [(Path(name).stem if name.endswith(".toml") else name, name, {}) for name in names]
     if experiment is not None:

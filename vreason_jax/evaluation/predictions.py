@@ -112,8 +112,10 @@ class Predictions:
 
     def share(self, keys: Sequence[Key]) -> None:
         """Makes all processes know what any of them has a line for; they must plan alike."""
-        mine = np.array([key in self.done for key in keys], np.uint8)
-        self.done |= {keys[n] for n in np.flatnonzero(distributed.largest(mine))}
+        mine = np.array([(key in self.done) + (key.id in self.failed) for key in keys], np.uint8)
+        everyone = distributed.largest(mine)
+        self.done |= {key for key, state in zip(keys, everyone, strict=True) if state}
+        self.failed = {key.id for key, state in zip(keys, everyone, strict=True) if state == 2}
 
     def _key(self, line: Mapping[str, Any]) -> Key:
         try:

@@ -27,7 +27,7 @@ class RunFile:
         return read_json(self._path)
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Notes what is about to run: `facts`, their methods and seeds beside those noted before."""
+        """Notes what is about to run: `facts`, methods and seeds beside those noted before."""
         with self._changing() as old:
             methods = {**old.get("methods", {}), **facts["methods"]}
             seeds = list(dict.fromkeys([*old.get("seeds", []), *facts["seeds"]]))

@@ -11,12 +11,12 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.readers import shapes
 from vreason_jax.evaluation.record import Record
 from vreason_jax.inputs import Media, Prepared, Source, VideoArray, VideoFile
 
 MISSING, UNDECODABLE = "missing_video", "undecodable_video"
 STATUSES = (None, MISSING, UNDECODABLE)
-SHAPES = "shapes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ReadClip:
 
 def clip_source(record: Record, locate: Callable[[Record], Path]) -> Source:
     """Returns a record's clip: a file below the data folder, or frames drawn now, of `shapes`."""
-    if record.benchmark == SHAPES:
-        return _drawn(record.video)
+    if record.benchmark == shapes.NAME:
+        return VideoArray(*shapes.clip_of(record))
     path = str(locate(record))
     return VideoFile(path, record.folder_fps, start=record.start, end=record.end)
 
@@ -67,7 +67,7 @@ def read_clip(
     return ReadClip(media, status, " ".join(reason.split()), seconds, prepared)
 
 
-class ClipReader:
+class ClipQueue:
     """Reads clips in threads, a number of them ahead, and hands them out in the order given.
 
     Files are decoded in processes that can be killed; the threads wait for those. They are daemons:
@@ -119,12 +119,3 @@ class ClipReader:
 def default_workers() -> int:
     """Returns how many clips are read at a time: decoders have threads of their own."""
     return min(16, max(2, (os.cpu_count() or 2) // 2))
-
-
-def _drawn(name: str) -> VideoArray:
-    from vreason_jax.shapes import sample
-
-    split, index, rest = name.split("-", 2)
-    kind, level = rest.rsplit("-", 1)
-    drawn = sample(split, int(index), kind, int(level))
-    return VideoArray(drawn.frames, drawn.fps)

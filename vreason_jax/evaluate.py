@@ -1,0 +1,141 @@
+"""`python -m vreason_jax.evaluate`: methods over a benchmark; lines, a summary and a report."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vreason_jax.command_line import OptionParser, exit_code
+from vreason_jax.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns its exit code: 0, or 2 where the user's input is wrong."""
+    return exit_code(lambda: _run(_parser().parse_args(argv)))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    # Imported late: --help and a mistyped flag must not wait for JAX.
+    from vreason_jax.runtime import distributed
+
+    distributed.start(arguments.coordinator, arguments.process_id, arguments.num_processes)
+    if arguments.check:
+        return distributed.together(lambda: _check(arguments))
+    if arguments.out is None:
+        raise UserError("--out: expected a folder for the answers, got none")
+    from vreason_jax.evaluation.launch import Launch
+
+    request, warn = _request(arguments), _say
+    launch = distributed.together(
+        lambda: Launch(request, arguments.out, arguments.mesh, arguments.retry_failed, warn)
+    )
+    with launch:
+        launch.share()
+        if launch.pending():
+            launch.answer(arguments.batch_size, _tell, warn)
+        else:
+            _tell(f"nothing to do: all answers are in {arguments.out}")
+        launch.finish(_tell)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Lists the videos that are missing or unreadable, before any model is looked at."""
+    from vreason_jax.evaluation.check import check_videos
+    from vreason_jax.evaluation.setup import read_records
+
+    records = read_records(_request(arguments), _say)
+    check_videos(records, arguments.data)
+
+
+def _request(arguments: argparse.Namespace):
+    from vreason_jax.config import parse_set
+    from vreason_jax.evaluation.protocol import default_protocol
+    from vreason_jax.evaluation.setup import Request
+
+    return Request(
+        benchmark=arguments.benchmark,
+        data=arguments.data,
+        protocol=arguments.protocol or default_protocol(arguments.benchmark),
+        methods=arguments.methods,
+        experiment=arguments.experiment,
+        seeds=arguments.seeds,
+        model=arguments.model,
+        overrides=dict(parse_set(text) for text in arguments.set),
+        template=arguments.template,
+        limit=arguments.limit,
+        strict=arguments.strict,
+    )
+
+
+def _tell(line: str) -> None:
+    from vreason_jax.runtime import distributed
+
+    if distributed.is_main():
+        print(line, file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    _tell(f"warning: {line}")
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names with commas between, got {text!r}")
+    return names
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(seed) for seed in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or not all(0 <= seed < 2**32 for seed in seeds) or len({*seeds}) < len(seeds):
+        raise argparse.ArgumentTypeError(
+            f"expected different whole numbers from 0 on, with commas between, got {text!r}"
+        )
+    return seeds
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return number
+
+
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog="python -m vreason_jax.evaluate",
+        description="Answers a benchmark by several methods, and says whether they differ.",
+        epilog="Run again with the same --out, it goes on where it stopped.",
+    )
+    add = parser.add_argument
+    add("--benchmark", default="shapes", metavar="NAME", help="which questions [shapes]")
+    add("--data", type=Path, metavar="DIR", help="folder of its annotation and videos")
+    add("--protocol", metavar="NAME_OR_FILE", help="how it is asked and scored [video_r1]")
+    add("--template", metavar="FILE", help="prompt with {question}, in place of the protocol's")
+    add("--out", type=Path, metavar="DIR", help="folder of lines, traces, summary and report")
+    add("--methods", type=_names, default=[], metavar="A,B", help="run configs [baseline,vreason]")
+    add("--experiment", metavar="NAME_OR_FILE", help="methods of a file of configs/experiments")
+    add("--seeds", type=_seeds, default=[0], metavar="0,1,2", help="seeds of sampling [0]")
+    add("--limit", type=_positive, metavar="N", help="the first N questions alone")
+    add("--check", action="store_true", help="list missing and unreadable videos, and end")
+    add("--strict", action="store_true", help="a broken row of the annotation ends the run")
+    add("--retry-failed", action="store_true", help="try videos again that could not be read")
+    add("--batch-size", type=_positive, default=8, metavar="B", help="questions a copy [8]")
+    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
+    add("--model", metavar="NAME_OR_DIR", help="hub id, HF folder or converted folder [embedded]")
+    add(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one config key; repeatable"
+    )
+    add("--coordinator", metavar="HOST:PORT", help="of several processes: where the first listens")
+    add("--process-id", type=int, metavar="I", help="of several processes: number of this one")
+    add("--num-processes", type=int, metavar="N", help="of several processes: how many")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A run as a command starts it: its folder, what stands there, the devices, and its end."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from vreason_jax.engine import Engine
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation import plan
+from vreason_jax.evaluation.grids import Grids
+from vreason_jax.evaluation.predictions import Predictions
+from vreason_jax.evaluation.report import write_report
+from vreason_jax.evaluation.run_file import RunFile, sole_run
+from vreason_jax.evaluation.session import Session
+from vreason_jax.evaluation.setup import Request, Warn, prepare
+from vreason_jax.evaluation.summary import write_summary
+from vreason_jax.evaluation.writing import TRACES
+from vreason_jax.output.files import check_writable
+from vreason_jax.runtime import distributed
+from vreason_jax.runtime.mesh import create_mesh
+from vreason_jax.runtime.replicas import Replicas
+
+Tell = Callable[[str], None]
+_LEFTOVERS = ".vreason-*.tmp"  # of files that were being written as a process was killed
+
+
+class Launch:
+    """Everything of a run up to the weights; a context manager that holds the folder."""
+
+    def __init__(
+        self, request: Request, folder: Path, mesh: str | None, retry_failed: bool, warn: Warn
+    ):
+        """Checks it all, and reads what is done; raises UserError for what is wrong."""
+        self._held = contextlib.ExitStack()
+        self._folder = folder
+        _make(folder)
+        self.setup = prepare(request, warn)
+        self._mesh = create_mesh(mesh, self.setup.checkpoint.config)
+        self._replicas = Replicas.of(self._mesh)
+        if distributed.is_main():
+            self._held.enter_context(sole_run(folder))
+            _sweep(folder)
+        self._facts = self.setup.check_goes_on(RunFile(folder).read())
+        self._predictions = Predictions(folder, retry_failed=retry_failed)
+        self._grids = Grids(folder)
+
+    def __enter__(self) -> "Launch":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._held.close()
+
+    def share(self) -> None:
+        """Brings all processes to one view of what is done, and notes what is about to run."""
+        self._predictions.share(self._keys())
+        clips = dict.fromkeys(map(plan.clip_key, self.setup.records))
+        self._grids.share(list(clips))
+        distributed.together(self._begin)
+
+    def pending(self) -> int:
+        """Returns how many answers have no line yet."""
+        return sum(key not in self._predictions.done for key in self._keys())
+
+    def answer(self, batch_size: int, tell: Tell, warn: Warn) -> None:
+        """Loads the model and answers this process's share."""
+        setup = self.setup
+        count, tasks = len(setup.records), len(setup.tasks)
+        tell(f"{count} questions, {tasks} answers to each, {self.pending()} to be given")
+        engine = distributed.together(lambda: Engine(setup.checkpoint, self._replicas.mesh, warn))
+        tell(f"loaded the model in {engine.load_seconds:.1f} s")
+        problem = None
+        try:
+            session = Session(
+                setup,
+                engine,
+                self._replicas,
+                self._mesh,
+                batch_size=batch_size,
+                predictions=self._predictions,
+                grids=self._grids,
+                folder=self._folder,
+            )
+            tell(session.summary(session.run()))
+        except UserError as error:
+            problem = error
+        distributed.agree_late(problem)
+
+    def finish(self, tell: Tell) -> None:
+        """Writes the summary and the report, from the lines."""
+        if distributed.is_main():
+            write_summary(self._folder)
+            write_report([self._folder], self._folder / "report.html")
+            tell(f"wrote {self._folder / 'summary.json'} and {self._folder / 'report.html'}")
+
+    def _keys(self):
+        return [task.key(record) for record in self.setup.records for task in self.setup.tasks]
+
+    def _begin(self) -> None:
+        if distributed.is_main():
+            RunFile(self._folder).begin(self._facts)
+
+
+def _make(folder: Path) -> None:
+    try:
+        (folder / TRACES).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: cannot make {folder}: {error.strerror}") from None
+    check_writable(folder / TRACES / "trace.npz", "--out")
+
+
+def _sweep(folder: Path) -> None:
+    for place in (folder, folder / TRACES):
+        for file in place.glob(_LEFTOVERS):
+            file.unlink(missing_ok=True)

@@ -1,0 +1,162 @@
+"""All that a run is made of but the weights, so that what is wrong is told before they load."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.config import RunConfig
+from vreason_jax.engine import Checkpoint
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation import identity
+from vreason_jax.evaluation.methods import load_methods, seeds_of
+from vreason_jax.evaluation.predictions import Key
+from vreason_jax.evaluation.protocol import Protocol, load_protocol
+from vreason_jax.evaluation.readers import read_benchmark
+from vreason_jax.evaluation.record import Record
+from vreason_jax.output.trace import library_versions
+from vreason_jax.prompt.chat import wrap_question
+from vreason_jax.video.resize import resolve_limits
+from vreason_jax.video.sampling import max_frames_of
+
+Warn = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a user asks for, as the flags say it."""
+
+    benchmark: str
+    data: Path | None
+    protocol: str
+    methods: Sequence[str]
+    experiment: str | None
+    seeds: Sequence[int]
+    model: str | None
+    overrides: Mapping[str, Any]
+    template: str | None = None
+    limit: int | None = None
+    strict: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One answer to be given to every question."""
+
+    method: str
+    seed: int
+    run: RunConfig
+    config_hash: str
+
+    def key(self, record: Record) -> Key:
+        """Returns what names the answer to a question."""
+        return Key(record.id, self.method, self.seed, self.config_hash)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Questions, methods and the checkpoint, all of them checked."""
+
+    request: Request
+    records: list[Record]
+    protocol: Protocol
+    methods: dict[str, RunConfig]
+    tasks: list[Task]
+    checkpoint: Checkpoint
+    model_name: str
+    common: dict[str, Any]  # what can change every method's answers, for the hash
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what `run.json` says of the run as a whole."""
+        return {
+            "benchmark": self.request.benchmark,
+            "protocol": self.request.protocol,
+            "model": self.model_name,
+            "methods": {name: run.to_dict() for name, run in self.methods.items()},
+            "seeds": sorted({task.seed for task in self.tasks}),
+            "notes": list(self.protocol.notes(self.request.benchmark)),
+            "versions": library_versions(),
+            "identity": {"common": self.common, "methods": self._answer_values()},
+        }
+
+    def check_goes_on(self, former: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the facts beside those of a former run, or raises UserError if they differ."""
+        facts = self.facts()
+        if "identity" in former:
+            identity.check_same(former["identity"], self.common, self._answer_values())
+            both = {**former["identity"]["methods"], **facts["identity"]["methods"]}
+            facts["identity"]["methods"] = both
+        return facts
+
+    def pending(self, record: Record, done: Collection[Key]) -> list[Task]:
+        """Returns the tasks by which a question has no answer yet."""
+        return [task for task in self.tasks if task.key(record) not in done]
+
+    def _answer_values(self) -> dict[str, dict[str, Any]]:
+        return {name: identity.answer_values(run) for name, run in self.methods.items()}
+
+
+def prepare(request: Request, warn: Warn) -> Setup:
+    """Returns the run that is asked for; raises UserError for whatever is wrong with it."""
+    protocol = load_protocol(request.protocol)
+    methods = load_methods(
+        request.methods,
+        request.experiment,
+        protocol=protocol.run_overrides(),
+        overrides=_overrides(request),
+    )
+    records = read_records(request, warn)
+    first = next(iter(methods.values()))
+    wrap_question(first.prompt.template, "?")
+    max_frames_of(first.video)
+    checkpoint = Checkpoint.open(request.model, first)
+    resolve_limits(first.video, checkpoint.folder)
+    common = {
+        "benchmark": request.benchmark,
+        "protocol": request.protocol,
+        "model": model_name(request.model),
+        "checkpoint": identity.fingerprint(checkpoint.folder),
+        "dtype": checkpoint.dtype.name,
+    }
+    tasks = _tasks(methods, request.seeds, common, warn)
+    return Setup(
+        request, records, protocol, methods, tasks, checkpoint, model_name(request.model), common
+    )
+
+
+def read_records(request: Request, warn: Warn) -> list[Record]:
+    """Returns the questions of the benchmark; warns of rows that are none."""
+    if request.data is None and request.benchmark != "shapes":
+        raise UserError(f"--data: expected the folder that holds {request.benchmark}, got none")
+    dataset = read_benchmark(
+        request.benchmark, request.data, strict=request.strict, limit=request.limit
+    )
+    for reason in dataset.refused:
+        warn(str(reason))
+    if not dataset.records:
+        raise UserError(f"--data: expected questions of {request.benchmark}, found none")
+    return list(dataset.records)
+
+
+def model_name(model: str | None) -> str:
+    """Returns what lines call the model: a hub id, or the name of a folder."""
+    if model is None:
+        return "embedded"
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _overrides(request: Request) -> dict[str, Any]:
+    given = {} if request.template is None else {"prompt.template": request.template}
+    return {**given, **request.overrides}
+
+
+def _tasks(methods, seeds, common, warn: Warn) -> list[Task]:
+    tasks = [
+        Task(name, seed, run, identity.config_hash(common, run))
+        for name, run in methods.items()
+        for seed in seeds_of(run, seeds)
+    ]
+    greedy = [name for name, run in methods.items() if len(seeds_of(run, seeds)) < len(seeds)]
+    if greedy:
+        warn(f"at temperature 0 only seed {seeds[0]} runs: {', '.join(greedy)}")
+    return tasks
