@@ -1,6 +1,5 @@
 """Reads once what answers share: a clip for all its questions, a question for all its runs."""
 
-import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,14 +12,13 @@ from jax.sharding import NamedSharding
 from vreason_jax.config import RunConfig
 from vreason_jax.decoding.driver import decode_in_chunks
 from vreason_jax.decoding.prefill import begin
-from vreason_jax.decoding.reading import ReadPrompt, read_prefix, read_prompt, read_rest
+from vreason_jax.decoding.reading import ReadPrompt, read_prompt, read_rest
 from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
 from vreason_jax.engine import Replica
+from vreason_jax.evaluation.clips import ClipReader
 from vreason_jax.evaluation.reply import Reply, build_reply
 from vreason_jax.inputs import Prepared, batch_inputs
-from vreason_jax.model.cache import LayerCache
 from vreason_jax.prompt.batch import batch_prompts
-from vreason_jax.prompt.chat import TEXT_TOKEN
 from vreason_jax.runtime.compilation import CompileClock
 from vreason_jax.runtime.mesh import cache_spec, place_rows
 
@@ -76,11 +74,10 @@ class SharedReader:
         """Takes `batch_size` rows for each device of `data`, and keeps the last `clips` clips."""
         self.rows_per_batch = batch_size * engine.mesh.shape["data"]
         self.clock = CompileClock() if clock is None else clock
-        self.counts = dict.fromkeys(("vision", "clip_prefill", "question_prefill", "answers"), 0)
-        self._replica, self._kept = engine, clips
-        self._clips: collections.OrderedDict[str, tuple[LayerCache, ...]] = (
-            collections.OrderedDict()
-        )
+        stages = "vision", "clip_prefill", "question_prefill", "answers"
+        self.counts: dict[str, int] = dict.fromkeys(stages, 0)
+        self._replica = engine
+        self._clips = ClipReader(engine, self.clock, self.counts, kept=clips)
         whole = NamedSharding(engine.mesh, cache_spec(engine.mesh, self.rows_per_batch))
         self._stack = jax.jit(_stack, out_shardings=whole)
 
@@ -130,7 +127,8 @@ class SharedReader:
                 pruning=run.prune,
                 lengths=lengths,
             )
-            return Started(*jax.block_until_ready(started), settings)
+            context, state, first = jax.block_until_ready(started)
+        return Started(context, state, first, settings)
 
     def answer(self, batch: ReadBatch, run: RunConfig, seed: int) -> list[Reply]:
         """Returns the reply to each question of the batch, in order, under `run` and `seed`.
@@ -164,41 +162,18 @@ class SharedReader:
     def _read(self, rows: Sequence[Asked], shared: int, length: int) -> ReadPrompt:
         model, pad = self._replica.model, self._replica.checkpoint.tokenizer.ids.pad
         batch = batch_prompts([asked.prepared.prompt for asked in rows], pad, length=length)
-        clips = [self._clip(asked, shared) for asked in rows] if shared else []
+        clips = [self._clips.read(asked.clip_key, asked.prepared) for asked in rows]
         token_ids, positions, starts = self._place(
             (batch.token_ids[:, shared:], batch.positions[:, :, shared:], batch.starts)
         )
         with self.clock.stage("prefill"):
-            if not shared:
-                nothing = jnp.zeros((0,), jnp.int32)
-                read = read_prompt(model, token_ids, positions, starts, [], nothing)
-            else:
+            if shared:
                 prefix = tuple(self._stack(*layers) for layers in zip(*clips, strict=True))
                 read = read_rest(model, prefix, token_ids, positions, starts)
+            else:
+                no_slots = np.zeros((0,), np.int32)
+                read = read_prompt(model, token_ids, positions, starts, [], no_slots)
             return jax.block_until_ready(read)
-
-    def _clip(self, asked: Asked, shared: int) -> tuple[LayerCache, ...]:
-        """The keys and values of the prompt's first `shared` tokens, read now or kept."""
-        if asked.clip_key not in self._clips:
-            self._clips[asked.clip_key] = self._read_clip(asked.prepared, shared)
-        self._clips.move_to_end(asked.clip_key)
-        clip = self._clips[asked.clip_key]
-        while len(self._clips) > self._kept:
-            self._clips.popitem(last=False)
-        return clip
-
-    def _read_clip(self, prepared: Prepared, shared: int) -> tuple[LayerCache, ...]:
-        prompt = prepared.prompt
-        with self.clock.stage("vision"):
-            media = jax.block_until_ready(self._replica.encode(prepared))
-        slots = np.flatnonzero(prompt.token_types != TEXT_TOKEN).astype(np.int32)
-        arrays = prompt.token_ids[None, :shared], prompt.positions[:, None, :shared]
-        with self.clock.stage("prefill"):
-            clip = read_prefix(self._replica.model, *self._place(arrays), media, slots)
-            jax.block_until_ready(clip)
-        self.counts["vision"] += 1
-        self.counts["clip_prefill"] += 1
-        return clip
 
     def _place(self, tree):
         return place_rows(tree, self._replica.mesh, self.rows_per_batch)
