@@ -1,5 +1,6 @@
 """What the readers check of a row's fields; every check ends in a BrokenRowError that says why."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -8,7 +9,7 @@ from typing import Any
 from vreason_jax.evaluation.readers.rows import BrokenRowError, shown
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_LETTER = re.compile(r"\(?([A-Z])[.):]")
+_LETTER = re.compile(r"([A-Z])[.):]")
 
 
 def text(fields: dict[str, Any], key: str) -> str:
@@ -80,9 +81,8 @@ def number_text(value: Any) -> str:
     """Returns a number as it is written, commas and all."""
     written = str(value).strip() if isinstance(value, (str, int, float)) else ""
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not math.isfinite(float(written.replace(",", ""))):
             raise ValueError
-        float(written.replace(",", ""))
     except ValueError:
         raise BrokenRowError(f"expected a number as the answer, got {shown(value)}") from None
     return written

@@ -1,0 +1,203 @@
+"""How a benchmark is asked and scored: files of configs/protocols, and templates users bring."""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.config import CONFIG_FOLDER, apply_overrides, load_config
+from vreason_jax.errors import UserError, nearest
+from vreason_jax.evaluation import protocol_notes
+from vreason_jax.evaluation.readers import shapes, videommmu
+from vreason_jax.evaluation.record import CHOICE, FREE, KINDS, Record
+from vreason_jax.evaluation.template import PromptFile, read_template
+
+FOLDER = CONFIG_FOLDER / "protocols"
+OPTION_FORMS = ("video_r1", "lines")
+RULES = ("video_r1", "official", "tags")
+_PICTURE_MARK = re.compile(r"<image \d+>")
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A way to ask and to score; every field can change an answer or its score."""
+
+    name: str
+    template: str  # with {question}
+    suffixes: Mapping[str, str]  # by a record's task, else by its kind; added to the template
+    options: str  # "video_r1": "Options:" right after the problem; "lines": one below the other
+    rule: str  # one of RULES: how a reply is scored
+    origin: str = "own"  # of the wording: "own", "video_r1" or "file"
+    unlisted: tuple[str, ...] = ()  # tasks whose options are not shown
+    picture: str = ""  # said where the question's picture is the last frame
+    lecture: str = ""  # said where the last frame holds another question's picture
+    subtitle_words: str = ""  # said before subtitles
+    max_frames: int = 16
+    min_pixels: int | None = None  # per frame; none: the checkpoint's
+    max_pixels: int | None = None
+    max_new_tokens: int = 1024
+    temperature: float = 0.0
+    clip_to_times: bool = False  # show only the part that a record names
+    mc_subset_only: bool = False  # leave free-form questions out
+    subtitles: bool = False
+
+    def question_text(self, record: Record, subtitles: str = "") -> str:
+        """Returns the user's words for a record: question, template, and what its kind adds."""
+        suffix = self.suffixes.get(record.task, self.suffixes.get(record.kind, ""))
+        return self.template.replace("{question}", self._question(record, subtitles)) + suffix
+
+    def select(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        """Returns the records that this protocol asks, without the parts that it does not use."""
+        return tuple(
+            self._trimmed(record)
+            for record in records
+            if not (self.mc_subset_only and record.kind == FREE)
+        )
+
+    def run_overrides(self) -> dict[str, Any]:
+        """Returns the keys of RunConfig that the protocol sets."""
+        values = {
+            "video.max_frames": self.max_frames,
+            "video.min_pixels": self.min_pixels,
+            "video.max_pixels": self.max_pixels,
+            "sampling.max_new_tokens": self.max_new_tokens,
+            "sampling.temperature": self.temperature,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    def notes(self, benchmark: str) -> list[str]:
+        """Returns what a reader of the numbers should know, one sentence each."""
+        return protocol_notes.notes(self.rule, self.origin, self.subtitles, benchmark)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the plain values, for a run's identity."""
+        return dataclasses.asdict(self)
+
+    def _question(self, record: Record, subtitles: str) -> str:
+        question = self._with_options(record)
+        parts = [f"{self.subtitle_words}\n{subtitles}".strip()] if subtitles else []
+        if record.benchmark == videommmu.LAYOUT.name:
+            question, hint = self._with_picture(record, question)
+            parts += [hint] if hint else []
+        return "\n".join([*parts, question])
+
+    def _with_options(self, record: Record) -> str:
+        if record.kind != CHOICE or record.task in self.unlisted:
+            return record.problem
+        if self.options == "video_r1":
+            return record.problem + "Options:\n" + "".join(f"{o}\n" for o in record.options)
+        return "\n".join([record.problem, *record.options])
+
+    def _with_picture(self, record: Record, question: str) -> tuple[str, str]:
+        if record.picture_in_last_frame:
+            # Video-R1's rows lack the mark; without a hint it would point at nothing.
+            return (question if self.picture else _PICTURE_MARK.sub("", question)), self.picture
+        return question, self.lecture if record.task in videommmu.TRACKS else ""
+
+    def _trimmed(self, record: Record) -> Record:
+        times = {} if self.clip_to_times else {"start": None, "end": None}
+        words = {} if self.subtitles else {"subtitles": None}
+        return dataclasses.replace(record, **times, **words)
+
+
+def default_protocol(benchmark: str) -> str:
+    """Returns the name of the protocol that a benchmark is asked with unless told otherwise."""
+    return "shapes" if benchmark == shapes.NAME else "video_r1"
+
+
+def template_origin(protocol: Protocol) -> str:
+    """Returns whose wording a protocol has: "own", "video_r1" (by its SHA-256) or "file"."""
+    return protocol.origin
+
+
+def load_protocol(name_or_file: str, template: str | Path | None = None) -> Protocol:
+    """Returns the protocol of a name in configs/protocols, or of a TOML path.
+
+    `template` is a .json or .toml file whose wording is used instead (template.read_template).
+    Raises UserError for an unknown file, key, type or value.
+    """
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.is_file():
+        path = FOLDER / f"{name_or_file}.toml"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
+        raise UserError(
+            f"--protocol: no file {name_or_file!r}; expected a TOML path or one of: {known}"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"--protocol: {path} is not valid TOML: {error}") from None
+    protocol = _from_tables(path, tables)
+    if template is not None:
+        protocol = _with_wording(protocol, read_template(Path(template)))
+    _check(path, protocol)
+    return protocol
+
+
+def _with_wording(protocol: Protocol, wording: PromptFile) -> Protocol:
+    return dataclasses.replace(
+        protocol,
+        template=wording.template,
+        suffixes=wording.suffixes,
+        origin="video_r1" if wording.is_video_r1 else "file",
+    )
+
+
+# Where each field of Protocol stands in the file, and what it must be.
+_KEYS: dict[str, tuple[str, type | tuple[type, ...]]] = {
+    "prompt.template": ("template", str),
+    "prompt.suffixes": ("suffixes", dict),
+    "prompt.options": ("options", str),
+    "prompt.unlisted": ("unlisted", list),
+    "prompt.picture": ("picture", str),
+    "prompt.lecture": ("lecture", str),
+    "prompt.subtitles": ("subtitle_words", str),
+    "video.max_frames": ("max_frames", int),
+    "video.min_pixels": ("min_pixels", int),
+    "video.max_pixels": ("max_pixels", int),
+    "sampling.max_new_tokens": ("max_new_tokens", int),
+    "sampling.temperature": ("temperature", (int, float)),
+    "records.clip_to_times": ("clip_to_times", bool),
+    "records.mc_subset_only": ("mc_subset_only", bool),
+    "records.subtitles": ("subtitles", bool),
+    "scoring.rule": ("rule", str),
+}
+
+
+def _from_tables(path: Path, tables: dict[str, Any]) -> Protocol:
+    values: dict[str, Any] = {"suffixes": {}}
+    for section, fields in tables.items():
+        for key, value in fields.items() if isinstance(fields, dict) else [("", fields)]:
+            name = f"{section}.{key}".rstrip(".")
+            if name not in _KEYS:
+                raise UserError(f"{path}: unknown key {name!r}{nearest(name, _KEYS)}")
+            field, kind = _KEYS[name]
+            if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+                raise UserError(f"{path}: {name} has the wrong type: {value!r}")
+            values[field] = value
+    for field in ("template", "options", "rule"):
+        if field not in values:
+            key = next(key for key, (name, _) in _KEYS.items() if name == field)
+            raise UserError(f"{path}: expected the key {key}, which is missing")
+    values["unlisted"] = tuple(values.get("unlisted", ()))
+    return Protocol(name=path.stem, **values)
+
+
+def _check(path: Path, protocol: Protocol) -> None:
+    for key, value, known in (
+        ("prompt.options", protocol.options, OPTION_FORMS),
+        ("scoring.rule", protocol.rule, RULES),
+    ):
+        if value not in known:
+            raise UserError(f"{path}: {key}: expected one of {', '.join(known)}, got {value!r}")
+    if "{question}" not in protocol.template:
+        raise UserError(f"{path}: prompt.template lacks {{question}}; say where it goes")
+    wrong = [key for key, value in protocol.suffixes.items() if not isinstance(value, str)]
+    if wrong:
+        raise UserError(
+            f"{path}: prompt.suffixes: expected text for {wrong[0]!r}, as for {', '.join(KINDS)}"
+        )
+    apply_overrides(load_config(), protocol.run_overrides())  # raises for values out of range

@@ -1,0 +1,53 @@
+"""What a protocol says about its numbers, so that nobody takes them for what they are not."""
+
+_ORIGIN = {
+    "own": "The prompt is worded by this project; it is not the text of any published protocol.",
+    "video_r1": "The prompt is Video-R1's, recognised by its SHA-256.",
+    "file": "The prompt is a template file's.",
+}
+
+_VIDEO_R1 = {
+    "mmvu": "Only the questions with options are asked; free-form ones are left out.",
+    "mvbench": "Videos are seen whole: start and end times are not applied, which scores lower.",
+    "tempcompass": (
+        "Of the official layout, captioning is left out: it is free-form, and Video-R1 scores "
+        "letters and numbers alone."
+    ),
+    "videommmu": "Nothing tells the model that a question's picture is the last frame.",
+    "vsibench": (
+        "Regression is scored with a strict < in float32; the authors of VSI-Bench use <= and "
+        "average eight tasks. Both figures are given."
+    ),
+}
+
+_OFFICIAL = {
+    "mmvu": (
+        "MMVU's authors let GPT-4o take out and judge the answer; here letters are found by rule, "
+        "and an open answer is right if it holds the gold answer's words in order."
+    ),
+    "mvbench": "Videos are cut to their start and end times, then sampled evenly, ends included.",
+    "tempcompass": (
+        "TempCompass's authors ask ChatGPT wherever their rules find no answer, and for captions; "
+        "here such an answer is found by rule, and a caption counts as the piece of information "
+        "that it shares most words with."
+    ),
+    "videommmu": (
+        "Where the authors' parser would guess an option at random, no answer is counted here."
+    ),
+    "vsibench": "The first word of the reply is the answer, as in the authors' code.",
+}
+
+
+def notes(rule: str, origin: str, subtitles: bool, benchmark: str) -> list[str]:
+    """Returns the sentences for a scoring rule, a wording's origin and a benchmark."""
+    if rule == "tags":
+        return []
+    lines = [_ORIGIN[origin]]
+    table = _OFFICIAL if rule == "official" else _VIDEO_R1
+    if benchmark in table:
+        lines.append(table[benchmark])
+    if benchmark == "videomme":
+        lines.append(
+            "Subtitles: the lines said at the chosen frames." if subtitles else "Without subtitles."
+        )
+    return lines
