@@ -40,9 +40,12 @@ def _run(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """Lists the videos that are missing or unreadable, before any model is looked at."""
     from vreason_jax.evaluation.check import check_videos
+    from vreason_jax.evaluation.protocol import load_protocol
     from vreason_jax.evaluation.setup import read_records
 
-    records = read_records(_request(arguments), _say)
+    request = _request(arguments)
+    protocol = load_protocol(request.protocol, request.template)
+    records = read_records(request, protocol, _say)
     check_videos(records, arguments.data)
 
 

@@ -11,6 +11,7 @@ from vreason_jax.evaluation.grids import Grids
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.record import Record
 from vreason_jax.evaluation.setup import Setup
+from vreason_jax.evaluation.subtitles import frame_times, text_at
 from vreason_jax.evaluation.videos import ClipQueue, ReadClip
 from vreason_jax.inputs import Media, Prepared, Question
 from vreason_jax.runtime.replicas import Replicas
@@ -129,11 +130,19 @@ class Batches:
         )
 
     def _ask(self, media: Media, record: Record) -> Prepared:
-        text = self._setup.protocol.question_text(record)
         try:
+            text = self._setup.protocol.question_text(record, self._subtitles(media, record))
             return self._setup.checkpoint.ask(media, Question((), text))
         except UserError as error:
             raise UserError(f"{record.id}: {error}") from None
+
+    def _subtitles(self, media: Media, record: Record) -> str:
+        if record.subtitles is None:
+            return ""
+        assert self._setup.request.data is not None
+        clip = media.clips[0]
+        times = frame_times(clip.frame_indices.tolist(), clip.fps)
+        return text_at(record, self._setup.request.data, times)
 
     @property
     def _done(self) -> Collection:

@@ -11,6 +11,7 @@ from vreason_jax.errors import UserError
 
 # Of these a line speaks itself, or they decide only how long a reader may take.
 _LEFT_OUT = ("sampling.seed", "video.timeout_seconds")
+_LONG = 40  # characters that a message can show
 _SMALL_FILES = (".json", ".jinja", ".txt", ".model")
 _PROBES, _PROBE_BYTES = 16, 1 << 16  # of each file of weights: reading all would take minutes
 
@@ -37,6 +38,16 @@ def answer_values(run: RunConfig) -> dict[str, Any]:
     if run.prompt.template is not None:
         values["prompt.template"] = _hash(Path(run.prompt.template).read_bytes())
     return {key: value for key, value in values.items() if key not in _LEFT_OUT}
+
+
+def protocol_values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a protocol's fields under keys of their own, what is long by its hash."""
+    values = {f"protocol.{key}": value for key, value in fields.items()}
+    for key, value in values.items():
+        text = json.dumps(value, default=dict)
+        if len(text) > _LONG:
+            values[key] = _hash(text.encode())
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
 def config_hash(common: Mapping[str, Any], run: RunConfig) -> str:

@@ -70,7 +70,7 @@ class Setup:
         """Returns what `run.json` says of the run as a whole."""
         return {
             "benchmark": self.request.benchmark,
-            "protocol": self.request.protocol,
+            "protocol": self.protocol.name,
             "model": self.model_name,
             "methods": {name: run.to_dict() for name, run in self.methods.items()},
             "seeds": sorted({task.seed for task in self.tasks}),
@@ -98,14 +98,14 @@ class Setup:
 
 def prepare(request: Request, warn: Warn) -> Setup:
     """Returns the run that is asked for; raises UserError for whatever is wrong with it."""
-    protocol = load_protocol(request.protocol)
+    protocol = load_protocol(request.protocol, request.template)
     methods = load_methods(
         request.methods,
         request.experiment,
         protocol=protocol.run_overrides(),
-        overrides=_overrides(request),
+        overrides=request.overrides,
     )
-    records = read_records(request, warn)
+    records = read_records(request, protocol, warn)
     first = next(iter(methods.values()))
     wrap_question(first.prompt.template, "?")
     max_frames_of(first.video)
@@ -113,7 +113,7 @@ def prepare(request: Request, warn: Warn) -> Setup:
     resolve_limits(first.video, checkpoint.folder)
     common = {
         "benchmark": request.benchmark,
-        "protocol": request.protocol,
+        **identity.protocol_values(protocol.to_dict()),
         "model": model_name(request.model),
         "checkpoint": identity.fingerprint(checkpoint.folder),
         "dtype": checkpoint.dtype.name,
@@ -124,17 +124,21 @@ def prepare(request: Request, warn: Warn) -> Setup:
     )
 
 
-def read_records(request: Request, warn: Warn) -> list[Record]:
-    """Returns the questions of the benchmark; warns of rows that are none."""
-    if request.data is None and request.benchmark != "shapes":
-        raise UserError(f"--data: expected the folder that holds {request.benchmark}, got none")
+def read_records(request: Request, protocol: Protocol, warn: Warn) -> list[Record]:
+    """Returns the questions that a protocol asks of a benchmark; warns of rows that are none."""
     dataset = read_benchmark(
-        request.benchmark, request.data, strict=request.strict, limit=request.limit
+        request.benchmark,
+        request.data,
+        strict=request.strict,
+        limit=request.limit,
+        select=protocol.select,
     )
-    for reason in dataset.refused:
-        warn(str(reason))
+    for line in (*dataset.notices, *dataset.refused):
+        warn(line)
     if not dataset.records:
-        raise UserError(f"--data: expected questions of {request.benchmark}, found none")
+        raise UserError(
+            f"--benchmark: protocol {protocol.name} asks no question of {request.benchmark}"
+        )
     return list(dataset.records)
 
 
@@ -143,11 +147,6 @@ def model_name(model: str | None) -> str:
     if model is None:
         return "embedded"
     return Path(model).resolve().name if Path(model).is_dir() else model
-
-
-def _overrides(request: Request) -> dict[str, Any]:
-    given = {} if request.template is None else {"prompt.template": request.template}
-    return {**given, **request.overrides}
 
 
 def _tasks(methods, seeds, common, warn: Warn) -> list[Task]:

@@ -1,0 +1,99 @@
+"""`evaluate` end to end on the tiny checkpoint: what it prints, and what it writes."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from evaluate_runs import Runner, answers, lines
+
+from vreason_jax.output.trace import TOKEN_KEYS
+
+KEYS = [
+    "id", "benchmark", "model", "method", "seed", "status", "text", "answer", "gold", "score",
+    "score_lenient", "tokens", "seconds", "config_hash", "task", "subset", "video", "kind",
+    "answer_probability", "trace",
+]  # fmt: skip
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, place):
+    monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
+    return Runner(place, capsys)
+
+
+def test_a_run_leaves_lines_traces_a_summary_and_a_report(run, tmp_path):
+    ended = run("--out", tmp_path, "--seeds", "3,4")
+    assert (ended.code, ended.out) == (0, ""), ended.err
+    found = answers(tmp_path)
+    assert len(found) == 8
+    assert {key[1:] for key in found} == {("baseline", 3), ("vreason", 3)}
+    assert "warning: at temperature 0 only seed 3 runs: baseline, vreason" in ended.err
+    for line in lines(tmp_path):
+        assert sorted(line) == sorted(KEYS)
+        assert line["benchmark"] == "shapes" and line["model"] == "model"
+        assert list(line["seconds"]) == ["video", "vision", "prefill", "decode"]
+        assert all(seconds > 0 for seconds in line["seconds"].values())
+        with np.load(tmp_path / "traces" / line["trace"], allow_pickle=False) as trace:
+            assert sorted(trace) == sorted(TOKEN_KEYS)
+            assert {len(trace[key]) for key in TOKEN_KEYS} == {line["tokens"]}
+    assert json.loads((tmp_path / "summary.json").read_text())
+    assert (tmp_path / "report.html").read_text().lstrip().startswith("<")
+
+
+def test_run_json_tells_what_was_run_and_what_it_took(run, tmp_path):
+    assert run("--out", tmp_path, "--limit", 2).code == 0
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert {"benchmark", "protocol", "model", "methods", "seeds", "notes", "versions"} <= set(facts)
+    assert facts["methods"]["vreason"]["controller"]["every"] == 4
+    (session,) = facts["sessions"]
+    seconds = session["seconds"]
+    assert {"compile", "video", "video_wait", "vision", "prefill", "decode"} <= set(seconds)
+    assert set(seconds["decode"]) == set(session["controller_share"]) == {"baseline", "vreason"}
+    assert session["controller_share"]["baseline"] is None
+    assert isinstance(session["controller_share"]["vreason"], float)
+    assert session["mesh"] == {"data": 1, "model": 1} and session["batch_size"] == 2
+    assert session["counts"] == {
+        "vision": 2, "clip_prefill": 2, "question_prefill": 2, "answers": 4,
+    }  # fmt: skip
+
+
+def test_each_method_and_seed_forks_what_was_read_once(run, tmp_path):
+    flags = "--set", "sampling.temperature=1.0", "--methods", "baseline,vreason,min,lite"
+    ended = run("--out", tmp_path, "--limit", 2, "--seeds", "0,1,2", *flags)
+    assert ended.code == 0, ended.err
+    assert len(answers(tmp_path)) == 2 * 4 * 3
+    assert "2 vision passes, 2 clips read, 2 questions read, 24 answers" in ended.err
+    texts = {seed: line["text"] for (_, _, seed), line in answers(tmp_path).items()}
+    assert len(set(texts.values())) == 3
+
+
+def test_batches_do_not_change_answers(run, tmp_path):
+    for size in (1, 3):
+        assert run("--out", tmp_path / str(size), "--batch-size", size).code == 0
+    one, three = (answers(tmp_path / str(size)) for size in (1, 3))
+    for key, line in one.items():
+        assert three[key]["text"] == line["text"]
+
+
+def test_devices_do_not_change_answers(run, tmp_path):
+    for mesh in ("data=1", "data=2,model=2"):
+        assert run("--out", tmp_path / mesh, "--mesh", mesh).code == 0
+    one, four = (answers(tmp_path / mesh) for mesh in ("data=1", "data=2,model=2"))
+    assert {key: line["text"] for key, line in one.items()} == {
+        key: line["text"] for key, line in four.items()
+    }
+
+
+def test_progress_and_waiting_are_told(run, tmp_path):
+    ended = run("--out", tmp_path)
+    assert "4 questions, 2 answers to each, 8 to be given" in ended.err
+    assert "] 8/8 answers, " in ended.err
+    assert "waited for videos " in ended.err
+
+
+def test_an_experiment_runs_by_its_name(run, tmp_path):
+    ended = run("--out", tmp_path, "--limit", 1, "--experiment", "periods")
+    assert ended.code == 0, ended.err
+    methods = [line["method"] for line in lines(tmp_path)]
+    assert methods == ["baseline", "k1", "k2", "k4", "k8", "k16"]
