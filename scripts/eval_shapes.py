@@ -30,13 +30,14 @@ sys.path.insert(0, str(ROOT))
 
 from vreason_jax.config import load_config  # noqa: E402
 from vreason_jax.decoding import loop  # noqa: E402
+from vreason_jax.decoding.driver import text_length  # noqa: E402
 from vreason_jax.engine import Checkpoint, Engine  # noqa: E402
 from vreason_jax.errors import UserError  # noqa: E402
+from vreason_jax.evaluation.sharing import Asked, SharedReader  # noqa: E402
 from vreason_jax.inputs import as_question  # noqa: E402
 from vreason_jax.output.answer import extract_answer  # noqa: E402
+from vreason_jax.prompt.batch import batch_prompts  # noqa: E402
 from vreason_jax.shapes import KINDS, Sample, sample  # noqa: E402
-from vreason_jax.shapes.render import backdrop  # noqa: E402
-from vreason_jax.training.validation import run_to_the_end, start_decoding  # noqa: E402
 
 MAX_NEW_TOKENS = 320
 CORRUPTIONS = ("none", "blank", "shuffled", "last_values")
@@ -57,11 +58,14 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the table: the options, and one record for every method."""
     runs = {name: parse_method(name) for name in options.methods}
     engine = Engine(Checkpoint.open(options.model, next(iter(runs.values()))), options.mesh)
+    reader = SharedReader(
+        engine, batch_size=-(-options.batch // engine.mesh.shape["data"]), clips=1
+    )
     rows: dict[str, list[dict]] = defaultdict(list)
     for first in range(options.first, options.first + options.count, options.batch):
         last = min(first + options.batch, options.first + options.count)
         samples = [sample(options.split, index) for index in range(first, last)]
-        for name, records in measure(engine, runs, samples, options).items():
+        for name, records in measure(reader, engine, runs, samples, options).items():
             rows[name] += records
         right = np.mean([row["right"] for row in rows[options.methods[0]]])
         print(f"{last - options.first}/{options.count}  {right:.3f}", file=sys.stderr)
@@ -76,48 +80,43 @@ def parse_method(text: str):
     return load_config(name, {"sampling.max_new_tokens": MAX_NEW_TOKENS, **values})
 
 
-def measure(engine, runs, samples: list[Sample], options) -> dict[str, list[dict]]:
+def measure(reader, engine, runs, samples: list[Sample], options) -> dict[str, list[dict]]:
     """Returns, for every method, one record for every sample."""
+    checkpoint, model = engine.checkpoint, engine.model
+    batch = reader.read([_asked(checkpoint, s, options) for s in samples])
     found: dict[str, list[dict]] = {}
     reference = None
     for name, run in runs.items():
-        checkpoint = Checkpoint(
-            engine.checkpoint.folder,
-            engine.checkpoint.config,
-            engine.checkpoint.tokenizer,
-            run,
-        )
-        rows = [checkpoint.prepare(_question(s, options.corrupt)) for s in samples]
 
-        def start(rows=rows, checkpoint=checkpoint):
-            started = start_decoding(engine.model, engine.mesh, rows, checkpoint)
-            return without_last_values(started) if options.corrupt == "last_values" else started
+        def start(run=run):
+            started = reader.begin(batch, run, run.sampling.seed)
+            if options.corrupt == "last_values":
+                return without_last_values(started, batch)
+            return started
 
-        traces = list(run_to_the_end(engine.model, start()))
-        tokens, entropy = (
-            np.concatenate([getattr(t, field) for t in traces]).T for field in ("token", "entropy")
-        )
-        eos = checkpoint.tokenizer.ids.eos
+        trace = reader.decode(start(), run.sampling.max_new_tokens)
         found[name] = [
-            _record(checkpoint.tokenizer, eos, *row)
-            for row in zip(samples, tokens, entropy, strict=True)
+            _record(checkpoint.tokenizer, *row)
+            for row in zip(samples, trace.token.T, trace.entropy.T, strict=False)
         ]
         if len(runs) == 1:
             continue
         if reference is None:
-            logits = forced_logits(engine.model, start(), tokens)
-            reference = tokens, [len(r["ids"]) for r in found[name]], logits
-        compare(found[name], engine.model, start(), *reference)
+            logits = forced_logits(model, start(), trace.token)
+            reference = trace.token, [len(r["ids"]) for r in found[name]], logits
+        compare(found[name], model, start(), *reference)
         for record, other in zip(found[name], found[next(iter(runs))], strict=True):
             record["changed"] = record["ids"] != other["ids"]
     return found
 
 
-def without_last_values(started):
+def without_last_values(started, batch):
     """Zeroes the last layer's values at the video tokens (the token of prefill has seen them)."""
     cache = started.state.cache
-    slots = np.zeros((len(started.video_slots), cache.last.values.shape[2]), bool)
-    np.put_along_axis(slots, started.video_slots, True, axis=1)
+    prompts = [asked.prepared.prompt for asked in batch.rows]
+    video_slots = batch_prompts(prompts, 0, length=batch.length).video_slots
+    slots = np.zeros((len(prompts), cache.last.values.shape[2]), bool)
+    np.put_along_axis(slots, video_slots, True, axis=1)
     values = jnp.where(slots[:, None, :, None], 0.0, cache.last.values)
     cache = cache.replace(last=cache.last.replace(values=values))
     context = started.context.replace(video_values=0 * started.context.video_values)
@@ -125,9 +124,9 @@ def without_last_values(started):
 
 
 def forced_logits(model, started, tokens: np.ndarray) -> jax.Array:
-    """Returns logits [T - 1, B, V] of tokens 1, 2, ... of given replies [B, T], read in turn."""
+    """Returns logits [T - 1, B, V] of tokens 1, 2, ... of given replies [T, B], read in turn."""
     return _forced(
-        model, started.context, started.state, jnp.asarray(tokens.T), settings=started.settings
+        model, started.context, started.state, jnp.asarray(tokens), settings=started.settings
     )
 
 
@@ -135,9 +134,9 @@ def compare(records: list[dict], model, started, tokens, lengths, reference) -> 
     """Adds to each record the sums of |z - z_first| and of KL over the first method's reply."""
     logits = forced_logits(model, started, tokens)
     deltas, divergences = (np.asarray(a).T for a in _distances(logits, reference))
-    for record, length, delta, divergence in zip(
-        records, lengths, deltas, divergences, strict=True
-    ):
+    # The batch may have been filled up with rows that nobody asked for.
+    rows = zip(records, lengths, deltas, divergences, strict=False)
+    for record, length, delta, divergence in rows:
         # The first token comes out of prefill, before any method has acted.
         record["delta_logit"] = float(delta[: length - 1].sum() / length)
         record["kl"] = float(divergence[: length - 1].sum() / length)
@@ -184,6 +183,12 @@ def _forced(model, context, state, tokens, *, settings):
     return jax.lax.scan(step, state, tokens[:-1])[1]
 
 
+def _asked(checkpoint, sample: Sample, options) -> Asked:
+    name = f"{options.split}/{sample.index}"
+    prepared = checkpoint.prepare(_question(sample, options.corrupt))
+    return Asked(prepared, clip_key=name, seed_key=name)
+
+
 def _question(sample: Sample, corruption: str):
     frames = sample.frames
     if corruption == "blank":
@@ -193,18 +198,17 @@ def _question(sample: Sample, corruption: str):
     return as_question((np.ascontiguousarray(frames), sample.fps), sample.question)
 
 
-def _record(tokenizer, eos, sample: Sample, ids: np.ndarray, entropy: np.ndarray) -> dict:
-    ends = np.flatnonzero(np.isin(ids, eos))
-    length = int(ends[0]) + 1 if len(ends) else len(ids)
-    text = tokenizer.decode(ids[: ends[0]] if len(ends) else ids)
+def _record(tokenizer, sample: Sample, ids: np.ndarray, entropy: np.ndarray) -> dict:
+    length = text_length(ids, tokenizer.ids.eos)
+    text = tokenizer.decode(ids[:length])
     return {
         "kind": sample.kind,
         "level": sample.level,
         "gold": sample.answer,
         "right": extract_answer(text) == sample.answer,
         "closed": "</think>" in text and "</answer>" in text,
-        "ids": ids[:length].tolist(),
-        "entropy": entropy[:length],
+        "ids": ids[: length + 1].tolist(),
+        "entropy": entropy[: length + 1],
     }
 
 

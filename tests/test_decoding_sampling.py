@@ -68,6 +68,42 @@ def test_min_p_drops_what_is_less_likely_than_its_share_of_the_best():
     np.testing.assert_array_equal(shares(SamplingConfig(temperature=1.0, min_p=1.0)), [0, 1, 0, 0])
 
 
+def test_top_h_keeps_tokens_while_their_entropy_stays_under_its_share():
+    # In bits: all four 1.75; of the first 1, 2, 3 renormalised 0, 0.9183 and 1.3788.
+    shares_of_all = np.array([0.9183, 1.3788]) / 1.75
+    cases = {
+        0.01: [1],
+        shares_of_all[0] - 1e-3: [1],
+        shares_of_all[0] + 1e-3: [1, 3],
+        shares_of_all[1] - 1e-3: [1, 3],
+        shares_of_all[1] + 1e-3: [0, 1, 3],  # of the two equal ones the earlier
+    }
+    for top_h, expected in cases.items():
+        kept = np.flatnonzero(np.isfinite(sampling.keep_entropy(LOGITS, float(top_h))))
+        assert kept.tolist() == expected, top_h
+    drawn = shares(SamplingConfig(temperature=1.0, top_h=0.6))
+    np.testing.assert_allclose(drawn, [0, 2 / 3, 0, 1 / 3], atol=TOLERANCE)
+
+
+def test_top_h_of_zero_and_of_one_keep_all_and_the_temperature_comes_first():
+    for top_h in (0.0, 1.0):
+        drawn = shares(SamplingConfig(temperature=1.0, top_h=top_h))
+        np.testing.assert_allclose(drawn, jnp.exp(LOGITS), atol=TOLERANCE)
+    # At temperature 0.5: 16, 4, 1, 1 parts of 22, 1.187 bits; of the first two 0.722, of the first
+    # three 0.964: more than 0.7 of all, 0.831.
+    cold = shares(SamplingConfig(temperature=0.5, top_h=0.7))
+    np.testing.assert_allclose(cold, [0, 0.8, 0, 0.2], atol=TOLERANCE)
+
+
+def test_top_h_takes_a_certain_token_and_leaves_out_what_another_rule_has():
+    certain = jnp.array([0.0, 200.0, 0.0])
+    kept = np.isfinite(sampling.keep_entropy(certain, 0.5))
+    assert kept.tolist() == [False, True, False]
+    cut = jnp.where(jnp.array([True, False, True, True]), LOGITS, -jnp.inf)
+    kept = np.isfinite(sampling.keep_entropy(cut, 0.99))
+    assert kept.tolist() == [True, False, False, True]
+
+
 def test_the_repetition_penalty_divides_positive_and_multiplies_negative_logits_once():
     logits = jnp.array([2.0, -2.0, 2.0, -2.0, 0.0])
     seen = jnp.array([True, True, False, False, True])

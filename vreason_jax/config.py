@@ -68,6 +68,7 @@ class SamplingConfig:
     temperature: float = 0.0
     top_p: float = 1.0
     min_p: float = 0.0
+    top_h: float = 0.0  # share of the entropy that the kept tokens may have; 0: all are kept
     repetition_penalty: float = 1.0
 
     def __post_init__(self):
@@ -76,6 +77,7 @@ class SamplingConfig:
         _in_range("sampling.temperature", self.temperature, 0.0)
         _in_range("sampling.top_p", self.top_p, 0.0, 1.0, open_low=True)
         _in_range("sampling.min_p", self.min_p, 0.0, 1.0)
+        _in_range("sampling.top_h", self.top_h, 0.0, 1.0)
         _in_range("sampling.repetition_penalty", self.repetition_penalty, 0.0, open_low=True)
 
 

@@ -1,4 +1,4 @@
-"""From logits to a token: repetition penalty, temperature, top-p, min-p."""
+"""From logits to a token: repetition penalty, temperature, top-p, min-p, top-H."""
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ def draw_token(
     if config.min_p > 0.0:
         floor = jnp.max(logits) + jnp.log(config.min_p)
         logits = jnp.where(logits < floor, -jnp.inf, logits)
+    if 0.0 < config.top_h < 1.0:
+        logits = keep_entropy(logits, config.top_h)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
@@ -43,6 +45,23 @@ def keep_nucleus(logits: jax.Array, top_p: float) -> jax.Array:
     probabilities = jax.nn.softmax(logits[order])
     before = jnp.cumsum(probabilities) - probabilities
     kept = jnp.zeros(logits.shape, bool).at[order].set(before < top_p)
+    return jnp.where(kept, logits, -jnp.inf)
+
+
+def keep_entropy(logits: jax.Array, top_h: float) -> jax.Array:
+    """Returns logits [V] with -inf outside the tokens that top-H decoding keeps, at least one.
+
+    Most likely tokens first, as many as leave the entropy of the kept ones, renormalised, at most
+    `top_h` times that of all (Potraghloo et al. 2025, "Top-H decoding").
+    """
+    order = jnp.argsort(-logits, stable=True)
+    probabilities = jax.nn.softmax(logits[order])
+    logs = jnp.log(jnp.where(probabilities > 0, probabilities, 1.0))
+    mass = jnp.cumsum(probabilities)
+    # Of the first n, with mass S: -sum (p / S) log (p / S). It grows with n.
+    entropy = jnp.log(mass) - jnp.cumsum(probabilities * logs) / mass
+    within = ((entropy <= top_h * entropy[-1]) & (probabilities > 0)).at[0].set(True)
+    kept = jnp.zeros(logits.shape, bool).at[order].set(within)
     return jnp.where(kept, logits, -jnp.inf)
 
 
