@@ -1,0 +1,93 @@
+"""Wrong input ends `evaluate` in exit 2 before any weights load, and one line says what to do."""
+
+import logging
+import os
+import shutil
+
+import pytest
+from evaluate_runs import Runner
+
+from vreason_jax.evaluation.run_file import sole_run
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch, place, tmp_path):
+    """Runs, and returns the reason, having checked how it was told and that nothing loaded."""
+    monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
+    monkeypatch.delattr("vreason_jax.engine.load_model")
+    run = Runner(place, capsys)
+
+    def reason(*flags, out=tmp_path / "out") -> str:
+        ended = run(*(() if out is None else ("--out", out)), *flags)
+        assert (ended.code, ended.out) == (2, ""), ended
+        assert "Traceback" not in ended.err
+        last = ended.err.splitlines()[-1]
+        assert last.startswith("error: ")
+        return last.removeprefix("error: ")
+
+    return reason
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--benchmark nope", "--benchmark: expected one of shapes, "),
+        ("--benchmark mmvu", "--data: expected the folder "),
+        ("--benchmark mmvu --data nowhere", "--data: expected a folder, got nowhere"),
+        ("--protocol nope", "--protocol: no file 'nope'; expected a TOML path or one of: "),
+        ("--template nope.json", "nope.json"),
+        ("--methods nope", "no file 'nope'; expected a TOML path or one of: baseline, "),
+        ("--methods min,min", "expected every method once, 'min' comes twice"),
+        ("--methods min,", "--methods: expected names with commas between, got 'min,'"),
+        ("--experiment nope", "--experiment: no file 'nope'; expected a TOML path or one of: "),
+        ("--seeds 0,0", "--seeds: expected different whole numbers from 0 on"),
+        ("--seeds -1", "--seeds: expected"),
+        ("--limit 0", "--limit: expected a whole number of 1 or more, got '0'"),
+        ("--batch-size many", "--batch-size: expected a whole number of 1 or more, got 'many'"),
+        ("--mesh model=64", "--mesh model=64: needs 64 devices, expected at most the 8 there are"),
+        ("--set controller.evry=3", "'controller.evry'; the nearest known one is 'controller.eve"),
+        ("--set video.max_frames=1", "video.max_frames: expected at least 2"),
+        ("--model missing/folder/here", "expected a checkpoint folder or a hub id"),
+        ("--limits 3", "unknown argument '--limits'; the nearest known one is '--limit'"),
+        ("--process-id 0", "expected --coordinator, --process-id, --num-processes together"),
+        (
+            "--coordinator localhost:1 --process-id 2 --num-processes 2",
+            "--process-id: expected 0 to 1, as --num-processes is 2, got 2",
+        ),
+    ],
+)
+def test_a_wrong_option(refused, flags, expected):
+    assert expected in refused(*flags.split())
+
+
+def test_no_folder_for_the_answers(refused):
+    assert refused(out=None) == "--out: expected a folder for the answers, got none"
+
+
+def test_a_folder_that_cannot_be(refused, tmp_path):
+    (tmp_path / "file").touch()
+    assert "--out: cannot make" in refused(out=tmp_path / "file" / "out")
+    assert "--out: cannot make" in refused(out=tmp_path / "file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_not_ours(refused, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o500)
+    assert "--out: cannot" in refused()
+
+
+def test_a_folder_that_another_run_holds(refused, tmp_path):
+    (tmp_path / "out").mkdir()
+    with sole_run(tmp_path / "out"):
+        assert "another evaluation is at work in" in refused()
+
+
+def test_a_file_of_something_else_in_the_folder(refused, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predictions.jsonl").write_text("notes\nof mine\n")
+    assert "predictions.jsonl:1: expected a JSON object a line" in refused()
+    assert (tmp_path / "out" / "predictions.jsonl").read_text() == "notes\n"
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("notes")
+    assert "run.json: expected a readable JSON file" in refused()
