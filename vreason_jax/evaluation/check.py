@@ -1,0 +1,80 @@
+"""`--check`: which videos of a benchmark are missing or cannot be read, before any model loads."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation.locate import locate
+from vreason_jax.evaluation.readers import shapes
+from vreason_jax.evaluation.record import Record
+from vreason_jax.video.reader import read_video
+from vreason_jax.video.resize import PixelLimits
+from vreason_jax.video.sampling import Segment
+
+__all__ = ["MISSING", "UNDECODABLE", "Problem", "check_videos", "locate"]
+
+MISSING, UNDECODABLE = "missing_video", "undecodable_video"
+_ENDS = 2  # frames: the first and the last of those that a run would read
+_SMALL = PixelLimits(28 * 28, 4 * 28 * 28)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A video that a run could not show, and the questions about it."""
+
+    ids: tuple[str, ...]
+    video: str  # as the records name it
+    status: str  # MISSING or UNDECODABLE
+    reason: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        count = f"{len(self.ids)} question{'s' if len(self.ids) > 1 else ''}"
+        return f"{self.status}: {self.video} ({count}): {self.reason}"
+
+
+def check_videos(
+    records: Iterable[Record],
+    data_dir: str | Path,
+    config: VideoConfig | None = None,
+    *,
+    workers: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Problem]:
+    """Returns what is wrong with the videos of some records, in the order of the records.
+
+    Each video, and each part that records name of it, is read once: its first and last frame, in a
+    process of its own with the time limit of `config`, `workers` at a time. `progress` is called
+    with how many are done and how many there are. Records of `shapes` have no files.
+    """
+    groups: dict[tuple, list[Record]] = {}
+    for record in records:
+        if record.benchmark != shapes.NAME:
+            groups.setdefault((record.video, record.start, record.end), []).append(record)
+    settings = dataclasses.replace(config or VideoConfig(), num_frames=_ENDS)
+    problems = []
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        found = pool.map(lambda group: _probe(group, data_dir, settings), groups.values())
+        for done, problem in enumerate(found, 1):
+            if problem is not None:
+                problems.append(problem)
+            if progress is not None:
+                progress(done, len(groups))
+    return problems
+
+
+def _probe(records: Sequence[Record], data_dir: str | Path, config: VideoConfig) -> Problem | None:
+    record, ids = records[0], tuple(record.id for record in records)
+    try:
+        path = locate(record, data_dir)
+    except UserError as error:
+        return Problem(ids, record.video, MISSING, str(error))
+    segment = Segment(record.start, record.end)
+    try:
+        read_video(path, config, _SMALL, folder_fps=record.folder_fps, segment=segment)
+    except UserError as error:
+        return Problem(ids, record.video, UNDECODABLE, str(error))
+    return None
