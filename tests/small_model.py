@@ -12,6 +12,7 @@ from flax import nnx
 
 from vreason_jax.config import RunConfig, apply_overrides
 from vreason_jax.controller import prune
+from vreason_jax.controller.numbers import ControllerNumbers
 from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.decoding.prefill import CacheLengths, PrefillInputs, prefill
 from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
@@ -183,6 +184,7 @@ def prepare(
         video_mask=jnp.asarray(mask),
         drops=jax.tree.map(jnp.asarray, drops),
         seeds=jnp.asarray([(config.sampling.seed, row.seed) for row in rows], jnp.uint32),
+        numbers=jax.tree.map(jnp.asarray, ControllerNumbers.of(config.controller)),
     )
     kept = max(row.length - lost for row, lost in zip(rows, counts.dropped.tolist(), strict=True))
     return Prepared(

@@ -8,6 +8,7 @@ import pytest
 from vreason_jax.config import ControllerConfig
 from vreason_jax.controller import controller as control
 from vreason_jax.controller import switching
+from vreason_jax.controller.numbers import ControllerNumbers
 
 KEY = jax.random.key(0)
 
@@ -18,7 +19,8 @@ def follow(entropies, config, key=KEY):
     observe = jax.jit(control.observe, static_argnames="config")
     rows = []
     for step, entropy in enumerate(entropies):
-        state, alpha = observe(state, jnp.float32(entropy), jnp.int32(step), key, config=config)
+        now = jnp.float32(entropy), jnp.int32(step), key
+        state, alpha = observe(state, *now, ControllerNumbers.of(config), config=config)
         rows.append((float(state.ema), float(state.peak), float(alpha)))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
@@ -88,13 +90,18 @@ def test_every_objective_observes_the_same_average_and_peak():
 
 def coins(key, rate, count=400):
     config = ControllerConfig(objective="random", random_rate=rate)
-    flip = jax.vmap(lambda t: switching.objective_alpha(jnp.float32(1), key, t, config))
+    numbers = ControllerNumbers.of(config)
+    flip = jax.vmap(lambda t: switching.objective_alpha(jnp.float32(1), key, t, numbers, config))
     return np.asarray(flip(jnp.arange(count)))
 
 
 def test_the_random_coin_depends_on_key_and_step_alone():
     config = ControllerConfig(objective="random")
-    one = [switching.objective_alpha(jnp.float32(-1), KEY, jnp.int32(t), config) for t in range(20)]
+    numbers = ControllerNumbers.of(config)
+    one = [
+        switching.objective_alpha(jnp.float32(-1), KEY, jnp.int32(t), numbers, config)
+        for t in range(20)
+    ]
     np.testing.assert_array_equal(one, coins(KEY, 0.5)[:20])
     assert (coins(jax.random.key(1), 0.5) != coins(KEY, 0.5)).any()
 

@@ -10,6 +10,7 @@ import pytest
 
 from vreason_jax.config import ControllerConfig
 from vreason_jax.controller import controller as control
+from vreason_jax.controller.numbers import ControllerNumbers
 
 KEY = jax.random.key(3)
 SHAPE = (2, 5, 4)  # K, M, H
@@ -17,7 +18,7 @@ MASK = jnp.array([[True] * 5, [True, True, True, False, False]])
 
 
 begin = jax.jit(control.init, static_argnums=(1, 3))
-update = jax.jit(control.update, static_argnums=3)
+update = jax.jit(control.update)
 
 
 def gradients(count, scale=1.0, seed=0):
@@ -31,7 +32,8 @@ def train(config, entropy_gradients, alphas, mask=MASK):
     state = begin(mask, entropy_gradients.shape[-1], KEY, config)
     norms = []
     for gradient, alpha in zip(entropy_gradients, alphas, strict=True):
-        state, norm = update(state, jnp.asarray(gradient), jnp.float32(alpha), config)
+        numbers = ControllerNumbers.of(config)
+        state, norm = update(state, jnp.asarray(gradient), jnp.float32(alpha), numbers)
         norms.append(float(norm))
     return state, norms
 
@@ -122,7 +124,9 @@ def test_a_batch_clips_every_answer_by_itself():
     config = ControllerConfig(learning_rate=0.1)
     taken = np.stack([gradients(3, scale=10.0), gradients(3, scale=0.1, seed=1)], axis=1)
     state = jax.vmap(lambda key: control.init(MASK, 4, key, config))(jax.random.split(KEY))
-    batched = jax.jit(jax.vmap(functools.partial(control.update, config=config)))
+    batched = jax.jit(
+        jax.vmap(functools.partial(control.update, numbers=ControllerNumbers.of(config)))
+    )
     for gradient in taken:
         state, _ = batched(state, jnp.asarray(gradient), jnp.array([1.0, -1.0]))
     for row, alpha in enumerate((1, -1)):

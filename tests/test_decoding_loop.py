@@ -179,9 +179,11 @@ def test_chunks_and_prompts_of_one_shape_share_a_trace_a_program_and_the_states_
     traced_once = chex.assert_max_traces(loop.decode_token, n=1)
     monkeypatch.setattr(loop, "decode_token", traced_once)
     compiled = loop.decode_chunk._cache_size()
-    # A learning rate of its own among the settings: no other test has compiled this program.
-    for changes in ({}, {"sampling__seed": 7, "sampling__max_new_tokens": 9}):
-        ready = prepared(controller__learning_rate=2e-4, **changes)
+    others = {"sampling__seed": 7, "sampling__max_new_tokens": 9}
+    others |= {f"controller__{name}": value for name, value in NUMBERS.items()}
+    # A period of its own among the settings: no other test has compiled this program.
+    for changes in ({}, others):
+        ready = prepared(controller__every=7, **changes)
         context, state, _ = start(ready)
         for _ in range(3):
             given, (state, _) = state, decode(ready, context, state, 4)
@@ -191,9 +193,16 @@ def test_chunks_and_prompts_of_one_shape_share_a_trace_a_program_and_the_states_
     assert loop.decode_chunk._cache_size() == compiled + 1
 
 
-def test_seed_and_token_budget_are_no_part_of_what_is_compiled():
+NUMBERS = {
+    "learning_rate": 0.1, "weight_decay": 0.0, "clip_norm": 2.0, "random_rate": 0.1,
+    "ema_decay": 0.5,
+}  # fmt: skip
+
+
+def test_seed_token_budget_and_the_controllers_numbers_are_no_part_of_what_is_compiled():
     one = DecodeSettings.of(config_of(), (5,), has_video=True)
-    other = config_of(sampling__seed=3, sampling__max_new_tokens=77)
+    numbers = {f"controller__{name}": value for name, value in NUMBERS.items()}
+    other = config_of(sampling__seed=3, sampling__max_new_tokens=77, **numbers)
     assert DecodeSettings.of(other, (5,), has_video=True) == one
     assert hash(DecodeSettings.of(other, (5,), has_video=True)) == hash(one)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from vreason_jax.config import RunConfig
 from vreason_jax.controller import prune
+from vreason_jax.controller.numbers import ControllerNumbers
 from vreason_jax.decoding.driver import decode_room
 from vreason_jax.decoding.prefill import CacheLengths, PrefillInputs
 from vreason_jax.errors import UserError
@@ -168,6 +169,7 @@ def batch_inputs(
         video_mask=batch.video_mask,
         drops=drops,
         seeds=np.array([(config.sampling.seed, _hash(name)) for name in names], np.uint32),
+        numbers=ControllerNumbers.of(config.controller),
     )
     padding = batch.starts if length is None else 0
     prompt = int((slots - padding - counts.dropped).max())

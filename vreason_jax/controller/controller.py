@@ -7,6 +7,7 @@ from flax import struct
 
 from vreason_jax.config import ControllerConfig
 from vreason_jax.controller import switching
+from vreason_jax.controller.numbers import ControllerNumbers
 
 
 class ControllerState(struct.PyTreeNode):
@@ -33,16 +34,16 @@ def init(
         ema=jnp.zeros((), jnp.float32),
         peak=jnp.full((), -jnp.inf, jnp.float32),
         delta=delta,
-        optimizer=optimizer(config).init(delta),
+        optimizer=optimizer(ControllerNumbers.of(config)).init(delta),
         direction=_random_direction(mask, head_width, key, config),
     )
 
 
-def optimizer(config: ControllerConfig) -> optax.GradientTransformation:
+def optimizer(numbers: ControllerNumbers) -> optax.GradientTransformation:
     """Returns the clip to a global norm and AdamW, with torch's betas, epsilon and decay."""
     return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(config.learning_rate, weight_decay=config.weight_decay),
+        optax.clip_by_global_norm(numbers.clip_norm),
+        optax.adamw(numbers.learning_rate, weight_decay=numbers.weight_decay),
     )
 
 
@@ -51,17 +52,21 @@ def observe(
     entropy: jax.Array,
     step: jax.Array,
     key: jax.Array,
+    numbers: ControllerNumbers,
     config: ControllerConfig,
 ) -> tuple[ControllerState, jax.Array]:
     """Returns the state with EMA and peak of token `step` (int32) in it, and its alpha."""
-    ema = switching.update_ema(state.ema, entropy, step, config)
+    ema = switching.update_ema(state.ema, entropy, step, numbers, config)
     switched, peak = switching.switch(ema, state.peak)
-    alpha = switching.objective_alpha(switched, key, step, config)
+    alpha = switching.objective_alpha(switched, key, step, numbers, config)
     return state.replace(ema=ema, peak=peak), alpha
 
 
 def update(
-    state: ControllerState, entropy_gradient: jax.Array, alpha: jax.Array, config: ControllerConfig
+    state: ControllerState,
+    entropy_gradient: jax.Array,
+    alpha: jax.Array,
+    numbers: ControllerNumbers,
 ) -> tuple[ControllerState, jax.Array]:
     """Returns the state after one AdamW step on L = -alpha H, and the gradient's norm before clip.
 
@@ -69,7 +74,7 @@ def update(
     """
     gradient = -alpha * entropy_gradient
     norm = optax.tree.norm(gradient)
-    updates, moments = optimizer(config).update(gradient, state.optimizer, state.delta)
+    updates, moments = optimizer(numbers).update(gradient, state.optimizer, state.delta)
     delta = optax.apply_updates(state.delta, updates)
     return state.replace(delta=delta, optimizer=moments), norm
 

@@ -5,12 +5,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from vreason_jax.config import ControllerConfig
+from vreason_jax.controller.numbers import ControllerNumbers
 
 EXPLORE, EXPLOIT = 1.0, -1.0
 
 
 def update_ema(
-    ema: jax.Array, entropy: jax.Array, step: jax.Array, config: ControllerConfig
+    ema: jax.Array,
+    entropy: jax.Array,
+    step: jax.Array,
+    numbers: ControllerNumbers,
+    config: ControllerConfig,
 ) -> jax.Array:
     """Returns EMA_t = beta EMA_{t-1} + (1 - beta) H_t, without bias correction.
 
@@ -18,7 +23,7 @@ def update_ema(
     """
     if config.ema_init == "first":
         ema = jnp.where(step == 0, entropy, ema)
-    return config.ema_decay * ema + (1.0 - config.ema_decay) * entropy
+    return numbers.ema_decay * ema + numbers.ema_gain * entropy
 
 
 def switch(ema: jax.Array, peak: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -32,7 +37,11 @@ def switch(ema: jax.Array, peak: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def objective_alpha(
-    switched: jax.Array, key: jax.Array, step: jax.Array, config: ControllerConfig
+    switched: jax.Array,
+    key: jax.Array,
+    step: jax.Array,
+    numbers: ControllerNumbers,
+    config: ControllerConfig,
 ) -> jax.Array:
     """Returns the alpha that the configured objective uses where `switch` would use `switched`.
 
@@ -48,7 +57,7 @@ def objective_alpha(
         case "inverted":
             return -switched
         case "random":
-            explore = jax.random.bernoulli(jax.random.fold_in(key, step), config.random_rate)
+            explore = jax.random.bernoulli(jax.random.fold_in(key, step), numbers.random_rate)
             return jnp.where(explore, jnp.float32(EXPLORE), jnp.float32(EXPLOIT))
         case _:
             return switched

@@ -117,7 +117,7 @@ def observe(
     entropy = token_entropy(logits)
 
     def one(row, entropy, key):
-        return control.observe(row, entropy, state.step, key, settings.controller)
+        return control.observe(row, entropy, state.step, key, context.numbers, settings.controller)
 
     batch = entropy.shape[0]
     controller, alpha = by_row(one, batch)(state.controller, entropy, keys)
@@ -158,7 +158,7 @@ def _steer(tail, context, state, settings):
     def updating():
         logits, gradient = _entropy_gradient(tail, state.controller, settings)
         controller, facts = observe(context, state, settings, logits)
-        controller, facts = _update(controller, facts, gradient, context, settings)
+        controller, facts = _update(controller, facts, gradient, context)
         if settings.controller.resample_after_update:
             logits = tail(_seen(controller))
         return logits, controller, facts
@@ -182,9 +182,9 @@ def _entropy_gradient(tail, controller, settings):
     return logits, gradient
 
 
-def _update(controller, facts, gradient, context, settings):
+def _update(controller, facts, gradient, context):
     def one(row, gradient, alpha):
-        return control.update(row, gradient, alpha, settings.controller)
+        return control.update(row, gradient, alpha, context.numbers)
 
     batch = gradient.shape[0]
     controller, norm = by_row(one, batch)(controller, gradient, facts["alpha"])

@@ -9,6 +9,7 @@ from flax import struct
 from vreason_jax.config import PruneConfig
 from vreason_jax.controller import controller as control
 from vreason_jax.controller import prune
+from vreason_jax.controller.numbers import ControllerNumbers
 from vreason_jax.decoding import loop
 from vreason_jax.decoding.reading import ReadPrompt, read_prompt
 from vreason_jax.decoding.state import (
@@ -35,6 +36,7 @@ class PrefillInputs(struct.PyTreeNode):
     video_mask: Array  # [B, M] bool
     drops: prune.DropPlan
     seeds: Array  # [B, 2] uint32
+    numbers: ControllerNumbers
 
 
 class CacheLengths(struct.PyTreeNode):
@@ -143,6 +145,7 @@ def _context(cache, video, start, batch, lengths, settings) -> DecodeContext:
     return DecodeContext(
         starts=start,
         seeds=batch.seeds,
+        numbers=batch.numbers,
         video_slots=slots,
         video_mask=mask,
         video_values=values,

@@ -9,6 +9,7 @@ from flax import struct
 
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
 from vreason_jax.controller.controller import ControllerState
+from vreason_jax.controller.numbers import ControllerNumbers, without_numbers
 from vreason_jax.model.cache import KVCache
 
 Array = Any  # jax.Array on the device, np.ndarray before and after
@@ -26,9 +27,10 @@ class DecodeSettings:
     def of(cls, config: RunConfig, eos_ids: tuple[int, ...], *, has_video: bool):
         """Returns the settings of a run; without video tokens the controller is off.
 
-        Seed and token budget are taken out: they are data, and must not compile anew.
+        Seed, token budget and the controller's numbers are taken out: they are data, and must not
+        compile anew.
         """
-        controller = config.controller
+        controller = without_numbers(config.controller)
         if not has_video:
             controller = dataclasses.replace(controller, objective="none")
         sampling = dataclasses.replace(config.sampling, seed=0, max_new_tokens=1)
@@ -50,6 +52,7 @@ class DecodeContext(struct.PyTreeNode):
     )  # [B, K, M] int32, the last layer's cache slots of the video, 0 if padded
     video_mask: jax.Array  # [B, K, M] bool, false for padding
     video_values: jax.Array  # [B, K, M, H], the last layer's values there, in the cache's dtype
+    numbers: ControllerNumbers
     value_norm: jax.Array  # [B] float32, their L2 norm, to judge the delta's by
 
 
