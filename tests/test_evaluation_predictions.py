@@ -70,7 +70,7 @@ def test_zeros_in_place_of_the_last_line_are_cut_off(folder, file):
 def test_a_file_of_something_else_is_refused_and_stays(folder, file):
     text = b"notes\n" + file.read_bytes()
     file.write_bytes(text)
-    with pytest.raises(UserError, match="predictions.jsonl:1: expected a JSON object a line"):
+    with pytest.raises(UserError, match=r"predictions\.jsonl:1: expected a JSON object a line"):
         Predictions(folder)
     file.write_bytes(b'{"id": "q"}\n')
     with pytest.raises(UserError, match="one has no 'method'"):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vreason_jax.command_line import OptionParser, exit_code
+from vreason_jax.command_line import OptionParser, exit_code, write_out
 from vreason_jax.errors import UserError
 
 
@@ -40,13 +40,19 @@ def _run(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """Lists the videos that are missing or unreadable, before any model is looked at."""
     from vreason_jax.evaluation.check import check_videos
-    from vreason_jax.evaluation.protocol import load_protocol
-    from vreason_jax.evaluation.setup import read_records
+    from vreason_jax.evaluation.setup import read_questions
 
-    request = _request(arguments)
-    protocol = load_protocol(request.protocol, request.template)
-    records = read_records(request, protocol, _say)
-    check_videos(records, arguments.data)
+    _, methods, records = read_questions(_request(arguments), _say)
+    problems = check_videos(records, arguments.data or ".", next(iter(methods.values())).video)
+    for problem in problems:
+        write_out(f"{problem}\n")
+    if problems:
+        bad = sum(len(problem.ids) for problem in problems)
+        raise UserError(
+            f"--check: {len(problems)} videos are missing or unreadable, those of {bad} of "
+            f"{len(records)} questions; mend them, or run: they get a status of their own"
+        )
+    _tell(f"all videos of {len(records)} questions can be read")
 
 
 def _request(arguments: argparse.Namespace):

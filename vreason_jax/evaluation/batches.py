@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import plan, videos
-from vreason_jax.evaluation.check import locate
 from vreason_jax.evaluation.grids import Grids
+from vreason_jax.evaluation.locate import locate
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.record import Record
 from vreason_jax.evaluation.setup import Setup
@@ -122,7 +123,7 @@ class Batches:
         return None if clip.status else row._replace(prepared=clip.prepared[0])
 
     def _read(self, group: Group) -> ReadClip:
-        checkpoint, data = self._setup.checkpoint, self._setup.request.data
+        checkpoint, data = self._setup.checkpoint, self._setup.request.data or Path()
         return videos.read_clip(
             lambda: videos.clip_source(group[0], lambda record: locate(record, data)),
             lambda source: checkpoint.read([source]),

@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.lines import BAD_VIDEO, PREDICTIONS
 from vreason_jax.output.files import write_atomic
 from vreason_jax.runtime import distributed
-
-FILE = "predictions.jsonl"
-VIDEO_FAILURES = ("missing_video", "undecodable_video")
 
 
 class Key(NamedTuple):
@@ -99,11 +97,11 @@ class Predictions:
 
     def __init__(self, folder: Path, *, retry_failed: bool = False):
         """Reads what is done. With `retry_failed`, lines of video failures are taken out."""
-        self.file = LineFile(folder / FILE)
-        failures = VIDEO_FAILURES if retry_failed else ()
+        self.file = LineFile(folder / PREDICTIONS)
+        failures = BAD_VIDEO if retry_failed else ()
         lines = self.file.read(lambda line: line.get("status") not in failures)
         self.done = {self._key(line) for line in lines}
-        self.failed = {line["id"] for line in lines if line.get("status") in VIDEO_FAILURES}
+        self.failed = {line["id"] for line in lines if line.get("status") in BAD_VIDEO}
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Appends the line of an answer."""

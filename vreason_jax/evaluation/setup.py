@@ -96,8 +96,10 @@ class Setup:
         return {name: identity.answer_values(run) for name, run in self.methods.items()}
 
 
-def prepare(request: Request, warn: Warn) -> Setup:
-    """Returns the run that is asked for; raises UserError for whatever is wrong with it."""
+def read_questions(
+    request: Request, warn: Warn
+) -> tuple[Protocol, dict[str, RunConfig], list[Record]]:
+    """Returns the protocol, the methods and the questions; warns of rows that are none."""
     protocol = load_protocol(request.protocol, request.template)
     methods = load_methods(
         request.methods,
@@ -105,27 +107,6 @@ def prepare(request: Request, warn: Warn) -> Setup:
         protocol=protocol.run_overrides(),
         overrides=request.overrides,
     )
-    records = read_records(request, protocol, warn)
-    first = next(iter(methods.values()))
-    wrap_question(first.prompt.template, "?")
-    max_frames_of(first.video)
-    checkpoint = Checkpoint.open(request.model, first)
-    resolve_limits(first.video, checkpoint.folder)
-    common = {
-        "benchmark": request.benchmark,
-        **identity.protocol_values(protocol.to_dict()),
-        "model": model_name(request.model),
-        "checkpoint": identity.fingerprint(checkpoint.folder),
-        "dtype": checkpoint.dtype.name,
-    }
-    tasks = _tasks(methods, request.seeds, common, warn)
-    return Setup(
-        request, records, protocol, methods, tasks, checkpoint, model_name(request.model), common
-    )
-
-
-def read_records(request: Request, protocol: Protocol, warn: Warn) -> list[Record]:
-    """Returns the questions that a protocol asks of a benchmark; warns of rows that are none."""
     dataset = read_benchmark(
         request.benchmark,
         request.data,
@@ -139,7 +120,27 @@ def read_records(request: Request, protocol: Protocol, warn: Warn) -> list[Recor
         raise UserError(
             f"--benchmark: protocol {protocol.name} asks no question of {request.benchmark}"
         )
-    return list(dataset.records)
+    return protocol, methods, list(dataset.records)
+
+
+def prepare(request: Request, warn: Warn) -> Setup:
+    """Returns the run that is asked for; raises UserError for whatever is wrong with it."""
+    protocol, methods, records = read_questions(request, warn)
+    first = next(iter(methods.values()))
+    wrap_question(first.prompt.template, "?")
+    max_frames_of(first.video)
+    checkpoint = Checkpoint.open(request.model, first)
+    resolve_limits(first.video, checkpoint.folder)
+    name = model_name(request.model)
+    common = {
+        "benchmark": request.benchmark,
+        **identity.protocol_values(protocol.to_dict()),
+        "model": name,
+        "checkpoint": identity.fingerprint(checkpoint.folder),
+        "dtype": checkpoint.dtype.name,
+    }
+    tasks = _tasks(methods, request.seeds, common, warn)
+    return Setup(request, records, protocol, methods, tasks, checkpoint, name, common)
 
 
 def model_name(model: str | None) -> str:

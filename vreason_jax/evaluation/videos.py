@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.check import MISSING, UNDECODABLE
 from vreason_jax.evaluation.readers import shapes
 from vreason_jax.evaluation.record import Record
 from vreason_jax.inputs import Media, Prepared, Source, VideoArray, VideoFile
 
-MISSING, UNDECODABLE = "missing_video", "undecodable_video"
 STATUSES = (None, MISSING, UNDECODABLE)
 
 
