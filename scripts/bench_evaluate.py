@@ -1,0 +1,94 @@
+"""Questions a minute on `shapes`: `evaluate` against calling `reasoner.generate` for each.
+
+    python scripts/bench_evaluate.py --limit 48 --batch-size 8
+
+Both give the same answers by the same methods with the same model, loaded and compiled before the
+clock starts; the loop is what a user would write, in one process. Prints one JSON object: questions
+a minute of either, their ratio, and the share of time that `evaluate` waited for videos after its
+first batch.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from vreason_jax import evaluate, load  # noqa: E402
+from vreason_jax.evaluation.protocol import load_protocol  # noqa: E402
+from vreason_jax.evaluation.readers import read_benchmark  # noqa: E402
+from vreason_jax.evaluation.readers.shapes import clip_of  # noqa: E402
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    loop = questions_a_minute(options)
+    session, rate = evaluated(options)
+    waited, after = session["waited_after_first_batch"]
+    print(
+        json.dumps(
+            {
+                "questions": options.limit,
+                "methods": options.methods,
+                "batch_size": options.batch_size,
+                "max_new_tokens": options.max_new_tokens,
+                "loop_per_minute": round(loop, 2),
+                "evaluate_per_minute": round(rate, 2),
+                "ratio": round(rate / loop, 2),
+                "waiting_share": round(waited / after, 4) if after else None,
+            }
+        )
+    )
+
+
+def questions_a_minute(options: argparse.Namespace) -> float:
+    """Returns the rate of a loop over the questions and methods, one answer at a time."""
+    protocol = load_protocol("shapes")
+    records = read_benchmark("shapes", limit=options.limit).records
+    overrides = {"sampling__max_new_tokens": options.max_new_tokens}
+    reasoners = [
+        load(options.model, method, "data=1", **overrides) for method in options.methods.split(",")
+    ]
+    for reasoner in reasoners:  # compiles, for the lengths of prompt that there are
+        for record in records:
+            reasoner.generate(clip_of(record), protocol.question_text(record))
+    began = time.monotonic()
+    for record in records:
+        for reasoner in reasoners:
+            reasoner.generate(clip_of(record), protocol.question_text(record))
+    return 60 * len(records) / (time.monotonic() - began)
+
+
+def evaluated(options: argparse.Namespace) -> tuple[dict, float]:
+    """Returns the session of a run of `evaluate`, and its rate without loading and compiling."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = ["--out", folder, "--methods", options.methods, "--limit", str(options.limit)]
+        flags += ["--batch-size", str(options.batch_size), "--mesh", "data=1"]
+        flags += ["--set", f"sampling.max_new_tokens={options.max_new_tokens}"]
+        flags += ["--model", options.model] if options.model else []
+        if evaluate.main(flags):
+            raise SystemExit("error: evaluate failed")
+        session = json.loads(Path(folder, "run.json").read_text())["sessions"][-1]
+    seconds = session["seconds"]
+    return session, 60 * options.limit / (seconds["wall"] - seconds["compile"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", metavar="FOLDER", help="a checkpoint folder [the embedded one]")
+    add("--methods", default="baseline,vreason", metavar="A,B")
+    add("--limit", type=int, default=48, metavar="N", help="questions [48]")
+    add("--batch-size", type=int, default=8, metavar="B")
+    add("--max-new-tokens", type=int, default=320, metavar="N")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
