@@ -68,6 +68,7 @@ def test_bad_videos_get_a_status_and_what_can_be_shared_is_read_once(run, data, 
         by_video.setdefault(os.path.basename(line["video"]), set()).add(line["status"])
     statuses = {name: by_video[f"{name}.mp4"] for name in BAD}
     assert statuses == {name: {status} for name, status in BAD.items()}
+    assert f"warning: undecodable_video: {data}/Evaluation/MMVU/videos/empty.mp4: " in ended.err
     assert by_video["good.mp4"] <= {"ok", "truncated", "no_answer"}
     assert "1 vision passes, 1 clips read, 2 questions read, 24 answers" in ended.err
     good = [line for line in found.values() if line["video"].endswith("good.mp4")]

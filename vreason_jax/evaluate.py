@@ -41,11 +41,12 @@ def _check(arguments: argparse.Namespace) -> None:
     """Lists the videos that are missing or unreadable, before any model is looked at."""
     from vreason_jax.evaluation.check import check_videos
     from vreason_jax.evaluation.setup import read_questions
+    from vreason_jax.runtime import distributed
 
     _, methods, records = read_questions(_request(arguments), _say)
     problems = check_videos(records, arguments.data or ".", next(iter(methods.values())).video)
-    for problem in problems:
-        write_out(f"{problem}\n")
+    if distributed.is_main():
+        write_out("".join(f"{problem}\n" for problem in problems))
     if problems:
         bad = sum(len(problem.ids) for problem in problems)
         raise UserError(

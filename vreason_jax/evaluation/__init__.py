@@ -1,9 +1,12 @@
 """Evaluation: benchmarks in, lines and a report with error bars out.
 
 readers/ -> protocol        annotation files as records, and how a benchmark asks and scores
-plan -> videos -> sharing   which replica answers what, clips decoded ahead, prompts read once
-predictions, run            one line per answer, and how a run goes on after a kill
-scoring                     from a reply to a score
+methods, identity -> setup  what is to be run, and the hash of all that can change an answer
+plan, videos -> batches     which copy answers what, clips decoded ahead, questions of one grid
+sharing -> run              prompts read once, answered by every method and seed
+scoring -> writing          from a reply to a score and a line
+predictions, run_file       whole lines, what is done already, and what a session took
+session -> launch           all of it as a command starts it
 lines -> runs -> scores     what a run left behind, and its answers by question and seed
 statistics -> summary       what they say, with intervals; curves does so for their traces
 report/                     the same as a page

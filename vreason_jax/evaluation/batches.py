@@ -43,9 +43,9 @@ class Batches:
         grids: Grids,
         *,
         rows: int,
-        fail: Callable[[Group, str], None],
+        fail: Callable[[Group, ReadClip], None],
     ):
-        """`rows` a batch; `fail` is told of every clip that cannot be read, and its status."""
+        """`rows` a batch; `fail` is told of every clip that cannot be read."""
         self._setup, self._replicas = setup, replicas
         self._predictions, self._grids = predictions, grids
         self._rows, self._fail = rows, fail
@@ -72,7 +72,7 @@ class Batches:
         for group in self.groups:
             clip = self._take() if id(group) in needed else None
             if clip is not None and clip.status is not None:
-                self._fail(group, clip.status)
+                self._fail(group, clip)
                 continue
             grid = self._grid(group, clip)
             if grid is None:

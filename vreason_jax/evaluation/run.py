@@ -13,8 +13,9 @@ from vreason_jax.evaluation.plan import clip_key
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.progress import Progress
 from vreason_jax.evaluation.reply import Reply
-from vreason_jax.evaluation.setup import Setup, Task
+from vreason_jax.evaluation.setup import Setup, Task, Warn
 from vreason_jax.evaluation.sharing import Asked, ReadBatch, SharedReader
+from vreason_jax.evaluation.videos import ReadClip
 from vreason_jax.evaluation.writing import Writer
 from vreason_jax.runtime.replicas import Replicas
 
@@ -30,9 +31,10 @@ class Evaluation:
         predictions: Predictions,
         grids: Grids,
         folder: Path,
+        warn: Warn,
     ):
         self._setup, self._reader, self._replicas = setup, reader, replicas
-        self._done = predictions.done
+        self._done, self._warn = predictions.done, warn
         self._writer = Writer(
             folder, predictions, setup.protocol, setup.model_name, replicas.is_first
         )
@@ -104,7 +106,9 @@ class Evaluation:
     def _since(self, before: dict[str, float], stage: str) -> float:
         return self._reader.clock.stages.get(stage, 0.0) - before.get(stage, 0.0)
 
-    def _fail(self, group: Group, status: str) -> None:
+    def _fail(self, group: Group, clip: ReadClip) -> None:
+        status = clip.status
+        assert status is not None
         lines = [(record, t) for record in group for t in self._setup.pending(record, self._done)]
 
         def write():
@@ -112,6 +116,7 @@ class Evaluation:
                 self._writer.failure(record, task, status)
 
         self._replicas.in_step(write)
+        self._warn(f"{status}: {clip.reason or group[0].video}")
         self._progress.add(len(lines))
 
 

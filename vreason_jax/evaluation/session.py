@@ -47,7 +47,9 @@ class Session:
         self._batch_size, self._file = batch_size, RunFile(folder)
         self._clock = CompileClock()
         self._reader = SharedReader(engine, batch_size=batch_size, clock=self._clock)
-        self._evaluation = Evaluation(setup, self._reader, replicas, predictions, grids, folder)
+        self._evaluation = Evaluation(
+            setup, self._reader, replicas, predictions, grids, folder, engine.warn
+        )
         self._started = datetime.datetime.now(datetime.UTC).isoformat()
         self._began = time.monotonic()
 
