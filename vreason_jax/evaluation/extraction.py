@@ -81,11 +81,13 @@ def _holds(text: str, words: str) -> bool:
 
 
 def _only_letter(body: str, letters: str) -> str:
-    """Returns the one letter that stands by itself; A and I are words too, unless in brackets."""
-    sure = "".join(letter for letter in letters if letter not in "AI")
-    alone = rf"|(?<![\w'])([{sure}])(?![\w'])" if sure else ""
-    found = re.findall(rf"\(([{letters}])\){alone}", body)
-    named = {"".join(match) for match in found}
+    """Returns the one letter that stands by itself; A and I are words too where words follow."""
+    named = {
+        match.group(1)
+        for match in re.finditer(rf"(?<![\w'])([{letters}])(?![\w'])", body)
+        if match.group() not in "AI"
+        or re.match(r"\s*(?:$|[.,;:)/]|or\b|and\b)", body[match.end() :])
+    }
     return named.pop() if len(named) == 1 else ""
 
 

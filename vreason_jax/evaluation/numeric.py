@@ -24,7 +24,7 @@ _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 # Not the digits of a name such as R2 or 3D, and not the minus of a range such as 3-4.
 _NUMBER = re.compile(rf"(?<![\w.])(?:{_DIGITS})(?![A-Za-z]*\d)|\b(?:{_WORD})\b", re.IGNORECASE)
 
-_START, _END, _STEP = 0.5, 0.95, 0.05
+THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 def parse(text: str) -> float | None:
@@ -56,16 +56,19 @@ def mra_video_r1(prediction: float, target: float) -> float:
     with np.errstate(all="ignore"):
         ours, truth = single(prediction), single(target)
         error = np.abs(ours - truth) / (np.abs(truth) + single(1e-8))
-        thresholds = (_START + _STEP * np.arange(10)).astype(single)
+        thresholds = np.asarray(THRESHOLDS, single)
         return float(np.mean(error < single(1) - thresholds))
 
 
 def mra_official(prediction: float, target: float) -> float:
     """Returns the mean over 0.50, 0.55 ... 0.95 of |p - t| / |t| <= 1 - threshold.
 
-    In float64, as VSI-Bench's own code; of a target 0 only 0 is right, where that divides by it.
+    In float64 and without an epsilon, as VSI-Bench defines it, with the thresholds as decimals: an
+    error of exactly 0.1 is not <= 1 - 0.9. (Its code draws them by np.linspace, which gives
+    0.8999999999999999 there, and so counts that one error.) Of a target 0 only 0 is right, where
+    the definition divides by it.
     """
     if target == 0:
         return float(prediction == 0)
     error = abs(prediction - target) / abs(target)
-    return float(np.mean(error <= 1 - np.linspace(_START, _END, 10)))
+    return sum(error <= 1 - threshold for threshold in THRESHOLDS) / len(THRESHOLDS)

@@ -71,7 +71,7 @@ def discipline_of(name: str) -> str:
 
 def gold_numbers(gold: str) -> list[str]:
     """Returns the values that count as right: one gold is a list, written as a text."""
-    return re.findall(r"'([^']+)'?", gold) if gold.startswith("[") else [gold]
+    return re.findall(r"'([^'\]]+)'?", gold) if gold.startswith("[") else [gold]
 
 
 def _open_gold(answer: str) -> str:
