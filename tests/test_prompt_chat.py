@@ -56,6 +56,15 @@ def test_media_keep_the_order_given_and_their_token_types(tokenizer):
     assert (prompt.token_ids[prompt.token_types == IMAGE_TOKEN] == tokenizer.ids.image_pad).all()
 
 
+def test_questions_share_what_comes_up_to_the_end_of_their_media(tokenizer):
+    one, other = (build(tokenizer, [VIDEO, IMAGE], words) for words in ("Why?", "When, and why?"))
+    length = one.shared_length
+    assert length == other.shared_length == np.flatnonzero(one.token_types)[-1] + 1
+    np.testing.assert_array_equal(one.token_ids[:length], other.token_ids[:length])
+    np.testing.assert_array_equal(one.positions[:, :length], other.positions[:, :length])
+    assert build(tokenizer, [], "Why?").shared_length == 0
+
+
 def test_arrays_have_their_dtypes_and_text_alone_counts_up(tokenizer):
     prompt = build(tokenizer, [], "words alone")
     size = len(prompt.token_ids)
