@@ -87,7 +87,7 @@ def test_videos_that_failed_are_tried_again_on_demand(run, data, place, tmp_path
     given = flags(data, tmp_path / "out", "--methods", "baseline")
     assert run(*given).code == 0
     assert [line["status"] for line in lines(tmp_path / "out")].count("missing_video") == 1
-    shutil.copy(place / "other.mp4", data / "Evaluation" / "MMVU" / "videos" / "missing.mp4")
+    shutil.copy(place / "clip.mp4", data / "Evaluation" / "MMVU" / "videos" / "missing.mp4")
     ended = run(*given)
     assert "nothing to do" in ended.err
     assert run(*given, "--retry-failed").code == 0
