@@ -127,7 +127,7 @@ def test_without_tags_shapes_gets_nothing():
     ("text", "numbers"),
     [
         ("between 1,234.5 and .5", ["1,234.5", ".5"]),
-        ("R2 and 3D show forty two of ninety-nine", ["42", "99"]),
+        ("R2 shows 3-4, or forty two of ninety-nine", ["3", "4", "42", "99"]),
         ("3 m", ["3"]), ("3m", ["3"]), ("no one", ["1"]), ("-2e3", ["-2e3"]), ("", []),
     ],
 )  # fmt: skip

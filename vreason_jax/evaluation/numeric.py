@@ -21,7 +21,7 @@ _WORDS |= {
 }
 _DIGITS = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+"
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
-# Not the digits of a name such as R2 or 3D, and not the minus of a range such as 3-4.
+# Not the digits of a name such as R2, and not the dash of a range such as 3-4 as a minus.
 _NUMBER = re.compile(rf"(?<![\w.])(?:{_DIGITS})(?![A-Za-z]*\d)|\b(?:{_WORD})\b", re.IGNORECASE)
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
