@@ -111,9 +111,13 @@ def batch_spec(mesh: Mesh, rows: int) -> PartitionSpec:
 
 
 def cache_spec(mesh: Mesh, rows: int) -> PartitionSpec:
-    """Returns the partition of keys and values [B, K, S, H]: rows over `data`, heads over model."""
+    """Returns the partition of keys and values [B, K, S, H]: rows over `data`, heads over model.
+
+    A mesh of training has no axis `model`: heads are whole there.
+    """
     data = "data" if rows % mesh.shape["data"] == 0 else None
-    return PartitionSpec(data, "model", None, None)
+    model = "model" if "model" in mesh.axis_names else None
+    return PartitionSpec(data, model, None, None)
 
 
 def _default_sizes(devices: int, config: ModelConfig) -> dict[str, int]:
