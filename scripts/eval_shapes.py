@@ -38,6 +38,7 @@ from vreason_jax.inputs import as_question  # noqa: E402
 from vreason_jax.output.answer import extract_answer  # noqa: E402
 from vreason_jax.prompt.batch import batch_prompts  # noqa: E402
 from vreason_jax.shapes import KINDS, Sample, sample  # noqa: E402
+from vreason_jax.shapes.render import backdrop  # noqa: E402
 
 MAX_NEW_TOKENS = 320
 CORRUPTIONS = ("none", "blank", "shuffled", "last_values")

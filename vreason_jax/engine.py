@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from vreason_jax import inputs as inputs_lib
 from vreason_jax.config import RunConfig
 from vreason_jax.errors import UserError
-from vreason_jax.inputs import Prepared, Question
+from vreason_jax.inputs import Media, Prepared, Question, Source
 from vreason_jax.model.config import ModelConfig, read_model_config
 from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.model.vision import encode_media
@@ -110,12 +110,12 @@ class Engine(Replica):
     def __init__(
         self, checkpoint: Checkpoint, mesh: str | Mesh | None = None, warn: Warn = lambda line: None
     ):
-        """Loads the weights; `warn` receives lines for people, `mesh` is that of `--mesh`."""
+        """Loads the weights; `warn` takes lines for people, `mesh` is one, or that of `--mesh`."""
         self.load_warnings: list[str] = []
         self.warn = warn
         compilation.enable_cache(self._warn_of_loading)
         with compilation.CompileClock() as clock, clock.stage("load"):
-            devices = create_mesh(mesh, checkpoint.config)
+            devices = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, checkpoint.config)
             model = load_model(
                 checkpoint.folder,
                 checkpoint.config,
