@@ -61,7 +61,7 @@ def test_replies_close_both_tags_and_end_in_the_answer(texts):
     for text in texts:
         match = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>(.+)</answer>", text.reply, re.S)
         assert match and match.group(2) == text.answer
-        bound = f"That is option {text.answer}." if text.options else f"answer is {text.answer}."
+        bound = f": {text.answer}." if text.options else f"answer is {text.answer}."
         assert match.group(1).endswith(bound)
 
 
@@ -119,7 +119,10 @@ def test_an_example_is_prompt_then_reply_with_its_end_marked(tokenizer, texts):
     assert tokenizer.decode(target.tolist(), skip_special_tokens=False) == text.reply + "<|im_end|>"
     assert not example.seen[: example.prompt_length].any()
     seen = tokenizer.decode(example.token_ids[example.seen].tolist())
-    assert "<think>" in seen and "So the answer" not in seen and "</answer>" not in seen
+    assert "<think>" in seen and "option" not in seen and "So the answer" not in seen
+    letters = tokenizer.decode(example.token_ids[example.letters].tolist()).split()
+    assert sorted(letters[:-1]) == [option[0] for option in text.options]
+    assert letters[-1] == text.answer
 
 
 def test_a_guess_that_is_taken_back_is_not_seen_in_the_clip(tokenizer):
