@@ -41,8 +41,7 @@ import reference_vreason  # noqa: E402
 import torch  # noqa: E402
 from reference_cases import CHECKPOINT_SEED, ROWS, Case, make_case  # noqa: E402
 from reference_runs import LISTS, RUNS, TOKENS  # noqa: E402
-
-from vreason_jax.tiny import write_tiny_checkpoint  # noqa: E402
+from tiny import write_tiny_checkpoint  # noqa: E402
 
 
 def main() -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_model import quick_compiles
+from tiny import write_tiny_checkpoint
 from video_files import encode
 
 from vreason_jax import generate
 from vreason_jax.config import RunConfig
 from vreason_jax.errors import UserError
-from vreason_jax.tiny import write_tiny_checkpoint
 
 ROOT = Path(__file__).parent.parent
 QUESTION = "Which thing moves?"

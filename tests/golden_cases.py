@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import reference_cases
 from reference_cases import CHECKPOINT_SEED, Case, Image, Video, make_case
+from tiny import write_tiny_checkpoint
 
 from vreason_jax.config import RunConfig, apply_overrides
 from vreason_jax.decoding.driver import decode_in_chunks
@@ -20,7 +21,6 @@ from vreason_jax.model.windows import window_plan
 from vreason_jax.prompt.chat import IMAGE_TOKEN, TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.runtime.checkpoint import load_model
-from vreason_jax.tiny import write_tiny_checkpoint
 from vreason_jax.video.patches import Patches
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -8,8 +8,7 @@ import dataclasses
 import zlib
 
 import numpy as np
-
-from vreason_jax import tiny_tokenizer
+import tiny_vocabulary
 
 CHECKPOINT_SEED = 1  # no near-ties among the best two logits, and alpha takes both signs
 TOKENS_PER_SECOND = 2
@@ -82,7 +81,7 @@ def make_case(name: str) -> Case:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     prompts = [_row_tokens(row, rng) for row in rows]
     length = max(map(len, prompts))
-    padding = tiny_tokenizer.added_token_ids()["<|endoftext|>"]
+    padding = tiny_vocabulary.added_token_ids()["<|endoftext|>"]
     token_ids = np.full((len(rows), length), padding, np.int32)
     attention_mask = np.zeros((len(rows), length), np.int32)
     for number, prompt in enumerate(prompts):
@@ -129,7 +128,7 @@ def row_positions(row: tuple[Part, ...], rule: str) -> tuple[np.ndarray, int]:
 
 def video_slots(case: Case, row: int = 0) -> np.ndarray:
     """Returns bool [S]: the row's video tokens."""
-    return case.token_ids[row] == tiny_tokenizer.added_token_ids()["<|video_pad|>"]
+    return case.token_ids[row] == tiny_vocabulary.added_token_ids()["<|video_pad|>"]
 
 
 def temporal_patches(case: Case, row: int = 0) -> np.ndarray:
@@ -154,11 +153,11 @@ def _medium_steps(part: Video | Image) -> list[tuple[int, int, int]]:
 
 
 def _row_tokens(row: tuple[Part, ...], rng: np.random.Generator) -> list[int]:
-    ids = tiny_tokenizer.added_token_ids()
+    ids = tiny_vocabulary.added_token_ids()
     tokens: list[int] = []
     for part in row:
         if isinstance(part, int):
-            words = len(tiny_tokenizer.base_vocabulary())
+            words = len(tiny_vocabulary.base_vocabulary())
             tokens += rng.integers(0, words, part).tolist()
             continue
         pad = ids["<|video_pad|>" if isinstance(part, Video) else "<|image_pad|>"]

@@ -4,11 +4,10 @@ import contextlib
 from typing import Any
 
 import numpy as np
+import tiny_vocabulary
 import torch
 from reference_cases import Case
 from transformers import Qwen2_5_VLForConditionalGeneration
-
-from vreason_jax import tiny_tokenizer
 
 
 def load_model(folder, dtype: torch.dtype = torch.float32) -> Any:
@@ -138,7 +137,7 @@ def _reorder(value: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
 
 
 def _token_types(token_ids: np.ndarray) -> torch.Tensor:
-    ids = tiny_tokenizer.added_token_ids()
+    ids = tiny_vocabulary.added_token_ids()
     types = np.zeros_like(token_ids)
     types[token_ids == ids["<|image_pad|>"]] = 1
     types[token_ids == ids["<|video_pad|>"]] = 2

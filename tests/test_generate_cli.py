@@ -14,11 +14,11 @@ from generate_runs import (
     rewrite_json,
     start_process,
 )
+from tiny_vocabulary import ADDED_TOKENS
 
 from vreason_jax import command_line
 from vreason_jax.output.trace import TOKEN_KEYS
 from vreason_jax.prompt.tokenizer import PromptTokenizer
-from vreason_jax.tiny_tokenizer import ADDED_TOKENS
 from vreason_jax.video.patches import patchify
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from reference_cases import CHECKPOINT_SEED, ROWS, make_case
 from reference_runs import LISTS, RUNS
-
-from vreason_jax.tiny import write_tiny_checkpoint
+from tiny import write_tiny_checkpoint
 
 pytest.importorskip("torch", reason="torch is absent: pip install 'vreason-jax[parity]'")
 

@@ -6,9 +6,9 @@ import json
 import jinja2
 import numpy as np
 import pytest
+import tiny
+import tiny_vocabulary
 from safetensors.numpy import load_file
-
-from vreason_jax import tiny, tiny_tokenizer
 
 LAYERS, VISION_BLOCKS = 4, 4
 
@@ -133,7 +133,7 @@ def test_transformers_reads_the_sizes_of_every_layout(tmp_path, layout, tied):
     assert {key: getattr(vision, key) for key in tiny.VISION_SIZES} == tiny.VISION_SIZES
     assert text.rope_parameters["rope_theta"] == tiny.ROPE["rope_theta"]
     assert text.rope_parameters["mrope_section"] == tiny.ROPE["mrope_section"]
-    assert config.video_token_id == tiny_tokenizer.added_token_ids()["<|video_pad|>"]
+    assert config.video_token_id == tiny_vocabulary.added_token_ids()["<|video_pad|>"]
 
 
 TEXTS = [
@@ -159,15 +159,15 @@ def test_transformers_and_tokenizers_give_the_same_ids(tmp_path, text):
 def test_added_tokens_follow_the_vocabulary_in_published_order(tmp_path):
     folder = tiny.write_tiny_checkpoint(tmp_path)
     start = len(json.loads((folder / "vocab.json").read_text()))
-    ids = tiny_tokenizer.added_token_ids()
+    ids = tiny_vocabulary.added_token_ids()
     assert list(ids.values()) == list(range(start, start + 22))
     # In the published vocabulary: 151643 endoftext, 151645 im_end, 151656 video_pad.
     assert [ids[t] - start for t in ("<|endoftext|>", "<|im_end|>", "<|video_pad|>")] == [0, 2, 13]
-    assert tiny_tokenizer.tokenizer_size() == start + 22 < tiny.TEXT_SIZES["vocab_size"]
+    assert tiny_vocabulary.tokenizer_size() == start + 22 < tiny.TEXT_SIZES["vocab_size"]
 
 
 def test_the_chat_template_renders_the_standard_form():
-    template = jinja2.Environment().from_string(tiny_tokenizer.CHAT_TEMPLATE)
+    template = jinja2.Environment().from_string(tiny_vocabulary.CHAT_TEMPLATE)
     parts = [{"type": "video"}, {"type": "image"}, {"type": "text", "text": " What? "}]
     messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": "B"}]
     assert template.render(messages=messages, add_generation_prompt=True) == (

@@ -40,9 +40,9 @@ class Checkpoint:
     def open(cls, model: str | Path | None, run: RunConfig) -> "Checkpoint":
         """Returns the opened checkpoint of a folder, a hub id, or (None) the embedded one."""
         if model is None:
-            from vreason_jax.embedded import embedded_checkpoint
+            from vreason_jax.embedded import CHECKPOINT
 
-            model = embedded_checkpoint()
+            model = CHECKPOINT
         folder = resolve_model_folder(model)
         return cls(folder, read_model_config(folder), PromptTokenizer.load(folder), run)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from vreason_jax import tiny_tokenizer
+import tiny_vocabulary
 
 LAYOUTS = ("flat", "nested", "mixed")
 
@@ -80,7 +80,7 @@ def text_section(config: dict[str, Any]) -> dict[str, Any]:
 
 def generation_config() -> dict[str, Any]:
     """Returns generation_config.json: the published values with the tiny tokenizer's ids."""
-    ids = tiny_tokenizer.added_token_ids()
+    ids = tiny_vocabulary.added_token_ids()
     return {
         "bos_token_id": ids["<|endoftext|>"],
         "pad_token_id": ids["<|endoftext|>"],
@@ -191,7 +191,7 @@ def _mixed_config(sizes, rope, vision, tied, dtype) -> dict[str, Any]:
 
 
 def _token_ids() -> dict[str, int]:
-    ids = tiny_tokenizer.added_token_ids()
+    ids = tiny_vocabulary.added_token_ids()
     return {
         "bos_token_id": ids["<|endoftext|>"],
         "eos_token_id": ids["<|im_end|>"],

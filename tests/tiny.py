@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from vreason_jax import tiny_tokenizer
-from vreason_jax.tiny_config import (
+import tiny_vocabulary
+from tiny_config import (
     LAYOUTS,
     ROPE,
     TEXT_SIZES,
@@ -99,7 +98,7 @@ def write_checkpoint(
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", generation_config())
     _write_json(folder / "preprocessor_config.json", preprocessor_config())
-    tiny_tokenizer.write_tokenizer(folder)
+    tiny_vocabulary.write_tokenizer(folder)
     shapes = tensor_shapes(config)
     groups = _split_by_size(shapes, shards)
     last_layer = f"model.layers.{text_section(config)['num_hidden_layers'] - 1}."
