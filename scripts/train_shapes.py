@@ -59,7 +59,7 @@ def _keep_freed_memory() -> None:
     arena_max, mmap_max, trim_threshold = -8, -4, -1  # of glibc's mallopt
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if mallopt is not None:
-        for name, value in ((arena_max, 1), (mmap_max, 0), (trim_threshold, -1)):
+        for name, value in ((arena_max, 2), (mmap_max, 0), (trim_threshold, -1)):
             mallopt(name, value)
 
 
