@@ -145,6 +145,14 @@ def test_shapes_needs_no_files_and_takes_its_kinds_in_turn():
         shapes.clip_of(read_record_named("test-one"))
 
 
+def test_shapes_has_a_validation_split():
+    (record,) = read_benchmark("shapes", limit=1, split="validation").records
+    assert (record.id, record.gold) == (
+        sample("validation", 0).name,
+        sample("validation", 0).answer,
+    )
+
+
 def read_record_named(name):
     import dataclasses
 

@@ -23,6 +23,7 @@ from vreason_jax.runtime.checkpoint import load_model
 from vreason_jax.runtime.hub import resolve_model_folder
 from vreason_jax.runtime.mesh import create_mesh, place_rows
 from vreason_jax.video.patches import Patches
+from vreason_jax.video.reader import Clip
 
 Warn = Callable[[str], None]
 
@@ -52,9 +53,11 @@ class Checkpoint:
             question, self.run, self.folder, self.tokenizer, self.config.tokens_per_second
         )
 
-    def read(self, sources: Sequence[Source]) -> Media:
-        """Returns media that several questions may be asked about."""
-        return inputs_lib.read_media(sources, self.run, self.folder)
+    def read(
+        self, sources: Sequence[Source], change: Callable[[Clip], Clip] | None = None
+    ) -> Media:
+        """Returns media that several questions may be asked about, on wish changed once read."""
+        return inputs_lib.read_media(sources, self.run, self.folder, change)
 
     def ask(self, media: Media, question: Question) -> Prepared:
         """Returns the question about media that have been read already."""

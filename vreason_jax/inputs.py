@@ -4,7 +4,7 @@ import dataclasses
 import numbers
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,19 @@ def prepare(
     return _put_in_prompt(question, text, media, config, tokenizer, tokens_per_second)
 
 
-def read_media(sources: Sequence[Source], config: RunConfig, folder: Path) -> Media:
-    """Returns media as clips and patches; raises UserError for what cannot be read."""
+def read_media(
+    sources: Sequence[Source],
+    config: RunConfig,
+    folder: Path,
+    change: Callable[[Clip], Clip] | None = None,
+) -> Media:
+    """Returns media as clips and patches; raises UserError for what cannot be read.
+
+    `change` makes of every clip the one that the model is shown.
+    """
     clips = tuple(_read(source, config, folder) for source in sources)
+    if change is not None:
+        clips = tuple(map(change, clips))
     normalization = resolve_normalization(folder)
     return Media(clips, tuple(patchify(clip.frames, normalization) for clip in clips))
 

@@ -20,7 +20,7 @@ from vreason_jax.decoding.state import (
     TokenTrace,
     answer_keys,
 )
-from vreason_jax.model.cache import KVCache, with_capacity
+from vreason_jax.model.cache import KVCache, LayerCache, with_capacity
 from vreason_jax.model.qwen25_vl import Qwen25VL
 
 
@@ -69,7 +69,7 @@ def prefill(
     return begin(read, batch, dropped, settings=settings, pruning=pruning, lengths=lengths)
 
 
-@functools.partial(jax.jit, static_argnames=("settings", "pruning", "lengths"))
+@functools.partial(jax.jit, static_argnames=("settings", "pruning", "lengths", "last_values"))
 def begin(
     read: ReadPrompt,
     batch: PrefillInputs,
@@ -78,13 +78,18 @@ def begin(
     settings: DecodeSettings,
     pruning: PruneConfig,
     lengths: CacheLengths,
+    last_values: bool = True,
 ) -> tuple[DecodeContext, DecodeState, TokenTrace]:
     """Returns what `prefill` returns, of prompts that have been read.
 
-    `read` stays as it is: every method and seed begins from it, with a cache of its own.
+    `read` stays as it is: every method and seed begins from it, with a cache of its own. Without
+    `last_values` the last layer's values of the video are 0 in it: decoding cannot read them,
+    though the first token, which comes from the prompt, has.
     """
     packed = [_pack(of, layer, batch, pruning, lengths) for layer, of in enumerate(read.layers)]
     cache = KVCache(body=tuple(c for c, _ in packed[:-1]), last=packed[-1][0])
+    if not last_values:
+        cache = cache.replace(last=_without_video(*packed[-1]))
     # Pruning moves each row's end to the new last prompt slot, and its start with it.
     start = batch.starts + dropped + (lengths.prompt - batch.token_ids.shape[1])
     context = _context(cache, packed[-1][1], start, batch, lengths, settings)
@@ -109,6 +114,12 @@ def _pack(read, layer, batch, pruning, lengths):
     source, video = _kept(keys, values, layer, batch, pruning, lengths)
     keys, values = (jnp.take_along_axis(a, source[..., None], axis=2) for a in (keys, values))
     return with_capacity(keys, values, lengths.capacity), video
+
+
+def _without_video(cache: LayerCache, video: jax.Array) -> LayerCache:
+    slots = video.shape[-1]  # the cache goes on, with room for the answer
+    values = jnp.where(video[..., None], 0, cache.values[:, :, :slots])
+    return cache.replace(values=cache.values.at[:, :, :slots].set(values))
 
 
 def _kept(keys, values, layer, batch, pruning, lengths):

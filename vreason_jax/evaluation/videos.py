@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.check import MISSING, UNDECODABLE
+from vreason_jax.evaluation.controls import BLANK, NONE
 from vreason_jax.evaluation.readers import shapes
 from vreason_jax.evaluation.record import Record
 from vreason_jax.inputs import Media, Prepared, Source, VideoArray, VideoFile
@@ -36,10 +37,13 @@ class ReadClip:
         return tuple(map(int, self.media.patches[0].grid))
 
 
-def clip_source(record: Record, locate: Callable[[Record], Path]) -> Source:
-    """Returns a record's clip: a file below the data folder, or frames drawn now, of `shapes`."""
+def clip_source(record: Record, locate: Callable[[Record], Path], control: str = NONE) -> Source:
+    """Returns a record's clip: a file below the data folder, or frames drawn now, of `shapes`.
+
+    Only what is drawn here can be drawn as a control wants it; files are changed as they are read.
+    """
     if record.benchmark == shapes.NAME:
-        return VideoArray(*shapes.clip_of(record))
+        return VideoArray(*shapes.clip_of(record, blank=control == BLANK))
     path = str(locate(record))
     return VideoFile(path, record.folder_fps, start=record.start, end=record.end)
 

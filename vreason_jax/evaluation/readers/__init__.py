@@ -57,6 +57,7 @@ def read_benchmark(
     limit: int | None = None,
     select: Callable[[Records], Records] | None = None,
     schema: str | None = None,
+    split: str = shapes.TEST,
 ) -> Dataset:
     """Returns the records of a benchmark and the rows that were refused.
 
@@ -67,8 +68,10 @@ def read_benchmark(
       limit: how many records at most, the first ones, after `select` (`Protocol.select`).
       select: drops or changes records.
       schema: VIDEO_R1 or OFFICIAL; left out, the folder tells, Video-R1's first.
+      split: of `shapes`, which alone has others than its test split.
 
-    Raises UserError for an unknown name, no annotation, not one usable row, and ids that repeat.
+    Raises UserError for an unknown name or split, no annotation, not one usable row, and ids that
+    repeat.
     """
     if name not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
@@ -77,11 +80,23 @@ def read_benchmark(
         )
     if limit is not None and limit < 1:
         raise UserError(f"--limit: expected at least 1, got {limit}")
+    _check_split(name, split)
     if name == shapes.NAME:
-        return Dataset(shapes.read_shapes(limit))
+        return Dataset(shapes.read_shapes(limit, split))
     data = _read(LAYOUTS[name], _checked_folder(name, data_dir), strict, schema)
     records = data.records if select is None else select(data.records)
     return dataclasses.replace(data, records=records[:limit])
+
+
+def _check_split(name: str, split: str) -> None:
+    known = (shapes.TEST, shapes.VALIDATION)
+    if split not in known:
+        raise UserError(f"--split: expected {' or '.join(known)}, got {split!r}")
+    if split != shapes.TEST and name != shapes.NAME:
+        raise UserError(
+            f"--split: expected {shapes.TEST} for {name}, got {split!r}; only {shapes.NAME} has "
+            "a validation split"
+        )
 
 
 def _checked_folder(name: str, data_dir: str | Path | None) -> Path:

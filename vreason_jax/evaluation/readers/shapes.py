@@ -1,23 +1,27 @@
-"""`shapes`, the embedded benchmark: the test split by index, without files."""
+"""`shapes`, the embedded benchmark: a split by index, without files."""
 
 import numpy as np
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.record import CHOICE, NUMBER, Record
 from vreason_jax.shapes import sample, sample_text
+from vreason_jax.shapes.render import backdrop
 
 NAME = "shapes"
-SPLIT = "test"
+TEST, VALIDATION = "test", "validation"
 DEFAULT_COUNT = 1200  # 50 of each of the eight kinds on each of the three levels
 
 
-def read_shapes(limit: int | None = None) -> tuple[Record, ...]:
-    """Returns the first questions of the test split, `limit` or 1200; the kinds take turns."""
-    return tuple(_record(index) for index in range(DEFAULT_COUNT if limit is None else limit))
+def read_shapes(limit: int | None = None, split: str = TEST) -> tuple[Record, ...]:
+    """Returns the first questions of a split, `limit` or 1200; the kinds take turns."""
+    count = DEFAULT_COUNT if limit is None else limit
+    return tuple(_record(split, index) for index in range(count))
 
 
-def clip_of(record: Record) -> tuple[np.ndarray, float]:
+def clip_of(record: Record, *, blank: bool = False) -> tuple[np.ndarray, float]:
     """Returns the frames uint8 [F, 84, 112, 3] of a record of `shapes`, and their rate.
+
+    `blank`: of the scene's backdrop alone, without the things in it.
 
     Raises UserError for a video that is no name of a sample ("test-000012-count-2").
     """
@@ -29,11 +33,13 @@ def clip_of(record: Record) -> tuple[np.ndarray, float]:
             f"shapes: expected the name of a sample, such as test-000012-count-2, "
             f"got {record.video!r}"
         ) from None
+    if blank:
+        return np.tile(backdrop(made.scene.background), (len(made.frames), 1, 1, 1)), made.fps
     return made.frames, made.fps
 
 
-def _record(index: int) -> Record:
-    text = sample_text(SPLIT, index)
+def _record(split: str, index: int) -> Record:
+    text = sample_text(split, index)
     return Record(
         id=text.name,
         benchmark=NAME,

@@ -1,0 +1,44 @@
+"""Controls: what a run takes away from the model, to see what its answers rest on."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from vreason_jax.errors import UserError, nearest
+from vreason_jax.evaluation.plan import clip_key
+from vreason_jax.evaluation.readers import shapes
+from vreason_jax.evaluation.record import Record
+from vreason_jax.video.reader import Clip
+
+NONE, BLANK, SHUFFLED, NO_LAST_VALUES = "none", "blank", "shuffled", "no_last_values"
+CONTROLS = (NONE, BLANK, SHUFFLED, NO_LAST_VALUES)
+
+
+def check_control(name: str) -> None:
+    """Raises UserError for a name that is no control."""
+    if name not in CONTROLS:
+        known = ", ".join(CONTROLS)
+        raise UserError(
+            f"--control: expected one of {known}, got {name!r}{nearest(name, CONTROLS)}"
+        )
+
+
+def controlled_clip(clip: Clip, record: Record, control: str) -> Clip:
+    """Returns the clip of a record, as read, the way a control shows it.
+
+    `blank`: every frame in the clip's mean colour; those of `shapes` are drawn blank before they
+    are read (`videos.clip_source`). `shuffled`: in a random order that depends on the clip alone,
+    so that all questions about it, all methods and all runs see the same.
+    """
+    if control == SHUFFLED:
+        return dataclasses.replace(clip, frames=clip.frames[_order(record, len(clip.frames))])
+    if control == BLANK and record.benchmark != shapes.NAME:
+        colour = np.rint(clip.frames.mean(axis=(0, 1, 2))).astype(np.uint8)
+        return dataclasses.replace(clip, frames=np.tile(colour, (*clip.frames.shape[:3], 1)))
+    return clip
+
+
+def _order(record: Record, frames: int) -> np.ndarray:
+    digest = hashlib.blake2b(clip_key(record).encode(errors="surrogateescape"), digest_size=8)
+    return np.random.default_rng(int.from_bytes(digest.digest(), "big")).permutation(frames)
