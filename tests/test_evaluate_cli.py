@@ -12,7 +12,7 @@ from vreason_jax.output.trace import TOKEN_KEYS
 KEYS = [
     "id", "benchmark", "model", "method", "seed", "status", "text", "answer", "gold", "score",
     "score_lenient", "tokens", "seconds", "config_hash", "task", "subset", "video", "kind",
-    "answer_probability", "trace",
+    "answer_probability", "trace", "entropy",
 ]  # fmt: skip
 
 
@@ -30,7 +30,8 @@ def test_a_run_leaves_lines_traces_a_summary_and_a_report(run, tmp_path):
     assert {key[1:] for key in found} == {("baseline", 3), ("vreason", 3)}
     assert "warning: at temperature 0 only seed 3 runs: baseline, vreason" in ended.err
     for line in lines(tmp_path):
-        assert sorted(line) == sorted(KEYS)
+        compared = ["changed"] if line["method"] == "vreason" else []
+        assert sorted(line) == sorted([*KEYS, *compared])
         assert line["benchmark"] == "shapes" and line["model"] == "model"
         assert list(line["seconds"]) == ["video", "vision", "prefill", "decode"]
         assert all(seconds > 0 for seconds in line["seconds"].values())

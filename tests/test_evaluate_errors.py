@@ -32,6 +32,12 @@ def refused(capsys, monkeypatch, place, tmp_path):
     ("flags", "expected"),
     [
         ("--benchmark nope", "--benchmark: expected one of shapes, "),
+        ("--control blanc", "expected one of none, blank, shuffled, no_last_values, got 'blanc'"),
+        ("--split nope", "--split: expected test or validation, got 'nope'"),
+        (
+            "--benchmark mmvu --split validation",
+            "--split: expected test for mmvu, got 'validation'",
+        ),
         ("--benchmark mmvu", "--data: expected the folder "),
         ("--benchmark mmvu --data nowhere", "--data: expected a folder, got nowhere"),
         ("--protocol nope", "--protocol: no file 'nope'; expected a TOML path or one of: "),

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from evaluation_samples import random_rows, sample_line, sample_run_facts, write_run
+from evaluation_samples import TASKS, random_rows, sample_line, sample_run_facts, write_run
 
 from vreason_jax.evaluation import report
 from vreason_jax.evaluation.report import axes, markup, score_sections, svg
@@ -115,6 +115,20 @@ def test_two_identical_methods_are_not_told_apart(tmp_path):
     words = " ".join(check(page_of(tmp_path, rows)).words)
     assert "twin scores 0.0 points above baseline" in words
     assert "these questions do not tell the two apart" in words
+
+
+def test_changes_chance_and_the_control_are_shown(tmp_path):
+    rows = [sample_line(n, gold="AB"[n % 3 == 0]) for n in range(12)]
+    compared = {"changed": True, "delta_logit": 0.0125, "kl": 1.5e-6}
+    rows += [{**row, "method": "vreason", **compared} for row in rows]
+    checker = check(page_of(tmp_path, rows, sample_run_facts(("baseline",), control="shuffled")))
+    assert {"0.0125", "1.5e−06", "100.0", "What a method changes", "shuffled"} <= {*checker.words}
+    assert checker.words.count("best constant answer: 66.7 %") == len(TASKS)
+
+
+def test_without_a_comparison_there_is_no_table_of_it(tmp_path):
+    words = check(page_of(tmp_path, random_rows(4))).words
+    assert "What a method changes" not in words
 
 
 def test_models_and_files_cannot_write_html(tmp_path):

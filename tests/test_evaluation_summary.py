@@ -57,6 +57,36 @@ def test_tasks_micro_and_macro():
     assert set(method["subsets"]) == {"easy", "hard"}
 
 
+def test_every_task_has_the_accuracy_of_its_best_constant_answer():
+    golds = {"a": "BBAB", "b": "12", "graded": "3"}
+    rows = [
+        sample_line(n, method, seed, task=task, gold=gold, kind=kind, id=f"{task}{n}")
+        for task, kind in (("a", "multiple choice"), ("b", "numerical"), ("graded", "regression"))
+        for n, gold in enumerate(golds[task])
+        for method in ("baseline", "vreason")
+        for seed in (0, 1)
+    ]
+    for method in summarise(make_lines(*rows))["methods"].values():
+        tasks = {name: task["constant"] for name, task in method["tasks"].items()}
+        assert tasks == {"a": 0.75, "b": 0.5, "graded": None}
+
+
+def test_what_a_method_changes_is_a_mean_over_what_was_compared():
+    rows = [sample_line(n, entropy=e, tokens=t) for n, e, t in ((0, 1.0, 30), (1, 2.0, 10))]
+    rows += [
+        sample_line(0, "vreason", changed=True, delta_logit=0.5, kl=0.25),
+        sample_line(1, "vreason", changed=False, delta_logit=0.25, kl=0.0),
+        sample_line(2, "vreason"),
+    ]
+    baseline, vreason = summarise(make_lines(*rows))["methods"].values()
+    assert [baseline[key] for key in ("entropy", "changed", "delta_logit", "kl")] == [
+        1.25, None, None, None,
+    ]  # fmt: skip
+    assert [vreason[key] for key in ("entropy", "changed", "delta_logit", "kl")] == [
+        None, 0.5, 0.375, 0.125,
+    ]  # fmt: skip
+
+
 def test_bad_videos_are_wrong_and_also_left_out():
     rows = [sample_line(n, tokens=10) for n in range(3)]
     rows.append(sample_line(3, score=0.0, tokens=0, seconds={}, status="missing_video"))

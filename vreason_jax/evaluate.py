@@ -73,6 +73,9 @@ def _request(arguments: argparse.Namespace):
         template=arguments.template,
         limit=arguments.limit,
         strict=arguments.strict,
+        split=arguments.split,
+        control=arguments.control,
+        compare_logits=arguments.compare_logits,
     )
 
 
@@ -124,12 +127,24 @@ def _parser() -> OptionParser:
     )
     add = parser.add_argument
     add("--benchmark", default="shapes", metavar="NAME", help="which questions [shapes]")
+    add("--split", default="test", metavar="NAME", help="of shapes: test or validation [test]")
     add("--data", type=Path, metavar="DIR", help="folder of its annotation and videos")
     add("--protocol", metavar="NAME_OR_FILE", help="how it is asked and scored [video_r1]")
     add("--template", metavar="FILE", help="prompt with {question}, in place of the protocol's")
     add("--out", type=Path, metavar="DIR", help="folder of lines, traces, summary and report")
     add("--methods", type=_names, default=[], metavar="A,B", help="run configs [baseline,vreason]")
     add("--experiment", metavar="NAME_OR_FILE", help="methods of a file of configs/experiments")
+    add(
+        "--control",
+        default="none",
+        metavar="NAME",
+        help="what the model does not get: blank, shuffled, no_last_values [none]",
+    )
+    add(
+        "--compare-logits",
+        action="store_true",
+        help="measure every method's logits against the first's, on the first's answers",
+    )
     add("--seeds", type=_seeds, default=[0], metavar="0,1,2", help="seeds of sampling [0]")
     add("--limit", type=_positive, metavar="N", help="the first N questions alone")
     add("--check", action="store_true", help="list missing and unreadable videos, and end")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import plan, videos
+from vreason_jax.evaluation.controls import controlled_clip
 from vreason_jax.evaluation.grids import Grids
 from vreason_jax.evaluation.locate import locate
 from vreason_jax.evaluation.predictions import Predictions
@@ -123,10 +124,13 @@ class Batches:
         return None if clip.status else row._replace(prepared=clip.prepared[0])
 
     def _read(self, group: Group) -> ReadClip:
-        checkpoint, data = self._setup.checkpoint, self._setup.request.data or Path()
+        request, checkpoint = self._setup.request, self._setup.checkpoint
+        data, control = request.data or Path(), request.control
         return videos.read_clip(
-            lambda: videos.clip_source(group[0], lambda record: locate(record, data)),
-            lambda source: checkpoint.read([source]),
+            lambda: videos.clip_source(group[0], lambda record: locate(record, data), control),
+            lambda source: checkpoint.read(
+                [source], lambda clip: controlled_clip(clip, group[0], control)
+            ),
             lambda media: tuple(self._ask(media, record) for record in group),
         )
 

@@ -31,18 +31,21 @@ class Launch:
         self, request: Request, folder: Path, mesh: str | None, retry_failed: bool, warn: Warn
     ):
         """Checks it all, and reads what is done; raises UserError for what is wrong."""
-        self._held = contextlib.ExitStack()
         self._folder = folder
         _make(folder)
         self.setup = prepare(request, warn)
         self._mesh = create_mesh(mesh, self.setup.checkpoint.config)
         self._replicas = Replicas.of(self._mesh)
-        if distributed.is_main():
-            self._held.enter_context(sole_run(folder))
-            _sweep(folder)
-        self._facts = self.setup.check_goes_on(RunFile(folder).read())
-        self._predictions = Predictions(folder, retry_failed=retry_failed)
-        self._grids = Grids(folder)
+        with contextlib.ExitStack() as held:  # let go of where something is wrong
+            if distributed.is_main():
+                held.enter_context(sole_run(folder))
+                _sweep(folder)
+            former = RunFile(folder).read()
+            self._facts = self.setup.check_goes_on(former)
+            self._first = self.setup.first_method(former)
+            self._predictions = Predictions(folder, retry_failed=retry_failed)
+            self._grids = Grids(folder)
+            self._held = held.pop_all()
 
     def __enter__(self) -> "Launch":
         return self
@@ -79,6 +82,7 @@ class Launch:
                 predictions=self._predictions,
                 grids=self._grids,
                 folder=self._folder,
+                first=self._first,
             )
             tell(session.summary(session.run()))
         except UserError as error:

@@ -38,6 +38,11 @@ class Line:
     kind: str = ""  # a kind of `evaluation.record`
     answer_probability: float | None = None  # product over the tokens inside the answer tags
     trace: str | None = None  # file name below `traces` of the line's folder
+    entropy: float | None = None  # mean over the tokens, nats
+    # Against the first method's answer; None of the first, and where there is none to compare with.
+    changed: bool | None = None  # the tokens differ
+    delta_logit: float | None = None  # `evaluation.comparison`: mean |z - z_first| on its reply
+    kl: float | None = None  # mean KL(first || method) there, nats
     folder: Path = dataclasses.field(default=Path(), compare=False)
 
     @property
@@ -114,6 +119,11 @@ def _line(value: Any, path: Path, number: int) -> Line:
         probability = known["answer_probability"]
         # Rounding lets a product of certain tokens end a hair above 1.
         known["answer_probability"] = min(1.0, _number(probability, "answer_probability", where))
+    for key in ("entropy", "delta_logit", "kl"):
+        if known.get(key) is not None:
+            known[key] = _number(known[key], key, where)
+    if known.get("changed") is not None:
+        known["changed"] = bool(_number(known["changed"], "changed", where, high=1.0))
     known["seconds"] = _seconds(known["seconds"], where)
     for key in ("id", "method", "model", "task", "subset", "gold", "text"):
         known[key] = "" if known.get(key) is None else str(known[key])

@@ -7,6 +7,7 @@ from typing import Any
 
 from vreason_jax.config import RunConfig
 from vreason_jax.evaluation.batches import Batches, Group, Row
+from vreason_jax.evaluation.comparison import Reference
 from vreason_jax.evaluation.costs import DecodeCosts
 from vreason_jax.evaluation.grids import Grids
 from vreason_jax.evaluation.plan import clip_key
@@ -31,12 +32,14 @@ class Evaluation:
         predictions: Predictions,
         grids: Grids,
         folder: Path,
+        first: str,
         warn: Warn,
     ):
+        """`first` is the method that the others are compared with."""
         self._setup, self._reader, self._replicas = setup, reader, replicas
         self._done, self._warn = predictions.done, warn
         self._writer = Writer(
-            folder, predictions, setup.protocol, setup.model_name, replicas.is_first
+            folder, predictions, setup.protocol, setup.model_name, first, replicas.is_first
         )
         self.batches = Batches(
             setup, replicas, predictions, grids, rows=reader.rows_per_batch, fail=self._fail
@@ -47,8 +50,8 @@ class Evaluation:
         records = [record for group in self.batches.groups for record in group]
         total = len(records) * len(setup.tasks)
         pending = sum(len(setup.pending(record, self._done)) for record in records)
-        first = replicas.group == 0 and replicas.is_first
-        self._progress = Progress(total, total - pending, shown=first)
+        shown = replicas.group == 0 and replicas.is_first
+        self._progress = Progress(total, total - pending, shown=shown)
 
     def run(self) -> Iterator[None]:
         """Answers what has no line yet; yields after every batch."""
@@ -71,26 +74,33 @@ class Evaluation:
         pending = sum(len(self._setup.pending(row.record, self._done)) for row in rows)
         shared = {stage: self._since(before, stage) / pending for stage in ("vision", "prefill")}
         shape = read.length, _asked(rows[0]).prepared.patches[0].grid
+        reference = Reference(self._reader, read, self._setup.tasks)
         for task in self._setup.tasks:
             if any(task.key(row.record) not in self._done for row in rows):
-                self._run_task(task, read, rows, shared, shape)
+                self._run_task(task, read, rows, reference, shared, shape)
         for run in self.costs.untimed(shape):
             _, seconds, steps = self._timed(read, run, seed=0)
             self.costs.add_plain(run, shape, seconds, steps)
 
-    def _run_task(self, task: Task, read: ReadBatch, rows, shared, shape: Any) -> None:
+    def _run_task(
+        self, task: Task, read: ReadBatch, rows, reference: Reference, shared, shape: Any
+    ) -> None:
         replies, seconds, steps = self._timed(read, task.run, task.seed)
         self.costs.add(task.method, shape, seconds, steps)
+        apart = None
+        if self._setup.request.compare_logits:
+            reference.keep(task, replies)
+            apart = reference.distances(task)
         missing = [
-            (row, reply)
-            for row, reply in zip(rows, replies, strict=True)
+            (row, reply, distance)
+            for row, reply, distance in zip(rows, replies, apart or [None] * len(rows), strict=True)
             if task.key(row.record) not in self._done
         ]
 
         def write():
-            for row, reply in missing:
+            for row, reply, distance in missing:
                 own = {**shared, "video": row.seconds, "decode": seconds / len(rows)}
-                self._writer.reply(row.record, task, reply, own)
+                self._writer.reply(row.record, task, reply, own, distance)
 
         self._replicas.in_step(write)
         self.answers += len(missing)

@@ -140,7 +140,7 @@ def _merge_facts(runs: list[Run]) -> dict[str, Any]:
         return {}
     methods = {name: config for fact in facts for name, config in fact.get("methods", {}).items()}
     joined: dict[str, Any] = {"methods": methods}
-    for key in ("benchmark", "protocol", "model", "versions"):
+    for key in ("benchmark", "split", "control", "protocol", "model", "versions"):
         values = list(dict.fromkeys(str(fact[key]) for fact in facts if key in fact))
         if len(values) == 1:
             joined[key] = next(fact[key] for fact in facts if key in fact)

@@ -1,5 +1,6 @@
 """From lines to score tables, and from two methods' tables to their paired difference."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +32,19 @@ def question_scores(lines: Sequence[Line], value: Value = strict) -> dict[str, f
     """Returns each question's score, averaged over seeds."""
     names, table = score_table(lines, value)
     return dict(zip(names, statistics.question_means(table).tolist(), strict=True))
+
+
+def constant_accuracy(lines: Sequence[Line]) -> float | None:
+    """Returns the accuracy of always giving the answer that most questions have, 0 to 1.
+
+    That is what chance is to be held to where some answers are frequent. Regression rows, which
+    are not right or wrong, are left out; None without others.
+    """
+    golds = {line.id: line.gold for line in lines if not line.regression}
+    if not golds:
+        return None
+    ((_, count),) = collections.Counter(golds.values()).most_common(1)
+    return count / len(golds)
 
 
 def describe(lines: Sequence[Line], value: Value = strict) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from vreason_jax.engine import Engine
+from vreason_jax.evaluation.controls import NO_LAST_VALUES
 from vreason_jax.evaluation.costs import peak_memory
 from vreason_jax.evaluation.grids import Grids
 from vreason_jax.evaluation.predictions import Predictions
@@ -42,13 +43,20 @@ class Session:
         predictions: Predictions,
         grids: Grids,
         folder: Path,
+        first: str,
     ):
+        """`first` is the method that the others are compared with."""
         self._engine, self._replicas, self._whole_mesh = engine, replicas, whole_mesh
         self._batch_size, self._file = batch_size, RunFile(folder)
         self._clock = CompileClock()
-        self._reader = SharedReader(engine, batch_size=batch_size, clock=self._clock)
+        self._reader = SharedReader(
+            engine,
+            batch_size=batch_size,
+            clock=self._clock,
+            last_values=setup.request.control != NO_LAST_VALUES,
+        )
         self._evaluation = Evaluation(
-            setup, self._reader, replicas, predictions, grids, folder, engine.warn
+            setup, self._reader, replicas, predictions, grids, folder, first, engine.warn
         )
         self._started = datetime.datetime.now(datetime.UTC).isoformat()
         self._began = time.monotonic()

@@ -9,10 +9,11 @@ from vreason_jax.config import RunConfig
 from vreason_jax.engine import Checkpoint
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import identity
+from vreason_jax.evaluation.controls import NONE, check_control
 from vreason_jax.evaluation.methods import load_methods, seeds_of
 from vreason_jax.evaluation.predictions import Key
 from vreason_jax.evaluation.protocol import Protocol, load_protocol
-from vreason_jax.evaluation.readers import read_benchmark
+from vreason_jax.evaluation.readers import read_benchmark, shapes
 from vreason_jax.evaluation.record import Record
 from vreason_jax.output.trace import library_versions
 from vreason_jax.prompt.chat import wrap_question
@@ -37,6 +38,9 @@ class Request:
     template: str | None = None
     limit: int | None = None
     strict: bool = False
+    split: str = shapes.TEST
+    control: str = NONE
+    compare_logits: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,27 +74,48 @@ class Setup:
         """Returns what `run.json` says of the run as a whole."""
         return {
             "benchmark": self.request.benchmark,
+            "split": self.request.split,
+            "control": self.request.control,
             "protocol": self.protocol.name,
             "model": self.model_name,
             "methods": {name: run.to_dict() for name, run in self.methods.items()},
             "seeds": sorted({task.seed for task in self.tasks}),
             "notes": list(self.protocol.notes(self.request.benchmark)),
             "versions": library_versions(),
-            "identity": {"common": self.common, "methods": self._answer_values()},
+            "identity": {"common": self._common_values(), "methods": self._answer_values()},
         }
 
     def check_goes_on(self, former: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the facts beside those of a former run, or raises UserError if they differ."""
         facts = self.facts()
         if "identity" in former:
-            identity.check_same(former["identity"], self.common, self._answer_values())
+            identity.check_same(former["identity"], self._common_values(), self._answer_values())
             both = {**former["identity"]["methods"], **facts["identity"]["methods"]}
             facts["identity"]["methods"] = both
         return facts
 
+    def first_method(self, former: Mapping[str, Any]) -> str:
+        """Returns the method that a folder's others are compared with, the first it ever had.
+
+        Raises UserError where its logits are to be compared with, but it is not asked for.
+        """
+        mine = next(iter(self.methods))
+        first = next(iter(former.get("methods", {})), mine)
+        if self.request.compare_logits and first != mine:
+            raise UserError(
+                f"--compare-logits: expected {first} in front of --methods, as the folder's lines "
+                f"are compared with it, got {mine}"
+            )
+        return first
+
     def pending(self, record: Record, done: Collection[Key]) -> list[Task]:
         """Returns the tasks by which a question has no answer yet."""
         return [task for task in self.tasks if task.key(record) not in done]
+
+    def _common_values(self) -> dict[str, Any]:
+        # Comparing changes no answer, so the hash leaves it out; but all lines have it or none.
+        compared = {"compare_logits": True} if self.request.compare_logits else {}
+        return {**self.common, **compared}
 
     def _answer_values(self) -> dict[str, dict[str, Any]]:
         return {name: identity.answer_values(run) for name, run in self.methods.items()}
@@ -100,6 +125,7 @@ def read_questions(
     request: Request, warn: Warn
 ) -> tuple[Protocol, dict[str, RunConfig], list[Record]]:
     """Returns the protocol, the methods and the questions; warns of rows that are none."""
+    check_control(request.control)
     protocol = load_protocol(request.protocol, request.template)
     methods = load_methods(
         request.methods,
@@ -113,6 +139,7 @@ def read_questions(
         strict=request.strict,
         limit=request.limit,
         select=protocol.select,
+        split=request.split,
     )
     for line in (*dataset.notices, *dataset.refused):
         warn(line)
@@ -138,6 +165,7 @@ def prepare(request: Request, warn: Warn) -> Setup:
         "model": name,
         "checkpoint": identity.fingerprint(checkpoint.folder),
         "dtype": checkpoint.dtype.name,
+        **_unusual(request),
     }
     tasks = _tasks(methods, request.seeds, common, warn)
     return Setup(request, records, protocol, methods, tasks, checkpoint, name, common)
@@ -148,6 +176,12 @@ def model_name(model: str | None) -> str:
     if model is None:
         return "embedded"
     return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _unusual(request: Request) -> dict[str, str]:
+    """What most runs leave alone, and is part of the hash only where it is not: old runs go on."""
+    values = {"split": (request.split, shapes.TEST), "control": (request.control, NONE)}
+    return {key: value for key, (value, usual) in values.items() if value != usual}
 
 
 def _tasks(methods, seeds, common, warn: Warn) -> list[Task]:

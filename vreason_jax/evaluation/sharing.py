@@ -1,7 +1,8 @@
 """Reads once what answers share: a clip for all its questions, a question for all its runs."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from vreason_jax.engine import Replica
 from vreason_jax.evaluation.clips import ClipReader
 from vreason_jax.evaluation.reply import Reply, build_reply
 from vreason_jax.inputs import Prepared, batch_inputs
+from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.prompt.batch import batch_prompts
 from vreason_jax.runtime.compilation import CompileClock
 from vreason_jax.runtime.mesh import cache_spec, place_rows
@@ -70,13 +72,17 @@ class SharedReader:
         batch_size: int,
         clips: int = 4,
         clock: CompileClock | None = None,
+        last_values: bool = True,
     ):
-        """Takes `batch_size` rows for each device of `data`, and keeps the last `clips` clips."""
+        """Takes `batch_size` rows for each device of `data`, and keeps the last `clips` clips.
+
+        Without `last_values`, decoding finds the last layer's values of the video to be 0.
+        """
         self.rows_per_batch = batch_size * engine.mesh.shape["data"]
         self.clock = CompileClock() if clock is None else clock
         stages = "vision", "clip_prefill", "question_prefill", "answers"
         self.counts: dict[str, int] = dict.fromkeys(stages, 0)
-        self._replica = engine
+        self._replica, self._last_values = engine, last_values
         self._clips = ClipReader(engine, self.clock, self.counts, kept=clips)
         whole = NamedSharding(engine.mesh, cache_spec(engine.mesh, self.rows_per_batch))
         self._stack = jax.jit(_stack, out_shardings=whole)
@@ -102,10 +108,28 @@ class SharedReader:
         self.counts["question_prefill"] += len(questions)
         return ReadBatch(rows, len(questions), length, read)
 
-    def begin(self, batch: ReadBatch, run: RunConfig, seed: int) -> Started:
-        """Returns the batch at its first token under `run`; the batch stays as it is."""
+    @property
+    def model(self) -> Qwen25VL:
+        """The model of the replica."""
+        return self._replica.model
+
+    @contextlib.contextmanager
+    def at_work(self, length: int, stage: str) -> Iterator[None]:
+        """Times a stage of prompts of a length, and advises the user where memory runs out."""
+        computing = self._replica.computing(self._advice(length))
+        with self.clock, computing, self.clock.stage(stage):
+            yield
+
+    def begin(
+        self, batch: ReadBatch, run: RunConfig, seed: int, tokens: int | None = None
+    ) -> Started:
+        """Returns the batch at its first token under `run`; the batch stays as it is.
+
+        There is room for `tokens` tokens, or (None) for those of the run.
+        """
         checkpoint = self._replica.checkpoint
-        run = dataclasses.replace(run, sampling=dataclasses.replace(run.sampling, seed=seed))
+        changes = {"seed": seed, "max_new_tokens": tokens or run.sampling.max_new_tokens}
+        run = dataclasses.replace(run, sampling=dataclasses.replace(run.sampling, **changes))
         inputs, dropped, lengths = batch_inputs(
             [asked.prepared for asked in batch.rows],
             run,
@@ -115,17 +139,14 @@ class SharedReader:
         )
         has_video = bool(inputs.video_mask.any())
         settings = DecodeSettings.of(run, checkpoint.tokenizer.ids.eos, has_video=has_video)
-        with (
-            self.clock,
-            self._replica.computing(self._advice(batch.length)),
-            self.clock.stage("decode"),
-        ):
+        with self.at_work(batch.length, "decode"):
             started = begin(
                 batch.read,
                 *self._place((inputs, dropped)),
                 settings=settings,
                 pruning=run.prune,
                 lengths=lengths,
+                last_values=self._last_values,
             )
             context, state, first = jax.block_until_ready(started)
         return Started(context, state, first, settings)
@@ -136,11 +157,7 @@ class SharedReader:
         A reply depends on its question, the run and the seed, not on the rest of the batch.
         """
         started = self.begin(batch, run, seed)
-        with (
-            self.clock,
-            self._replica.computing(self._advice(batch.length)),
-            self.clock.stage("decode"),
-        ):
+        with self.at_work(batch.length, "decode"):
             trace = self.decode(started, run.sampling.max_new_tokens)
         self.counts["answers"] += batch.count
         tokenizer = self._replica.checkpoint.tokenizer
@@ -150,7 +167,7 @@ class SharedReader:
     def decode(self, started: Started, tokens: int) -> TokenTrace:
         """Returns the NumPy trace [T, B] of all rows, to their ends or to `tokens` tokens."""
         chunks = decode_in_chunks(
-            self._replica.model,
+            self.model,
             started.context,
             started.state,
             started.first,
@@ -160,7 +177,7 @@ class SharedReader:
         return TokenTrace(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
     def _read(self, rows: Sequence[Asked], shared: int, length: int) -> ReadPrompt:
-        model, pad = self._replica.model, self._replica.checkpoint.tokenizer.ids.pad
+        model, pad = self.model, self._replica.checkpoint.tokenizer.ids.pad
         batch = batch_prompts([asked.prepared.prompt for asked in rows], pad, length=length)
         clips = [self._clips.read(asked.clip_key, asked.prepared) for asked in rows]
         token_ids, positions, starts = self._place(

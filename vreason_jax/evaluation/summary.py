@@ -9,9 +9,17 @@ import numpy as np
 
 from vreason_jax.evaluation import statistics
 from vreason_jax.evaluation.budgets import equal_tokens
+from vreason_jax.evaluation.controls import NONE
 from vreason_jax.evaluation.lines import STATUSES, Line
 from vreason_jax.evaluation.runs import Run, check_unique, read_run
-from vreason_jax.evaluation.scores import Value, compare, describe, question_scores, strict
+from vreason_jax.evaluation.scores import (
+    Value,
+    compare,
+    constant_accuracy,
+    describe,
+    question_scores,
+    strict,
+)
 from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
@@ -19,10 +27,10 @@ from vreason_jax.output.trace import to_plain
 def summarise(lines: Sequence[Line], run: dict[str, Any] | None = None) -> dict[str, Any]:
     """Returns the summary of an evaluation as plain JSON types, always from the lines alone.
 
-    `run` is the content of `run.json`; of it only the order of the methods is used. Scores,
-    differences and rates are shares (0..1), p two-sided, tokens and seconds means per answer. Of
-    each model the first method is what its other methods are compared with. Raises UserError for
-    two answers of one question, method and seed.
+    `run` is the content of `run.json`; of it the order of the methods and the control are used.
+    Scores, differences and rates are shares (0..1), p two-sided, tokens and seconds means per
+    answer. Of each model the first method is what its other methods are compared with. Raises
+    UserError for two answers of one question, method and seed.
     """
     check_unique(lines)
     names = Run(list(lines), run or {}).method_names()
@@ -37,6 +45,7 @@ def summarise(lines: Sequence[Line], run: dict[str, Any] | None = None) -> dict[
     against = {name: firsts[group[0].model] for name, group in groups.items()}
     summary = {
         "benchmark": lines[0].benchmark if lines else None,
+        "control": (run or {}).get("control", NONE),
         "models": list(dict.fromkeys(line.model for line in lines)),
         "questions": len({line.id for line in lines}),
         "methods": methods,
@@ -83,7 +92,13 @@ def _method(lines: list[Line]) -> dict[str, Any]:
         "statuses": statuses,
         "no_answer_rate": statuses["no_answer"] / len(lines),
         "truncated_rate": statuses["truncated"] / len(lines),
-        "tasks": {name: _scores(group) for name, group in tasks.items()},
+        "entropy": _per_token(seen),
+        # Against the first method, over the answers that were compared with its own.
+        **{key: _mean_of(seen, key) for key in ("changed", "delta_logit", "kl")},
+        "tasks": {
+            name: _scores(group) | {"constant": constant_accuracy(group)}
+            for name, group in tasks.items()
+        },
         "subsets": {name: _scores(group) for name, group in subsets.items()},
     }
 
@@ -125,6 +140,17 @@ def _macro(groups: dict[str, list[Line]]) -> float | None:
     """The unweighted mean of the groups' scores: small tasks count as much as large ones."""
     means = [np.mean(list(question_scores(lines).values())) for lines in groups.values()]
     return float(np.mean(means)) if means else None
+
+
+def _per_token(lines: list[Line]) -> float:
+    """The mean entropy over all tokens of all answers: long answers count as their tokens do."""
+    sums = [(li.entropy * li.tokens, li.tokens) for li in lines if li.entropy is not None]
+    entropy, tokens = np.sum(sums, axis=0) if sums else (0.0, 0)
+    return entropy / tokens if tokens else np.nan
+
+
+def _mean_of(lines: list[Line], key: str) -> float:
+    return _mean(value for line in lines if (value := getattr(line, key)) is not None)
 
 
 def _seconds(lines: list[Line]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """From replies to lines: scored, with their traces on the disk before them."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from vreason_jax.evaluation.comparison import Distance
+from vreason_jax.evaluation.curves import read_trace
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.protocol import Protocol
 from vreason_jax.evaluation.record import Record
@@ -24,13 +27,29 @@ class Writer:
     """Turns answers of one model into lines of `predictions.jsonl`."""
 
     def __init__(
-        self, folder: Path, predictions: Predictions, protocol: Protocol, model: str, writes: bool
+        self,
+        folder: Path,
+        predictions: Predictions,
+        protocol: Protocol,
+        model: str,
+        first: str,
+        writes: bool,
     ):
-        """A process that does not write still notes what is done, to stay in step."""
-        self._folder, self._predictions = folder, predictions
+        """`first` is the method that the others are compared with.
+
+        A process that does not write still notes what is done, to stay in step.
+        """
+        self._folder, self._predictions, self._first = folder, predictions, first
         self._protocol, self._model, self._writes = protocol, model, writes
 
-    def reply(self, record: Record, task: Task, reply: Reply, seconds: Mapping[str, float]) -> None:
+    def reply(
+        self,
+        record: Record,
+        task: Task,
+        reply: Reply,
+        seconds: Mapping[str, float],
+        distance: Distance | None = None,
+    ) -> None:
         """Writes the trace of a reply, then its line."""
         scored = score(record, reply.text, self._protocol)
         status = "truncated" if reply.truncated else "ok" if scored.answered else "no_answer"
@@ -49,11 +68,24 @@ class Writer:
             seconds=seconds,
             probability=reply.answer_probability,
             trace=trace,
+            optional={
+                "entropy": float(np.mean(reply.trace.entropy)),
+                "changed": self._changed(record, task, reply),
+                **(distance._asdict() if distance else {}),
+            },
         )
 
     def failure(self, record: Record, task: Task, status: str) -> None:
         """Writes the line of a question whose video could not be read."""
         self._add(record, task, status, score=0.0, score_lenient=0.0, tokens=0)
+
+    def _changed(self, record: Record, task: Task, reply: Reply) -> bool | None:
+        """Whether the tokens are other than the first method's; None where those are not there."""
+        if task.method == self._first:
+            return None
+        path = self._folder / TRACES / trace_name(record.id, self._first, task.seed)
+        trace = read_trace(path, ["token_ids"])
+        return None if trace is None else not np.array_equal(trace["token_ids"], reply.token_ids)
 
     def _add(
         self,
@@ -66,6 +98,7 @@ class Writer:
         seconds: Mapping[str, float] | None = None,
         probability: float | None = None,
         trace: str | None = None,
+        optional: Mapping[str, float | None] | None = None,
         **fields: Any,
     ) -> None:
         spent = seconds or {}
@@ -88,11 +121,17 @@ class Writer:
             "kind": record.kind,
             "answer_probability": probability,
             "trace": trace,
+            **_known(optional or {}),
         }
         if self._writes:
             self._predictions.add(line)
         else:
             self._predictions.done.add(task.key(record))
+
+
+def _known(optional: Mapping[str, float | None]) -> dict[str, float]:
+    """Leaves out what there is not, or what a failed model made no number."""
+    return {key: v for key, v in optional.items() if v is not None and math.isfinite(v)}
 
 
 def trace_name(question: str, method: str, seed: int) -> str:

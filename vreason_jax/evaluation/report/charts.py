@@ -1,6 +1,6 @@
 """Charts of scores, tokens and seconds: from the lines alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,7 @@ def task_bars(story: Story, tasks: Sequence[str]) -> Markup:
             y = top + 20 + row * (BAR + 2)
             if scores:
                 parts.append(_bar(axis, scores["score"], name, story.tone(name), y, left, right))
+        parts += _chance(axis, found.values(), top + 18, top + block - 6, left, right)
     parts += bottom_axis(axis, left, right, bottom)
     return picture(parts, bottom + 38, "Score by task")
 
@@ -111,6 +112,18 @@ def _bar(
         tag("line", class_="error", x1=low, y1=middle, x2=high, y2=middle),
         tag("text", percent(row["value"]), class_="small", x=high + 6, y=y + BAR - 0.5),
     )
+
+
+def _chance(
+    axis: Axis, found: Iterable[Any], top: float, bottom: float, left: float, right: float
+) -> list[Markup]:
+    """The best constant answer of a task as a mark across its bars; none where rows are graded."""
+    known = [s["constant"] for s in found if s and s["constant"] is not None and not s["mra"]]
+    if not known:
+        return []
+    x = axis.place(100 * max(known), left, right)
+    title = tag("title", f"best constant answer: {percent(max(known))} %")
+    return [tag("line", title, class_="chance", x1=x, y1=top, x2=x, y2=bottom)]
 
 
 def stage_bars(story: Story) -> Markup:

@@ -69,6 +69,13 @@ def decimal(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
+def small(value: float | None) -> str:
+    """Returns a number that may be tiny, with three digits that matter: "0.0123", "1.2e−05"."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{value:.3g}".replace("-", MINUS)
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """Returns a share (0..1) in percent, without its sign: the heading names the unit."""
     return decimal(None if share is None else 100 * share, digits)

@@ -51,6 +51,8 @@ def _header(story: Story) -> Markup:
     seeds = sorted({seed for m in story.methods.values() for seed in m["seeds"]})
     started = sorted(str(s.get("started", ""))[:10] for s in facts.get("sessions", []))
     rows = {
+        "split": facts.get("split"),
+        "control": story.summary["control"],
         "protocol": facts.get("protocol"),
         "model": ", ".join(story.summary["models"]),
         "questions": f"{story.summary['questions']:,}",

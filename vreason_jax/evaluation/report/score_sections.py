@@ -32,7 +32,19 @@ def results(story: Story) -> Markup:
         "Results",
         grid(tag("div", found, class_="verdicts"), forest) if found else None,
         figure("Main results", note, tables.results(story), wide=True),
+        _changes(story),
     )
+
+
+def _changes(story: Story) -> Markup | None:
+    if not any(m[key] is not None for m in story.methods.values() for key in tables.CHANGES):
+        return None
+    note = (
+        "Changed: the answer's tokens are other than the first method's. Mean |Δlogit| and KL: "
+        "both methods read the first one's answer token by token, the controller at work; of the "
+        "distributions that are drawn from, at temperature 1. A dash: not compared."
+    )
+    return figure("What a method changes", note, tables.changes(story), wide=True)
 
 
 def verdicts(story: Story) -> list[str]:
@@ -107,7 +119,10 @@ def tasks(story: Story) -> Markup | None:
     names = list(dict.fromkeys(task for m in story.methods.values() for task in m["tasks"]))
     if not names:
         return None
-    note = "Behind each task its number of questions; thin lines: 95 % interval."
+    note = (
+        "Behind each task its number of questions; thin lines: 95 % interval. Dashed: accuracy of "
+        "the best constant answer."
+    )
     half = -(-len(names) // 2) if len(names) > 3 else len(names)
     bars = [
         figure("Score by task" + (", continued" if at else ""), note, charts.task_bars(story, part))

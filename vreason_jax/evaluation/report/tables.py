@@ -14,9 +14,12 @@ from vreason_jax.evaluation.report.markup import (
     keep_units,
     p_value,
     percent,
+    small,
     tag,
 )
 from vreason_jax.evaluation.report.story import Story
+
+CHANGES = ("changed", "delta_logit", "kl")  # of `summary.json`, against the first method
 
 
 def table(
@@ -107,6 +110,21 @@ def _score_columns(story: Story) -> dict[str, Sequence[Child]]:
         stds = [percent(m["score"]["seed_std"]) for m in methods]
         columns["std over seeds, points"] = stds
     return columns
+
+
+def changes(story: Story) -> Markup:
+    """Returns how far each method is from the first: in its answers, and on the first's answers."""
+    head = [
+        "method", "mean entropy, nats", "answers changed, %", "mean |Δlogit|", "KL to it, nats",
+    ]  # fmt: skip
+    rows = [
+        [
+            method(story, name), decimal(m["entropy"], 3), percent(m["changed"]),
+            small(m["delta_logit"]), small(m["kl"]),
+        ]
+        for name, m in story.methods.items()
+    ]  # fmt: skip
+    return table(head, rows)
 
 
 def equal_budget(story: Story) -> Markup:
