@@ -14,9 +14,11 @@ ORDINALS = ("first", "second", "third", "last")
 OPTION_HEADS = ("Now the options.", "I check the options.", "Let me compare the options.")
 CONCLUSION = "So the answer is"
 
-# A reply is 120 to 300 tokens long. A word or a run of signs is about one token, so this many
-# of them, tags included, are enough (tests count the real tokens).
-SHORTEST_REPLY = 124
+THINK = "<think>"
+
+# A reply is 120 to 300 tokens long. A word or a run of signs is about one token, so this many of
+# them are enough beside the question, which `sample` puts first (tests count the real tokens).
+SHORTEST_WITH_OPTIONS, SHORTEST_WITH_NUMBER = 94, 114
 
 
 class Maybe(NamedTuple):
@@ -113,17 +115,18 @@ def conclude(text: str, letter: str | None = None) -> str:
 
 def compose(dice: Dice, steps: Sequence[str | Maybe], answer: str) -> str:
     """Returns the reply: `steps`, some of the optional ones left out, in think and answer tags."""
+    shortest = SHORTEST_WITH_OPTIONS if answer in LETTERS else SHORTEST_WITH_NUMBER
     kept = list(steps)
     for step in dice.shuffled([step for step in steps if isinstance(step, Maybe)]):
         shorter = [other for other in kept if other is not step]
-        if dice.chance(0.5) and _length(_tagged(shorter, answer)) >= SHORTEST_REPLY:
+        if dice.chance(0.5) and _length(_tagged(shorter, answer)) >= shortest:
             kept = shorter
     return _tagged(kept, answer)
 
 
 def _tagged(steps: Sequence[str | Maybe], answer: str) -> str:
     body = "\n".join(step.text if isinstance(step, Maybe) else step for step in steps)
-    return f"<think>\n{body}\n</think>\n<answer>{answer}</answer>"
+    return f"{THINK}\n{body}\n</think>\n<answer>{answer}</answer>"
 
 
 def _length(text: str) -> int:

@@ -23,19 +23,19 @@ from vreason_jax.shapes.sample import SampleText, sample_text
 from vreason_jax.shapes.scene import COLOURS, FPS, HEIGHT, SHAPES, WIDTH
 from vreason_jax.shapes.text import encode_example
 from vreason_jax.shapes.tokenizer import load_tokenizer
-from vreason_jax.shapes.words import COLUMN_WORDS, ROW_WORDS
+from vreason_jax.shapes.words import COLUMN_WORDS, ORDINALS, ROW_WORDS
 from vreason_jax.training.config import TrainConfig
 from vreason_jax.training.plan import batch_order, picks
 from vreason_jax.video.patches import FRAMES_PER_GRID, PATCH, Normalization, patchify
 
 TOKENS_PER_SECOND = 2.0
 _AHEAD = 6  # batches
-# The words that say what a clip shows, or whether an option is right: they are learned last. The
-# others are copied, or worded at random.
+# The words that say what a clip shows or what is asked: they are learned last. The others are
+# worded at random.
 _CONTENT = {
     *(*COLOURS, *SHAPES, *ROW_WORDS, *COLUMN_WORDS, *EVENTS),
     *("far", "up", "down", "hidden", "bounce", "once", "twice", "three"),
-    *("yes", "no", "fast", "slow", "still", "empty", "nothing"),
+    *("fast", "slow", "still", "empty", "nothing", "before", "after", *ORDINALS),
 }
 # With these patchify leaves the bytes as they are: one to four is what travels to the trainer.
 _AS_BYTES = Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
