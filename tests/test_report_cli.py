@@ -60,6 +60,17 @@ def test_models_are_told_apart(tmp_path, run):
     assert list(summary["methods"]) == ["small · baseline", "large · baseline"]
 
 
+def test_answers_without_the_lecture_give_the_knowledge_gain(tmp_path, run):
+    asked = {"benchmark": "videommmu", "task": "Adaptation"}
+    for name, right in (("with", 3), ("without", 2)):
+        rows = [sample_line(n, score=float(n < right), **asked) for n in range(4)]
+        write_run(tmp_path / name, rows)
+    assert run(tmp_path / "with", "--before", tmp_path / "without")[0] == 0
+    summary = json.loads((tmp_path / "with" / "summary.json").read_text())
+    official = summary["methods"]["baseline"]["official"]
+    assert official == {"accuracy": 0.75, "knowledge gain": 0.5}
+
+
 def wrong_line(folder):
     (folder / "predictions.jsonl").write_text("{}\n{}\n")
 

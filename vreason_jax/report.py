@@ -1,4 +1,18 @@
-"""`python -m vreason_jax.report DIR...`: the summary and the report of one or several runs."""
+"""`python -m vreason_jax.report DIR...`: the summary and the report of one or several runs.
+
+Runs of several models merge into one report: an evaluation has one model, so each gets a run and a
+folder of its own, with the same benchmark, protocol and methods,
+
+    python -m vreason_jax.evaluate ... --experiment models --model MODEL_A --out runs/a
+    python -m vreason_jax.evaluate ... --experiment models --model MODEL_B --out runs/b
+    python -m vreason_jax.report runs/a runs/b --out runs/both
+
+and a method is then called "model · method": by the last part of the model's name or, where two
+models share it, by the whole. Each is compared with the first method of its own model, and the
+entropy curves of all lie in one picture. Runs of one model merge, too: of several hosts, or of
+several methods. The same answer in two folders counts once; two different ones, two wordings of one
+question, and one method under two configurations are refused. The folders stay as they are.
+"""
 
 import sys
 from pathlib import Path
@@ -20,7 +34,8 @@ def _run(arguments: list[str] | None) -> None:
     from vreason_jax.evaluation.summary import write_json
 
     page = _page(options.folders, options.out)
-    story = report.tell(merge_runs(options.folders))
+    before = merge_runs(options.before) if options.before else None
+    story = report.tell(merge_runs(options.folders), before)
     _make_folder(page.parent)
     write_json(page.parent / "summary.json", story.summary)
     report.write_page(page, story)
@@ -50,6 +65,8 @@ def _parser() -> OptionParser:
     parser.add_argument("folders", nargs="+", metavar="DIR", help="what evaluate wrote with --out")
     place = "folder, or file ending in .html [the DIR if there is one, else ./report]"
     parser.add_argument("--out", metavar="DIR_OR_FILE", help=place)
+    lecture = "same questions asked without VideoMMMU's lectures: adds its gain; repeatable"
+    parser.add_argument("--before", action="append", metavar="DIR", help=lecture)
     return parser
 
 

@@ -1,13 +1,13 @@
 """`summary.json`: what the lines of an evaluation say, as numbers with their errors."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vreason_jax.evaluation import statistics
+from vreason_jax.evaluation import aggregate, statistics
 from vreason_jax.evaluation.budgets import equal_tokens
 from vreason_jax.evaluation.controls import NONE
 from vreason_jax.evaluation.lines import STATUSES, Line
@@ -23,14 +23,19 @@ from vreason_jax.evaluation.scores import (
 from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
+Before = Mapping[str, Mapping[str, float]]  # by method, then by question
 
-def summarise(lines: Sequence[Line], run: dict[str, Any] | None = None) -> dict[str, Any]:
+
+def summarise(
+    lines: Sequence[Line], run: dict[str, Any] | None = None, before: Before | None = None
+) -> dict[str, Any]:
     """Returns the summary of an evaluation as plain JSON types, always from the lines alone.
 
     `run` is the content of `run.json`; of it the order of the methods and the control are used.
     Scores, differences and rates are shares (0..1), p two-sided, tokens and seconds means per
-    answer. Of each model the first method is what its other methods are compared with. Raises
-    UserError for two answers of one question, method and seed.
+    answer. Of each model the first method is what its other methods are compared with. `before`
+    are the methods' scores without the lecture, for VideoMMMU's knowledge gain. Raises UserError
+    for two answers of one question, method and seed.
     """
     check_unique(lines)
     names = Run(list(lines), run or {}).method_names()
@@ -39,7 +44,7 @@ def summarise(lines: Sequence[Line], run: dict[str, Any] | None = None) -> dict[
     methods = {}
     for name, group in groups.items():
         first = firsts[group[0].model]
-        methods[name] = _method(group)
+        methods[name] = _method(group, (before or {}).get(name))
         if first != name:
             methods[name] |= {"against": first} | _differences(groups[first], group)
     against = {name: firsts[group[0].model] for name, group in groups.items()}
@@ -57,6 +62,12 @@ def summarise(lines: Sequence[Line], run: dict[str, Any] | None = None) -> dict[
     return to_plain(summary)
 
 
+def scores_before(run: Run) -> Before:
+    """Returns the scores of a run in the form of `summarise`'s `before`."""
+    groups = {name: [li for li in run.lines if li.method == name] for name in run.method_names()}
+    return {name: question_scores(lines) for name, lines in groups.items()}
+
+
 def write_summary(folder: str | Path) -> dict[str, Any]:
     """Writes `summary.json` into the folder of a run, from its lines, and returns it."""
     run = read_run(folder)
@@ -71,10 +82,10 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
-def _method(lines: list[Line]) -> dict[str, Any]:
+def _method(lines: list[Line], before: Mapping[str, float] | None) -> dict[str, Any]:
     """What one method's lines say without regard to the others."""
     statuses = {status: sum(line.status == status for line in lines) for status in STATUSES}
-    tasks, subsets = _groups(lines, lambda line: line.task), _groups(lines, lambda li: li.subset)
+    tasks, subsets = aggregate.by_task(lines), aggregate.by_subset(lines)
     seen = [line for line in lines if not line.bad_video]
     return {
         "model": lines[0].model,
@@ -84,8 +95,9 @@ def _method(lines: list[Line]) -> dict[str, Any]:
         **_scores(lines),
         "lenient": _scores(lines, lambda line: line.score_lenient),
         "without_bad_videos": _scores(seen),
-        "macro_tasks": _macro(tasks),
-        "macro_subsets": _macro(subsets),
+        "macro_tasks": aggregate.macro_tasks(lines),
+        "macro_subsets": aggregate.macro(subsets),
+        "official": aggregate.official(lines, before),
         # A question that was never put has no tokens and no seconds to average.
         "tokens": _mean(line.tokens for line in seen),
         "seconds": _seconds(seen),
@@ -99,6 +111,7 @@ def _method(lines: list[Line]) -> dict[str, Any]:
             name: _scores(group) | {"constant": constant_accuracy(group)}
             for name, group in tasks.items()
         },
+        "levels": {name: _scores(group) for name, group in aggregate.by_level(lines).items()},
         "subsets": {name: _scores(group) for name, group in subsets.items()},
     }
 
@@ -118,28 +131,13 @@ def _differences(first: list[Line], other: list[Line]) -> dict[str, Any]:
         f"difference_{key}": compare(_kind(first, regression), _kind(other, regression))
         for key, regression in (("accuracy", False), ("mra", True))
     }
-    mine = _groups(other, lambda line: line.task)
-    theirs = _groups(first, lambda line: line.task)
+    mine, theirs = aggregate.by_task(other), aggregate.by_task(first)
     tasks = {name: compare(theirs.get(name, []), lines) for name, lines in mine.items()}
     return {"difference": compare(first, other), **by_kind, "difference_tasks": tasks}
 
 
 def _kind(lines: list[Line], regression: bool) -> list[Line]:
     return [line for line in lines if line.regression == regression]
-
-
-def _groups(lines: list[Line], key: Callable[[Line], str]) -> dict[str, list[Line]]:
-    groups: dict[str, list[Line]] = {}
-    for line in lines:
-        if key(line):
-            groups.setdefault(key(line), []).append(line)
-    return groups
-
-
-def _macro(groups: dict[str, list[Line]]) -> float | None:
-    """The unweighted mean of the groups' scores: small tasks count as much as large ones."""
-    means = [np.mean(list(question_scores(lines).values())) for lines in groups.values()]
-    return float(np.mean(means)) if means else None
 
 
 def _per_token(lines: list[Line]) -> float:

@@ -7,7 +7,7 @@ from vreason_jax.evaluation.curves import read_curves
 from vreason_jax.evaluation.report.page import build
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.runs import Run, merge_runs
-from vreason_jax.evaluation.summary import summarise
+from vreason_jax.evaluation.summary import scores_before, summarise
 from vreason_jax.output.files import write_atomic
 
 
@@ -17,9 +17,13 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> None:
     write_page(out, story)
 
 
-def tell(run: Run) -> Story:
-    """Returns a run with its summary and its traces, which are read here."""
-    summary = summarise(run.lines, run.facts)
+def tell(run: Run, before: Run | None = None) -> Story:
+    """Returns a run with its summary and its traces, which are read here.
+
+    `before` holds answers that were given without VideoMMMU's lectures.
+    """
+    known = None if before is None else scores_before(before)
+    summary = summarise(run.lines, run.facts, known)
     configs = run.facts.get("methods", {})
     return Story(run, summary, read_curves(run.lines, list(summary["methods"]), configs))
 

@@ -137,6 +137,7 @@ def tasks(story: Story) -> Markup | None:
         grid(bars),
         grid(forests),
         _groups(story, "tasks", "task", "macro_tasks"),
+        _groups(story, "levels", "level"),
         _groups(story, "subsets", "subset", "macro_subsets"),
     )
 
@@ -154,7 +155,7 @@ def _task_forest(story: Story, name: str) -> Markup | None:
     return figure(f"Difference by task: {name}", note, charts.forest(rows, tones))
 
 
-def _groups(story: Story, key: str, heading: str, macro: str) -> Child:
+def _groups(story: Story, key: str, heading: str, macro: str = "") -> Child:
     if not any(m[key] for m in story.methods.values()):
         return None
     note = "Score in percent, ± standard error over questions."

@@ -147,22 +147,32 @@ def equal_budget(story: Story) -> Markup:
 
 
 def groups(story: Story, key: str, heading: str, macro: str) -> Markup:
-    """Returns scores by task or subset, a method a column, with micro and macro means below."""
+    """Returns scores by task, level or subset, a method a column, with their means below.
+
+    `macro` is the key of the mean over groups; without one, the groups are no parts of a whole.
+    """
     names = dict.fromkeys(group for m in story.methods.values() for group in m[key])
     rows: list[list[Child]] = []
     for group in names:
         found = [m[key].get(group) for m in story.methods.values()]
         size = max(scores["score"]["questions"] for scores in found if scores)
         rows.append([group, f"{size:,}", *(value(s["score"] if s else None) for s in found)])
-    size = f"{story.summary['questions']:,}"
-    rows.append(
-        ["micro: all questions alike", size, *(value(m["score"]) for m in story.methods.values())]
-    )
-    rows.append(
-        ["macro: all groups alike", size, *(percent(m[macro]) for m in story.methods.values())]
-    )
+    totals = _totals(story, macro) if macro else []
     head = [heading, "questions", *(method(story, name) for name in story.names)]
-    return table(head, rows, totals=2)
+    return table(head, [*rows, *totals], totals=len(totals))
+
+
+def _totals(story: Story, macro: str) -> list[list[Child]]:
+    size, methods = f"{story.summary['questions']:,}", list(story.methods.values())
+    rows: list[list[Child]] = [
+        ["micro: all questions alike", size, *(value(m["score"]) for m in methods)],
+        ["macro: all groups alike", size, *(percent(m[macro]) for m in methods)],
+    ]
+    if macro == "macro_tasks":
+        for name in dict.fromkeys(name for m in methods for name in m["official"]):
+            found = [percent(m["official"].get(name)) for m in methods]
+            rows.append([f"as its authors report: {name}", size, *found])
+    return rows
 
 
 def peaks(story: Story) -> Markup:
