@@ -6,6 +6,9 @@ import pytest
 from evaluation_samples import TASKS, random_rows, sample_line, sample_run_facts, write_run
 
 from vreason_jax.evaluation import report
+from vreason_jax.evaluation.questions import keep_words
+from vreason_jax.evaluation.readers import vsibench
+from vreason_jax.evaluation.record import CHOICE, Record
 from vreason_jax.evaluation.report import axes, markup, score_sections, svg
 from vreason_jax.evaluation.report.examples import pick
 from vreason_jax.evaluation.report.markup import tag
@@ -162,6 +165,27 @@ def test_regression_alone_is_shown_as_mra(tmp_path):
     words = check(page_of(tmp_path, rows)).words
     assert "MRA,\N{NO-BREAK SPACE}%" in words
     assert "accuracy,\N{NO-BREAK SPACE}%" not in words
+
+
+def test_vsibenchs_levels_are_one_task_and_shown_beside_it(tmp_path):
+    tasks = (*vsibench.DIRECTIONS, "route_planning")
+    rows = [sample_line(n, task=task, benchmark="vsibench") for n, task in enumerate(tasks)]
+    words = check(page_of(tmp_path, rows)).words
+    assert "as its authors report: mean of 2 of 8 tasks" in words
+    assert "object_rel_direction · 3" in words
+    assert words.count("object_rel_direction_easy") == 1  # in the table of levels alone
+
+
+def test_single_answers_show_their_question_where_it_was_kept(tmp_path):
+    folder = write_run(tmp_path / "run", [sample_line(0), sample_line(1)])
+    options = ("A. a cup", "B. a <hat>")
+    record = Record("q00000", "shapes", "0.mp4", "What fell & where?", options, "A", CHOICE, "t")
+    keep_words(folder, [record], ())
+    report.write_report([folder], tmp_path / "report.html")
+    checker = check((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert sum(attributes.get("class") == "question" for _, attributes in checker.elements) == 1
+    place = checker.words.index("What fell & where?")
+    assert checker.words[place + 1 : place + 3] == list(options)
 
 
 def test_traces_with_gaps_leave_gaps(tmp_path):

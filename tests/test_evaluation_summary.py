@@ -14,6 +14,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.budgets import budget_curve, within
+from vreason_jax.evaluation.questions import keep_words
+from vreason_jax.evaluation.record import CHOICE, Record
 from vreason_jax.evaluation.runs import merge_runs, read_run
 from vreason_jax.evaluation.scores import describe
 from vreason_jax.evaluation.summary import summarise, write_summary
@@ -225,6 +227,17 @@ def test_different_answers_to_one_question_are_refused_naming_both(tmp_path):
     with pytest.raises(UserError) as error:
         merge_runs([tmp_path / "a", tmp_path / "b"])
     assert f"{tmp_path / 'a'} and {tmp_path / 'b'}: 'q00000' has two different" in str(error.value)
+
+
+def test_one_id_of_two_questions_is_refused(tmp_path):
+    for name, words in (("small", "What falls?"), ("large", "What rises?")):
+        write_run(tmp_path / name, [sample_line(model=name)])
+        keep_words(
+            tmp_path / name, [Record("q00000", "shapes", "v", words, (), "A", CHOICE, "t")], ()
+        )
+    assert merge_runs([tmp_path / "small"]).questions["q00000"]["problem"] == "What falls?"
+    with pytest.raises(UserError, match="'q00000' is not the same question in both"):
+        merge_runs([tmp_path / "small", tmp_path / "large"])
 
 
 def test_one_name_for_two_configurations_is_refused(tmp_path):

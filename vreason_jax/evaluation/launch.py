@@ -9,6 +9,7 @@ from vreason_jax.errors import UserError
 from vreason_jax.evaluation import plan
 from vreason_jax.evaluation.grids import Grids
 from vreason_jax.evaluation.predictions import Predictions
+from vreason_jax.evaluation.questions import keep_words
 from vreason_jax.evaluation.report import write_report
 from vreason_jax.evaluation.run_file import RunFile, sole_run
 from vreason_jax.evaluation.session import Session
@@ -101,6 +102,8 @@ class Launch:
 
     def _begin(self) -> None:
         if distributed.is_main():
+            answered = {key.id for key in self._predictions.done}
+            keep_words(self._folder, self.setup.records, answered)
             RunFile(self._folder).begin(self._facts)
 
 

@@ -7,15 +7,20 @@ from typing import Any
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.lines import PREDICTIONS, Line, read_lines
+from vreason_jax.evaluation.questions import Words, read_words
 from vreason_jax.json_files import read_json
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Answers, and what `run.json` says of how they came about ({} where there is none)."""
+    """Answers, what `run.json` says of how they came about, and the questions' words by id.
+
+    The last two are {} where a folder has no such file.
+    """
 
     lines: list[Line]
     facts: dict[str, Any]
+    questions: dict[str, Words] = dataclasses.field(default_factory=dict)
 
     def method_names(self) -> list[str]:
         """Returns the methods that have answers: in the order they were asked for, then seen."""
@@ -36,23 +41,24 @@ def read_run(folder: str | Path) -> Run:
     if not lines:
         raise UserError(f"{folder / PREDICTIONS}: expected at least one answer, the file has none")
     check_unique(lines)
-    return Run(lines, read_json(folder / "run.json"))
+    return Run(lines, read_json(folder / "run.json"), read_words(folder))
 
 
 def merge_runs(folders: Sequence[str | Path]) -> Run:
     """Returns the runs of several folders as one, of several models or of several hosts.
 
     Where models differ, a method is called "model · method". The same answer in two folders counts
-    once. Raises UserError for two benchmarks, for one question answered differently under one
-    name, and for one name that stands for two configurations.
+    once. Raises UserError for two benchmarks, for one id of two questions, for one question
+    answered differently under one name, and for one name that stands for two configurations.
     """
     runs = [read_run(folder) for folder in folders]
+    questions = _merge_words(dict(zip(map(str, folders), runs, strict=True)))
     lines = [line for run in runs for line in run.lines]
     _check_one(lines, "benchmark")
     names = _short_names(lines)
     if len(names) > 1:
         runs = [_relabel(run, names) for run in runs]
-    return Run(_union(line for run in runs for line in run.lines), _merge_facts(runs))
+    return Run(_union(line for run in runs for line in run.lines), _merge_facts(runs), questions)
 
 
 def check_unique(lines: Iterable[Line]) -> None:
@@ -132,6 +138,20 @@ def _union(lines: Iterable[Line]) -> list[Line]:
                 f"{line.method}, seed {line.seed}; leave one of the folders out"
             )
     return list(kept.values())
+
+
+def _merge_words(runs: dict[str, Run]) -> dict[str, Words]:
+    kept: dict[str, Words] = {}
+    owners: dict[str, str] = {}
+    for folder, run in runs.items():
+        for name, words in run.questions.items():
+            first, owner = kept.setdefault(name, words), owners.setdefault(name, folder)
+            if any(first[key] != words[key] for key in ("problem", "options", "gold")):
+                raise UserError(
+                    f"{owner} and {folder}: {name!r} is not the same question in both; "
+                    "leave one of the folders out"
+                )
+    return kept
 
 
 def _merge_facts(runs: list[Run]) -> dict[str, Any]:

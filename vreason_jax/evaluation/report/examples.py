@@ -4,6 +4,7 @@ import numpy as np
 
 from vreason_jax.evaluation.curves import read_trace
 from vreason_jax.evaluation.lines import Line
+from vreason_jax.evaluation.questions import Words
 from vreason_jax.evaluation.report.markup import Markup, decimal, percent, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.tables import method
@@ -40,7 +41,22 @@ def show(story: Story, answers: list[Line]) -> Markup:
     first = answers[0]
     words = tag("span", f"{first.id} · {first.task} · gold {first.gold}", class_="what")
     return tag(
-        "details", tag("summary", words, verdicts), [_answer(story, line) for line in answers]
+        "details",
+        tag("summary", words, verdicts),
+        _question(story.run.questions.get(first.id)),
+        [_answer(story, line) for line in answers],
+    )
+
+
+def _question(words: Words | None) -> Markup | None:
+    if words is None:
+        return None
+    options = [tag("li", _cut(option)) for option in words["options"]]
+    return tag(
+        "div",
+        tag("p", _cut(words["problem"])),
+        tag("ul", options) if options else None,
+        class_="question",
     )
 
 
@@ -52,15 +68,17 @@ def _answer(story: Story, line: Line) -> Markup:
     facts += f" · seed {line.seed}"
     trace = read_trace(line.trace_path) if line.trace_path else None
     drawn = trace is not None and np.any(np.isfinite(trace["entropy"]))
-    text = line.text[:CHARACTERS]
-    if len(line.text) > CHARACTERS:
-        text += f" … [{len(line.text) - CHARACTERS:,} more characters]"
     return tag(
         "article",
         tag("h4", method(story, line.method), tag("span", facts, class_="facts")),
         spark(trace, story.tone(line.method)) if trace is not None and drawn else None,
-        tag("pre", text),
+        tag("pre", _cut(line.text)),
     )
+
+
+def _cut(text: str) -> str:
+    more = len(text) - CHARACTERS
+    return text if more <= 0 else f"{text[:CHARACTERS]} … [{more:,} more characters]"
 
 
 def _verdict(line: Line) -> str:

@@ -1,0 +1,67 @@
+"""`questions.jsonl`: a run's questions, for its report, and so that none changes unseen."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation.record import Record
+from vreason_jax.output.files import write_atomic
+
+FILE = "questions.jsonl"
+# What can change an answer or its score, and the task.
+KEYS = ("id", "problem", "options", "gold", "kind", "task", "video", "start", "end", "subtitles")
+
+Words = dict[str, Any]  # a question's KEYS
+
+
+def words_of(record: Record) -> Words:
+    """Returns what is kept of a record, as JSON gives it back."""
+    return {key: getattr(record, key) for key in KEYS} | {"options": list(record.options)}
+
+
+def read_words(folder: str | Path) -> dict[str, Words]:
+    """Returns the questions of a run's folder by id, {} where none were kept.
+
+    Raises UserError for a file that this program has not written.
+    """
+    path = Path(folder) / FILE
+    try:
+        rows = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"{path}: expected a readable file: {error.strerror}") from None
+    words = [_parse(row, path, number) for number, row in enumerate(rows, 1)]
+    return {row["id"]: row for row in words}
+
+
+def keep_words(folder: Path, records: Sequence[Record], answered: Collection[str]) -> None:
+    """Writes the questions of a run that begins, beside those that its folder has answers to.
+
+    Raises UserError, having written nothing, where one of the ids in `answered` has become another
+    question since.
+    """
+    old = {name: row for name, row in read_words(folder).items() if name in answered}
+    new = {record.id: words_of(record) for record in records}
+    for name in sorted(old.keys() & new.keys()):
+        changed = [key for key in KEYS if old[name][key] != new[name][key]]
+        if changed:
+            raise UserError(
+                f"--out: question {name!r} has answers there and has changed since "
+                f"({', '.join(changed)}); give the same annotation again, or another folder"
+            )
+    rows = {**old, **new}.values()
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    write_atomic(folder / FILE, lambda file: file.write(data))
+
+
+def _parse(row: bytes, path: Path, number: int) -> Words:
+    try:
+        value = json.loads(row)
+    except ValueError:
+        value = None
+    if not isinstance(value, Mapping) or not set(KEYS) <= value.keys():
+        raise UserError(f"{path}:{number}: expected a question with {', '.join(KEYS)}, got another")
+    return dict(value)
