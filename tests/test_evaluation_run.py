@@ -5,8 +5,13 @@ import logging
 import os
 import shutil
 
+import benchmark_files
 import pytest
 from evaluate_runs import Runner, answers, lines
+
+from vreason_jax.engine import Checkpoint
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation import protocol as protocol_lib
 
 BAD = {
     "missing": "missing_video",
@@ -93,6 +98,37 @@ def test_videos_that_failed_are_tried_again_on_demand(run, data, place, tmp_path
     assert run(*given, "--retry-failed").code == 0
     statuses = [line["status"] for line in lines(tmp_path / "out")]
     assert len(statuses) == 2 and "missing_video" not in statuses
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_run_asks_with_the_lines_said_at_its_frames_on_demand(run, tmp_path, monkeypatch, shown):
+    data = benchmark_files.videomme(tmp_path / "data")
+    (data / "subtitle" / "aB-1.srt").write_text(
+        "00:00:00,000 --> 00:00:00,400\n<i>Here</i> it is.\n\n"
+        "00:00:00,450 --> 00:00:00,550\nbetween two frames\n\n"
+        "00:00:09,000 --> 00:00:11,000\nlong after\n"
+    )
+    protocol = (protocol_lib.FOLDER / "official.toml").read_text()
+    assert "\nsubtitles = false" in protocol
+    if shown:
+        protocol = protocol.replace("\nsubtitles = false", "\nsubtitles = true")
+    (tmp_path / "mine.toml").write_text(protocol)
+    asked, ask = [], Checkpoint.ask
+
+    def listen(self, media, question):
+        prepared = ask(self, media, question)
+        asked.append(self.tokenizer.decode(prepared.prompt.token_ids))
+        raise UserError("stopped here")  # what comes of the prompt is the same as ever
+
+    monkeypatch.setattr(Checkpoint, "ask", listen)
+    given = "--benchmark", "videomme", "--data", data, "--protocol", tmp_path / "mine.toml"
+    small = "--set", "video.min_pixels=784", "--set", "video.max_pixels=3136"
+    ended = run(*given, *small, "--out", tmp_path / "out", "--limit", 1)
+    assert "001-1: stopped here" in ended.err.splitlines()[-1]
+    (prompt,) = asked
+    words = "What is said at the moments shown:\nHere it is.\nWhat is written?\nA. One."
+    assert (words in prompt) is shown and "What is written?\nA. One." in prompt
+    assert "between two frames" not in prompt and "long after" not in prompt
 
 
 def test_check_lists_bad_videos_before_any_model_is_looked_at(run, data, tmp_path):
