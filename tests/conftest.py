@@ -29,6 +29,17 @@ def place(tmp_path_factory):
     return make_place(tmp_path_factory.mktemp("place"))
 
 
+@pytest.fixture(scope="session")
+def undisturbed(place, tmp_path_factory):
+    """What `evaluate` leaves in a process of its own (tests/evaluate_runs.py); only to be read."""
+    from evaluate_runs import FLAGS, end_of, start
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    ended = end_of(start(place, "--out", folder, *FLAGS), 600)
+    assert ended.code == 0, ended.err
+    return folder
+
+
 @pytest.fixture
 def run(capsys, monkeypatch, place):
     """Runs `generate` in this process, on the tiny checkpoint unless told otherwise."""

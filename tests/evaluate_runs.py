@@ -14,6 +14,9 @@ from vreason_jax import evaluate
 
 ROOT = Path(__file__).parent.parent
 TIMES = ("seconds",)
+# Of the run that several tests look at, `undisturbed`.
+QUESTIONS = 6
+FLAGS = "--limit", QUESTIONS, "--batch-size", 2
 
 
 class Runner:

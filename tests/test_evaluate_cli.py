@@ -29,6 +29,9 @@ def test_a_run_leaves_lines_traces_a_summary_and_a_report(run, tmp_path):
     assert len(found) == 8
     assert {key[1:] for key in found} == {("baseline", 3), ("vreason", 3)}
     assert "warning: at temperature 0 only seed 3 runs: baseline, vreason" in ended.err
+    assert "4 questions, 2 answers to each, 8 to be given" in ended.err
+    assert "] 8/8 answers, " in ended.err
+    assert "waited for videos " in ended.err
     for line in lines(tmp_path):
         compared = ["changed"] if line["method"] == "vreason" else []
         assert sorted(line) == sorted([*KEYS, *compared])
@@ -68,13 +71,6 @@ def test_neither_batches_nor_devices_change_answers(run, tmp_path):
     for other in others:
         assert other.keys() == plain.keys()
         assert all(other[key]["text"] == line["text"] for key, line in plain.items())
-
-
-def test_progress_and_waiting_are_told(run, tmp_path):
-    ended = run("--out", tmp_path)
-    assert "4 questions, 2 answers to each, 8 to be given" in ended.err
-    assert "] 8/8 answers, " in ended.err
-    assert "waited for videos " in ended.err
 
 
 def test_an_experiment_runs_by_its_name(run, tmp_path):

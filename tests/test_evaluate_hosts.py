@@ -4,7 +4,7 @@ import json
 import socket
 
 import pytest
-from evaluate_runs import answers, end_of, start
+from evaluate_runs import FLAGS, answers, end_of, start
 
 
 def run_two(place, *flags, ways=("flags", "flags"), devices=1):
@@ -23,22 +23,18 @@ def run_two(place, *flags, ways=("flags", "flags"), devices=1):
     return [end_of(process, 600) for process in processes]
 
 
-@pytest.fixture(scope="module")
-def alone(place, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alone")
-    ended = end_of(start(place, "--out", folder), 600)
-    assert ended.code == 0, ended.err
-    return {key: line["text"] for key, line in answers(folder).items()}
-
-
 @pytest.mark.parametrize(
     ("mesh", "ways", "sessions"),
     [("data=2", ("flags", "environment"), 2), ("model=2", ("environment", "flags"), 1)],
 )
-def test_two_processes_give_the_lines_of_one(place, tmp_path, alone, mesh, ways, sessions):
-    first, second = run_two(place, "--out", tmp_path, "--mesh", mesh, ways=ways)
+def test_two_processes_give_the_lines_of_one(place, tmp_path, undisturbed, mesh, ways, sessions):
+    first, second = run_two(place, "--out", tmp_path, *FLAGS, "--mesh", mesh, ways=ways)
     assert (first.code, second.code) == (0, 0), first.err + second.err
-    assert {key: line["text"] for key, line in answers(tmp_path).items()} == alone
+    got, alone = (
+        {key: line["text"] for key, line in answers(folder).items()}
+        for folder in (tmp_path, undisturbed)
+    )
+    assert got == alone
     assert second.err == "" and first.out == second.out == ""
     facts = json.loads((tmp_path / "run.json").read_text())
     assert len(facts["sessions"]) == sessions

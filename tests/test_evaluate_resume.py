@@ -3,31 +3,21 @@
 import json
 import logging
 import random
+import shutil
 import signal
 import time
 
 import pytest
-from evaluate_runs import Runner, answers, end_of, lines, start
+from evaluate_runs import FLAGS, QUESTIONS, Runner, answers, end_of, lines, start
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import writing
-
-QUESTIONS = 6
-FLAGS = "--limit", QUESTIONS, "--batch-size", 2
 
 
 @pytest.fixture
 def run(capsys, monkeypatch, place):
     monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
     return Runner(place, capsys)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(place, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    ended = end_of(start(place, "--out", folder, *FLAGS), 600)
-    assert ended.code == 0, ended.err
-    return folder
 
 
 def killed_after(place, folder, count, rng):
@@ -70,9 +60,9 @@ def test_a_run_that_is_done_loads_nothing(run, undisturbed, monkeypatch):
 
 def test_more_questions_and_methods_and_another_batch_or_mesh_go_on(run, tmp_path):
     steps = [
-        ("--limit", 1, "--methods", "baseline"),
-        ("--limit", 3, "--methods", "baseline", "--batch-size", 3, "--mesh", "model=2"),
-        ("--limit", 3, "--methods", "min,baseline", "--batch-size", 1, "--mesh", "data=2"),
+        ("--limit", 1, "--methods", "baseline", "--batch-size", 1),
+        ("--limit", 3, "--methods", "baseline", "--mesh", "data=2,model=2"),
+        ("--limit", 3, "--methods", "vreason,baseline"),
     ]
     kept = []
     for flags in steps:
@@ -82,8 +72,9 @@ def test_more_questions_and_methods_and_another_batch_or_mesh_go_on(run, tmp_pat
         kept = lines(tmp_path)
     assert len(answers(tmp_path)) == 6
     facts = json.loads((tmp_path / "run.json").read_text())
-    assert list(facts["methods"]) == ["baseline", "min"]
-    assert [session["batch_size"] for session in facts["sessions"]] == [2, 3, 1]
+    assert list(facts["methods"]) == ["baseline", "vreason"]
+    assert [session["batch_size"] for session in facts["sessions"]] == [1, 2, 2]
+    assert [session["mesh"]["model"] for session in facts["sessions"]] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +91,19 @@ def test_what_would_change_answers_is_refused_by_name(run, undisturbed, flags, e
     assert ended.code == 2
     assert expected in ended.err.splitlines()[-1]
     assert (undisturbed / "predictions.jsonl").read_bytes() == before
+
+
+def test_a_question_that_has_changed_is_refused_by_its_id(run, undisturbed, tmp_path):
+    folder = shutil.copytree(undisturbed, tmp_path / "out")
+    file = folder / "questions.jsonl"
+    rows = [json.loads(row) for row in file.read_text().splitlines()]
+    assert [row["id"] for row in rows] == list(dict.fromkeys(li["id"] for li in lines(folder)))
+    rows[1]["problem"] += " Or not?"  # as if the annotation had said so then
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = run("--out", folder, *FLAGS)
+    assert ended.code == 2
+    expected = f"question {rows[1]['id']!r} has answers there and has changed since (problem)"
+    assert expected in ended.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("place_of_failure", ["line", "trace"])
