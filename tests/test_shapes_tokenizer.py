@@ -50,7 +50,7 @@ def test_replies_are_120_to_300_tokens(tokenizer, texts):
     lengths = [len(tokenizer.encode(text.reply + "<|im_end|>").ids) for text in texts]
     assert min(lengths) >= 120
     assert max(lengths) <= 300
-    assert 135 < np.mean(lengths) < 175  # training cost was planned for this
+    assert 135 < np.mean(lengths) < 165  # training cost was planned for this
 
 
 def test_prompts_are_short(tokenizer, texts):
@@ -119,10 +119,8 @@ def test_an_example_is_prompt_then_reply_with_its_end_marked(tokenizer, texts):
     assert tokenizer.decode(target.tolist(), skip_special_tokens=False) == text.reply + "<|im_end|>"
     assert not example.seen[: example.prompt_length].any()
     seen = tokenizer.decode(example.token_ids[example.seen].tolist())
-    assert "<think>" in seen and "option" not in seen and "So the answer" not in seen
-    letters = tokenizer.decode(example.token_ids[example.letters].tolist()).split()
-    assert sorted(letters[:-1]) == [option[0] for option in text.options]
-    assert letters[-1] == text.answer
+    assert "<think>" in seen and "So the answer" not in seen
+    assert tokenizer.decode(example.token_ids[example.letter].tolist()).strip() == text.answer
 
 
 def test_a_guess_that_is_taken_back_is_not_seen_in_the_clip(tokenizer):

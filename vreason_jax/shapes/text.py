@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from vreason_jax.shapes.words import CONCLUSION, OPTION_HEADS
+from vreason_jax.shapes.words import CONCLUSION
 
 SYSTEM = "You are a helpful assistant."
 VIDEO_PAD = "<|video_pad|>"
-# What no clip decides: a guess that the next words take back, and all from the options on.
+# What no clip decides: a guess that the next words take back, and all from the conclusion on.
 _UNSEEN = re.compile(
     r"(?:At first I thought|Maybe|It seems|Is it that) [^.?]*[.?] (?:No, wait|Wait)"
-    rf"|(?:{'|'.join(map(re.escape, (*OPTION_HEADS, CONCLUSION)))}).*",
+    rf"|{CONCLUSION}.*",
     re.DOTALL,
 )
-_LETTER = re.compile(r": [A-Z](?=\.)")
+_LETTER = re.compile(rf"{CONCLUSION} [^:.]*: [A-Z]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Example:
 
     token_ids: np.ndarray  # int32 [S]
     prompt_length: int  # tokens before the reply
-    seen: np.ndarray  # bool [S]: in the reply, before its options, and not a guess
-    letters: np.ndarray  # bool [S]: the letters that options are matched with
+    seen: np.ndarray  # bool [S]: in the reply, before its conclusion, and not a guess
+    letter: np.ndarray  # bool [S]: the letter in the conclusion, where there are options
 
 
 def question_text(problem: str, options: Sequence[str]) -> str:
@@ -62,11 +62,11 @@ def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int)
     seen = np.ones(len(ends), bool)
     for match in _UNSEEN.finditer(reply):
         seen &= (ends <= match.start()) | (ends > match.end())
-    letters = np.isin(ends, [match.end() for match in _LETTER.finditer(reply)])
+    letter = np.isin(ends, [match.end() for match in _LETTER.finditer(reply)])
     before = np.zeros(len(prompt), bool)
     return Example(
         np.asarray(prompt + target.ids, np.int32),
         len(prompt),
         np.concatenate([before, seen]),
-        np.concatenate([before, letters]),
+        np.concatenate([before, letter]),
     )

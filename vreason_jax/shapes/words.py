@@ -11,14 +11,13 @@ ROW_WORDS = ("top", "middle", "bottom")
 COLUMN_WORDS = ("far left", "left", "right", "far right")
 LETTERS = "ABCD"
 ORDINALS = ("first", "second", "third", "last")
-OPTION_HEADS = ("Now the options.", "I check the options.", "Let me compare the options.")
 CONCLUSION = "So the answer is"
 
 THINK = "<think>"
 
 # A reply is 120 to 300 tokens long. A word or a run of signs is about one token, so this many of
 # them are enough beside the question, which `sample` puts first (tests count the real tokens).
-SHORTEST_WITH_OPTIONS, SHORTEST_WITH_NUMBER = 94, 114
+SHORTEST_WITH_OPTIONS, SHORTEST_WITH_NUMBER = 98, 114
 
 
 class Maybe(NamedTuple):
@@ -45,6 +44,17 @@ def place(y: float, x: float) -> str:
 def listed(items: Sequence[str]) -> str:
     """Returns "red, blue, green"."""
     return ", ".join(items)
+
+
+def restate_question(problem: str, options: Sequence[str]) -> str:
+    """Returns the problem, then the options with their letters behind them: "red circle: B.".
+
+    Copying teaches a model to look things up in the question, long before an answer needs it. With
+    the letter last, the conclusion copies it forward from the words, as everything else; to look it
+    up backwards, or to judge every option, is learned far later.
+    """
+    lines = [f"{text}: {letter}." for letter, text in zip(LETTERS, options, strict=False)]
+    return "\n".join([problem, *lines])
 
 
 def opening(dice: Dice, goal: str) -> str:
@@ -96,16 +106,6 @@ def restate(dice: Dice, text: str) -> str:
     return dice.pick(
         ("Let me say it again: {}.", "In other words, {}.", "So far: {}.", "To sum up, {}.")
     ).format(text)
-
-
-def match_options(dice: Dice, options: Sequence[str]) -> str:
-    """Returns the letter of every option, in random order: words are tied to letters here.
-
-    Each of them is looked up in the question, which a model learns far sooner than to compare the
-    words of two places, as a verdict on every option asks for.
-    """
-    lines = [f"{text}: {letter}." for letter, text in zip(LETTERS, options, strict=False)]
-    return "\n".join([dice.pick(OPTION_HEADS), *dice.shuffled(lines)])
 
 
 def conclude(text: str, letter: str | None = None) -> str:

@@ -39,7 +39,7 @@ class DataOptions:
     # (share of the steps, weights of levels 1, 2 and 3) in turn
     stages: tuple[tuple[float, ...], ...] = ((1.0, 1.0, 1.0, 1.0),)
     content_weight: float = 3.0  # of words that tell what the clip shows, against 1
-    letter_weight: float = 6.0  # of the letters that options are matched with
+    letter_weight: float = 6.0  # of the letter in the conclusion
 
 
 @dataclasses.dataclass(frozen=True)

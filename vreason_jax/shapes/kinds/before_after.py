@@ -19,7 +19,6 @@ from vreason_jax.shapes.words import (
     Maybe,
     compose,
     conclude,
-    match_options,
     opening,
     restate,
     second_look,
@@ -58,7 +57,6 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(second_look(dice, entries)),
         Maybe(restate(dice, ", then ".join(short))),
         f"Right {relation} {short[asked]} comes {short[found] if 0 <= found < 4 else truth}.",
-        match_options(dice, options),
         conclude(truth, letter),
     ]
     walls = blocks(dice, cells[4 : 3 + level], frames) if level == 3 else []

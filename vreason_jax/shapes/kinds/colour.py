@@ -20,7 +20,6 @@ from vreason_jax.shapes.words import (
     compose,
     conclude,
     listed,
-    match_options,
     opening,
     restate,
     second_look,
@@ -53,7 +52,6 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, f"the colours are {listed(sequences[0])}")),
         "\n".join(f"{word}: {c}." for word, c in zip(ORDINALS, sequences[0], strict=True)),
         f"The {ordinal} colour of the {shapes[0]} is {truth}.",
-        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(

@@ -27,7 +27,6 @@ from vreason_jax.shapes.words import (
     column_word,
     compose,
     conclude,
-    match_options,
     opening,
     restate,
     row_word,
@@ -77,7 +76,6 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, facts)),
         f"The {name} starts {clear[0]} and ends {clear[-1]}. "
         + (f"It turns around, {first} and then {second}." if returns else f"It moves {first}."),
-        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(

@@ -10,7 +10,6 @@ from vreason_jax.shapes.words import (
     compose,
     conclude,
     listed,
-    match_options,
     opening,
     restate,
     slip,
@@ -46,7 +45,6 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, f"{listed(slow)} are slow and {colours[winner]} is fast")),
         Maybe(f"The {truth} goes from {_at(things[winner], 0)} to {_at(things[winner], -1)}."),
         f"The fastest shape{when} is the {truth}.",
-        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(

@@ -20,7 +20,6 @@ from vreason_jax.shapes.words import (
     compose,
     conclude,
     listed,
-    match_options,
     opening,
     restate,
     second_look,
@@ -44,7 +43,6 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, f"the shapes are {listed(names)}")),
         "\n".join(f"{word}: {name}." for word, name in zip(ORDINALS, names, strict=True)),
         f"The {ordinal} shape is the {truth}.",
-        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(

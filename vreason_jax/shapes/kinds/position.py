@@ -24,7 +24,6 @@ from vreason_jax.shapes.words import (
     compose,
     conclude,
     listed,
-    match_options,
     opening,
     place,
     restate,
@@ -54,7 +53,6 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(second_look(dice, entries)),
         Maybe(restate(dice, f"the {name} is seen {listed(list(askable))}")),
         f"At {second}s the {name} is {truth}.",
-        match_options(dice, options),
         conclude(truth, letter),
     ]
     return Puzzle(
