@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from vreason_jax.errors import UserError, nearest
+from vreason_jax.toml_files import read_named_toml
 
 # What the devices' int32 and float32 hold.
 LARGEST = {int: 2**31 - 1, float: 3.4e38}
@@ -154,18 +155,7 @@ def load_config(
 
 def config_values(name_or_file: str) -> dict[str, Any]:
     """Returns the dotted keys that a config file sets, by name or by path, and their values."""
-    path = Path(name_or_file)
-    if path.suffix != ".toml" and not path.is_file():
-        path = CONFIG_FOLDER / f"{name_or_file}.toml"
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        known = ", ".join(sorted(file.stem for file in CONFIG_FOLDER.glob("*.toml")))
-        raise UserError(
-            f"--config: no file {name_or_file!r}; expected a TOML path or one of: {known}"
-        ) from None
-    except ValueError as error:  # also of bytes that are no text, and of endless numbers
-        raise UserError(f"--config: {path} is not valid TOML: {error}") from None
+    _, tables = read_named_toml(name_or_file, CONFIG_FOLDER, "--config")
     return _flatten(tables)
 
 

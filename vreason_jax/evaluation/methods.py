@@ -1,12 +1,12 @@
 """The methods of a run: config files by name, and experiments that vary one."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vreason_jax.config import CONFIG_FOLDER, RunConfig, apply_overrides, config_values
 from vreason_jax.errors import UserError
+from vreason_jax.toml_files import read_named_toml
 
 EXPERIMENT_FOLDER = CONFIG_FOLDER / "experiments"
 DEFAULT = ("baseline", "vreason")
@@ -52,18 +52,8 @@ def seeds_of(run: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
 
 def _read_experiment(name: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Returns name, base and dotted overrides of every table under [methods]."""
-    path = Path(name)
-    if path.suffix != ".toml" and not path.is_file():
-        path = EXPERIMENT_FOLDER / f"{name}.toml"
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("methods", {})
-    except OSError:
-        known = ", ".join(sorted(file.stem for file in EXPERIMENT_FOLDER.glob("*.toml")))
-        raise UserError(
-            f"--experiment: no file {name!r}; expected a TOML path or one of: {known}"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"--experiment: {path} is not valid TOML: {error}") from None
+    path, content = read_named_toml(name, EXPERIMENT_FOLDER, "--experiment")
+    tables = content.get("methods", {})
     if not isinstance(tables, dict) or not tables:
         raise UserError(f"--experiment: {path}: expected tables [methods.NAME], found none")
     return [_method(path, method, table) for method, table in tables.items()]

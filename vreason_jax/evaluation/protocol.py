@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from vreason_jax.evaluation import protocol_notes
 from vreason_jax.evaluation.readers import shapes, videommmu
 from vreason_jax.evaluation.record import CHOICE, FREE, KINDS, Record
 from vreason_jax.evaluation.template import PromptFile, read_template
+from vreason_jax.toml_files import read_named_toml
 
 FOLDER = CONFIG_FOLDER / "protocols"
 OPTION_FORMS = ("video_r1", "lines")
@@ -118,18 +118,7 @@ def load_protocol(name_or_file: str, template: str | Path | None = None) -> Prot
     `template` is a .json or .toml file whose wording is used instead (template.read_template).
     Raises UserError for an unknown file, key, type or value.
     """
-    path = Path(name_or_file)
-    if path.suffix != ".toml" and not path.is_file():
-        path = FOLDER / f"{name_or_file}.toml"
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
-        raise UserError(
-            f"--protocol: no file {name_or_file!r}; expected a TOML path or one of: {known}"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"--protocol: {path} is not valid TOML: {error}") from None
+    path, tables = read_named_toml(name_or_file, FOLDER, "--protocol")
     protocol = _from_tables(path, tables)
     if template is not None:
         protocol = _with_wording(protocol, read_template(Path(template)))
