@@ -49,9 +49,9 @@ def listed(items: Sequence[str]) -> str:
 def restate_question(problem: str, options: Sequence[str]) -> str:
     """Returns the problem, then the options with their letters behind them: "red circle: B.".
 
-    Copying teaches a model to look things up in the question, long before an answer needs it. With
-    the letter last, the conclusion copies it forward from the words, as everything else; to look it
-    up backwards, or to judge every option, is learned far later.
+    Meant to let a model learn early to look things up in the question, and to have the letter of
+    the conclusion stand behind the same words once before. Runs of 2,300 steps learned the first,
+    not yet the second.
     """
     lines = [f"{text}: {letter}." for letter, text in zip(LETTERS, options, strict=False)]
     return "\n".join([problem, *lines])
