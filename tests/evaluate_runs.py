@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import generate_runs
-from generate_runs import Run
-from small_model import quick_compiles
+from generate_runs import Program
 
 from vreason_jax import evaluate
 
@@ -19,18 +18,11 @@ QUESTIONS = 6
 FLAGS = "--limit", QUESTIONS, "--batch-size", 2
 
 
-class Runner:
-    """Calls main() with the tiny checkpoint on `shapes`, few questions and short answers."""
+class Runner(Program):
+    """`evaluate` with the tiny checkpoint on `shapes`, few questions and short answers."""
 
     def __init__(self, place: Path, capsys):
-        self._place, self._capsys = place, capsys
-
-    def __call__(self, *flags) -> Run:
-        """Runs to the end, whatever it is."""
-        self._capsys.readouterr()
-        with quick_compiles():
-            code = evaluate.main(command(self._place, *flags))
-        return Run(code, *self._capsys.readouterr())
+        super().__init__(evaluate.main, command, place, capsys)
 
 
 def command(place: Path, *flags) -> list[str]:

@@ -43,18 +43,26 @@ class Run:
         return [line for line in self.err.splitlines() if not line.startswith("warning: ")]
 
 
-class Runner:
-    """Calls main() with the tiny checkpoint, its clip and a question, which later flags replace."""
+class Program:
+    """Calls a program's main() in this process, with the files of a place."""
 
-    def __init__(self, place: Path, capsys):
-        self._place, self._capsys = place, capsys
+    def __init__(self, main, command, place: Path, capsys):
+        """`command(place, *flags)` are the arguments that the flags amount to."""
+        self._main, self._command, self._place, self._capsys = main, command, place, capsys
 
     def __call__(self, *flags) -> Run:
         """Runs to the end, whatever it is."""
         self._capsys.readouterr()
         with quick_compiles():
-            code = generate.main(command(self._place, *flags))
+            code = self._main(self._command(self._place, *flags))
         return Run(code, *self._capsys.readouterr())
+
+
+class Runner(Program):
+    """`generate` with the tiny checkpoint, its clip and a question, which later flags replace."""
+
+    def __init__(self, place: Path, capsys):
+        super().__init__(generate.main, command, place, capsys)
 
     def config(self, *flags) -> RunConfig:
         """Goes no further than to the run config that the flags amount to."""

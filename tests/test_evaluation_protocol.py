@@ -13,7 +13,6 @@ from vreason_jax.evaluation.protocol import (
     FOLDER,
     default_protocol,
     load_protocol,
-    template_origin,
 )
 from vreason_jax.evaluation.readers import BENCHMARKS, read_benchmark
 from vreason_jax.evaluation.record import CHOICE, FREE, KINDS, NUMBER, REGRESSION, Record
@@ -49,7 +48,7 @@ def test_our_wording_asks_for_reasoning_and_an_answer_in_tags():
         assert tag in protocol.template
     assert set(protocol.suffixes) == set(KINDS)
     assert all(s.startswith(" ") and s[1] != " " for s in protocol.suffixes.values())
-    assert template_origin(protocol) == "own"
+    assert protocol.origin == "own"
     wording = [protocol.template.replace("{question}", "{Question}"), *protocol.suffixes.values()]
     published = {template.VIDEO_R1_TEMPLATE, *template.VIDEO_R1_SUFFIXES.values()}
     assert not published & {hashlib.sha256(text.encode()).hexdigest() for text in wording}
@@ -111,16 +110,16 @@ def test_a_template_file_is_used_and_video_r1s_is_known_by_its_hash(tmp_path, mo
     path = template_file(tmp_path, QUESTION_TEMPLATE="Q {Question}", TYPE_TEMPLATE=SUFFIXES)
     protocol = load_protocol("video_r1", path)
     assert protocol.question_text(RECORD) == "Q What falls?Options:\nA. cup\nB. hat\n letter"
-    assert template_origin(protocol) == "file"
+    assert protocol.origin == "file"
     hashes = {kind: hashlib.sha256(text.encode()).hexdigest() for kind, text in SUFFIXES.items()}
     monkeypatch.setattr(template, "VIDEO_R1_TEMPLATE", hashlib.sha256(b"Q {Question}").hexdigest())
     monkeypatch.setattr(template, "VIDEO_R1_SUFFIXES", hashes)
-    assert template_origin(load_protocol("video_r1", path)) == "video_r1"
+    assert load_protocol("video_r1", path).origin == "video_r1"
     assert "recognised" in load_protocol("video_r1", path).notes("mmvu")[0]
     changed = template_file(
         tmp_path, template="Q {question}", suffixes=SUFFIXES | {FREE: " other words"}
     )
-    assert template_origin(load_protocol("video_r1", changed)) == "file"
+    assert load_protocol("video_r1", changed).origin == "file"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Protocol:
     suffixes: Mapping[str, str]  # by a record's task, else by its kind; added to the template
     options: str  # "video_r1": "Options:" right after the problem; "lines": one below the other
     rule: str  # one of RULES: how a reply is scored
-    origin: str = "own"  # of the wording: "own", "video_r1" or "file"
+    origin: str = "own"  # of the wording: "own", "video_r1" (by its SHA-256) or "file"
     unlisted: tuple[str, ...] = ()  # tasks whose options are not shown
     picture: str = ""  # said where the question's picture is the last frame
     lecture: str = ""  # said where the last frame holds another question's picture
@@ -105,11 +105,6 @@ class Protocol:
 def default_protocol(benchmark: str) -> str:
     """Returns the name of the protocol that a benchmark is asked with unless told otherwise."""
     return "shapes" if benchmark == shapes.NAME else "video_r1"
-
-
-def template_origin(protocol: Protocol) -> str:
-    """Returns whose wording a protocol has: "own", "video_r1" (by its SHA-256) or "file"."""
-    return protocol.origin
 
 
 def load_protocol(name_or_file: str, template: str | Path | None = None) -> Protocol:

@@ -24,13 +24,16 @@ CELLS = tuple((row, column) for row in range(ROWS) for column in range(COLUMNS))
 
 @dataclasses.dataclass(frozen=True)
 class Puzzle:
-    """A question about a scene. `options` are texts without letters, empty for a number."""
+    """A question about a scene. `options` are texts without letters, empty for a number.
+
+    `reasoning` is the reply without its tags, and without the question that a reply begins with.
+    """
 
     scene: Scene
     problem: str
     options: tuple[str, ...]
     answer: str  # a letter, or a number
-    reply: str
+    reasoning: str
 
 
 def make_options(dice: Dice, right: str, wrong: list[str]) -> tuple[tuple[str, ...], str]:

@@ -13,7 +13,7 @@ from vreason_jax.shapes.puzzle import Puzzle
 from vreason_jax.shapes.render import render
 from vreason_jax.shapes.scene import FPS, FRAMES, MAX_FRAMES, MIN_FRAMES, Scene, per_second
 from vreason_jax.shapes.text import question_text
-from vreason_jax.shapes.words import LETTERS, THINK, place, restate_question
+from vreason_jax.shapes.words import LETTERS, in_tags, place, restate_question
 
 # Scenes are dealt to the splits by a hash of what they show, in tenths: a scene of one split cannot
 # occur in another, however the draws fall.
@@ -99,7 +99,7 @@ def sample_text(split, index, kind=None, level=None, *, frames: int = FRAMES) ->
     options = tuple(
         f"{letter}. {text}" for letter, text in zip(LETTERS, puzzle.options, strict=False)
     )
-    opened = f"{THINK}\n{restate_question(puzzle.problem, puzzle.options)}"
+    restated = restate_question(puzzle.problem, puzzle.options)
     return SampleText(
         split,
         index,
@@ -108,7 +108,7 @@ def sample_text(split, index, kind=None, level=None, *, frames: int = FRAMES) ->
         puzzle.problem,
         options,
         puzzle.answer,
-        puzzle.reply.replace(THINK, opened, 1),
+        in_tags(f"{restated}\n{puzzle.reasoning}", puzzle.answer),
         puzzle.scene,
     )
 

@@ -13,8 +13,6 @@ LETTERS = "ABCD"
 ORDINALS = ("first", "second", "third", "last")
 CONCLUSION = "So the answer is"
 
-THINK = "<think>"
-
 # A reply is 120 to 300 tokens long. A word or a run of signs is about one token, so this many of
 # them are enough beside the question, which `sample` puts first (tests count the real tokens).
 SHORTEST_WITH_OPTIONS, SHORTEST_WITH_NUMBER = 98, 114
@@ -114,19 +112,23 @@ def conclude(text: str, letter: str | None = None) -> str:
 
 
 def compose(dice: Dice, steps: Sequence[str | Maybe], answer: str) -> str:
-    """Returns the reply: `steps`, some of the optional ones left out, in think and answer tags."""
+    """Returns the reasoning: `steps`, one below the other, some of the optional ones left out."""
     shortest = SHORTEST_WITH_OPTIONS if answer in LETTERS else SHORTEST_WITH_NUMBER
     kept = list(steps)
     for step in dice.shuffled([step for step in steps if isinstance(step, Maybe)]):
         shorter = [other for other in kept if other is not step]
-        if dice.chance(0.5) and _length(_tagged(shorter, answer)) >= shortest:
+        if dice.chance(0.5) and _length(in_tags(_joined(shorter), answer)) >= shortest:
             kept = shorter
-    return _tagged(kept, answer)
+    return _joined(kept)
 
 
-def _tagged(steps: Sequence[str | Maybe], answer: str) -> str:
-    body = "\n".join(step.text if isinstance(step, Maybe) else step for step in steps)
-    return f"{THINK}\n{body}\n</think>\n<answer>{answer}</answer>"
+def in_tags(reasoning: str, answer: str) -> str:
+    """Returns the reply: reasoning and answer in their tags."""
+    return f"<think>\n{reasoning}\n</think>\n<answer>{answer}</answer>"
+
+
+def _joined(steps: Sequence[str | Maybe]) -> str:
+    return "\n".join(step.text if isinstance(step, Maybe) else step for step in steps)
 
 
 def _length(text: str) -> int:
