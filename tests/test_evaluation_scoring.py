@@ -116,6 +116,16 @@ def test_free_form_is_worth_nothing_to_video_r1():
     assert scored("<answer>shoring</answer>", kind=FREE, gold="shoring").score == 0
 
 
+@pytest.mark.parametrize(
+    ("block", "prediction"),
+    [("B", "B"), ("a cup", "B"), ("A cup.", "B"), ("a saucer", "C"), ("cup", "cup"), ("2", "2")],
+)
+def test_the_words_of_an_option_stand_for_its_letter_in_shapes(block, prediction):
+    options = ("A. a plate", "B. a cup", "C. a saucer")
+    result = scored(f"<answer>{block}</answer>", "shapes", benchmark="shapes", options=options)
+    assert (result.prediction, result.score) == (prediction, float(prediction == "B"))
+
+
 def test_without_tags_shapes_gets_nothing():
     fields = {"benchmark": "shapes"}
     assert scored("<think>..</think>\n<answer>B</answer>", "shapes", **fields).score == 1

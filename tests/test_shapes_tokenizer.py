@@ -60,9 +60,8 @@ def test_prompts_are_short(tokenizer, texts):
 def test_replies_close_both_tags_and_end_in_the_answer(texts):
     for text in texts:
         match = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>(.+)</answer>", text.reply, re.S)
-        assert match and match.group(2) == text.answer
-        bound = f": {text.answer}." if text.options else f"answer is {text.answer}."
-        assert match.group(1).endswith(bound)
+        assert match and match.group(2) == text.answer_words
+        assert match.group(1).endswith(f"answer is {text.answer_words}.")
 
 
 def test_replies_vary_and_correct_themselves(texts):
@@ -119,12 +118,11 @@ def test_an_example_is_prompt_then_reply_with_its_end_marked(tokenizer, texts):
     assert tokenizer.decode(target.tolist(), skip_special_tokens=False) == text.reply + "<|im_end|>"
     assert not example.seen[: example.prompt_length].any()
     seen = tokenizer.decode(example.token_ids[example.seen].tolist())
-    assert "<think>" in seen and "So the answer" not in seen
-    assert tokenizer.decode(example.token_ids[example.letter].tolist()).strip() == text.answer
+    assert seen.startswith("<think>") and f"So the answer is {text.answer_words}." in seen
 
 
 def test_a_guess_that_is_taken_back_is_not_seen_in_the_clip(tokenizer):
     reply = "<think>\nIt seems red at 5s. No, wait, blue at 5s.\nSo the answer is blue.\n</think>"
     example = encode_example(tokenizer, "Which?", reply, video_tokens=4)
     seen = tokenizer.decode(example.token_ids[example.seen].tolist())
-    assert seen == "<think>\n, blue at 5s.\n"
+    assert seen == "<think>\n, blue at 5s.\nSo the answer is blue.\n</think>"

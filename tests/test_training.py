@@ -1,5 +1,6 @@
 """Training: what it learns from, that it learns, that it goes on, and what it leaves behind."""
 
+import collections
 import io
 import itertools
 import json
@@ -136,6 +137,12 @@ def test_no_sample_comes_twice_kinds_are_even_and_levels_follow_the_stages():
     assert {pick.level for pick in chosen[160:]} == {2, 3}
 
 
+def test_a_kind_that_stands_twice_comes_twice_as_often():
+    config = train_config({"data": {"kinds": ["order", "count", "order"]}})
+    chosen = collections.Counter(pick.kind for pick in picks(config, 0, 96))
+    assert chosen == {"order": 64, "count": 32}
+
+
 def test_a_batch_holds_neighbours_by_length_and_every_row_once():
     lengths = tuple(np.random.default_rng(0).integers(120, 230, 64).tolist())
     order = batch_order(tiny(), 0, lengths)
@@ -224,6 +231,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
         ({"run": {"steps": 0}}, "at least 1"),
         ({"model": {"mrope_section": [1, 2]}}, "expected a sum of 16"),
         ({"data": {"stages": [[0.5, 1, 1, 1]]}}, "sum to 1"),
+        ({"data": {"kinds": ["speed"]}}, "data.kinds: expected some of direction, count"),
     ],
 )
 def test_a_wrong_config_is_said_in_one_line(tables, message):

@@ -49,6 +49,11 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
     return _letter_of_words(body, options) or _only_letter(body, letters)
 
 
+def option_in(block: str, options: tuple[str, ...]) -> str:
+    """Returns the letter of the option whose words an answer is; the answer itself without one."""
+    return _letter_of_equal_words(plain_words(block), options) or block
+
+
 def plain_words(text: str) -> str:
     """Returns a text in lower case, its words parted by single spaces, signs at their ends gone."""
     words = (word.strip(".,;:!?\"'()[]*`") for word in text.lower().split())
@@ -62,11 +67,9 @@ def _plain(body: str) -> str:
 def _letter_of_words(body: str, options: tuple[str, ...]) -> str:
     """Returns the letter of the option that a text is, or else of the only one in it."""
     said = plain_words(body)
-    texts = {option[0]: plain_words(option[2:]) for option in options}
-    equal = [letter for letter, words in texts.items() if words and words in (said, said[2:])]
-    if equal:
-        return equal[0]
-    held = [(letter, words) for letter, words in texts.items() if words and _holds(said, words)]
+    if equal := _letter_of_equal_words(said, options) or _letter_of_equal_words(said[2:], options):
+        return equal
+    held = [(letter, words) for letter, words in _texts(options) if _holds(said, words)]
     # "the front left" also holds "left": what lies within another option does not count.
     longest = [
         letter
@@ -74,6 +77,16 @@ def _letter_of_words(body: str, options: tuple[str, ...]) -> str:
         if not any(words != w and _holds(w, words) for _, w in held)
     ]
     return longest[0] if len(longest) == 1 else ""
+
+
+def _letter_of_equal_words(said: str, options: tuple[str, ...]) -> str:
+    return next((letter for letter, words in _texts(options) if words == said), "")
+
+
+def _texts(options: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Returns the letters and plain words of the options that have words."""
+    texts = [(option[0], plain_words(option[2:])) for option in options]
+    return [(letter, words) for letter, words in texts if words]
 
 
 def _holds(text: str, words: str) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 
 from vreason_jax.evaluation import numeric, official
-from vreason_jax.evaluation.extraction import extract, lenient
+from vreason_jax.evaluation.extraction import extract, lenient, option_in
 from vreason_jax.evaluation.protocol import Protocol
 from vreason_jax.evaluation.record import CHOICE, NUMBER, REGRESSION, Record
 from vreason_jax.output.answer import extract_answer
@@ -25,8 +25,9 @@ def score(record: Record, text: str, protocol: Protocol) -> Scored:
     """Returns the score of a reply under the protocol's rule.
 
     `video_r1`: the first answer block, else the whole reply; letters must be equal, numbers have
-    its quirks. `tags`: the same, but nothing stands in for a missing block. `official`: the rule
-    and metric of the benchmark's authors (`official`).
+    its quirks. `tags`: the same, but nothing stands in for a missing block, and the words of an
+    option stand for its letter. `official`: the rule and metric of the benchmark's authors
+    (`official`).
     """
     found = lenient(text, record)
     if protocol.rule == "official":
@@ -35,7 +36,10 @@ def score(record: Record, text: str, protocol: Protocol) -> Scored:
         # A reply that the rule reads right is not wrong for the lenient reading missing it.
         return Scored(prediction, strict, max(strict, relaxed), bool(prediction))
     block = extract_answer(text)
-    prediction = extract(text) if protocol.rule == "video_r1" else block or ""
+    if protocol.rule == "video_r1":
+        prediction = extract(text)
+    else:
+        prediction = option_in(block or "", record.options)
     strict = video_r1_credit(prediction, record)
     return Scored(prediction, strict, max(strict, _relaxed_credit(found, record)), bool(block))
 

@@ -35,6 +35,11 @@ class Puzzle:
     answer: str  # a letter, or a number
     reasoning: str
 
+    @property
+    def answer_words(self) -> str:
+        """The option that the letter stands for, or the number."""
+        return self.options[LETTERS.index(self.answer)] if self.options else self.answer
+
 
 def make_options(dice: Dice, right: str, wrong: list[str]) -> tuple[tuple[str, ...], str]:
     """Returns the options in random order and the letter of the right one."""

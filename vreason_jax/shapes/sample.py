@@ -33,7 +33,8 @@ class SampleText:
     problem: str
     options: tuple[str, ...]  # "A. left", ...; empty where the answer is a number
     answer: str  # a letter, or a number
-    reply: str  # "<think>...</think>\n<answer>B</answer>"
+    answer_words: str  # the option that the letter stands for, or the number
+    reply: str  # "<think>...</think>\n<answer>blue square</answer>"
     scene: Scene
 
     @property
@@ -108,7 +109,8 @@ def sample_text(split, index, kind=None, level=None, *, frames: int = FRAMES) ->
         puzzle.problem,
         options,
         puzzle.answer,
-        in_tags(f"{restated}\n{puzzle.reasoning}", puzzle.answer),
+        puzzle.answer_words,
+        in_tags(f"{restated}\n{puzzle.reasoning}", puzzle.answer_words),
         puzzle.scene,
     )
 

@@ -7,17 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from vreason_jax.shapes.words import CONCLUSION
-
 SYSTEM = "You are a helpful assistant."
 VIDEO_PAD = "<|video_pad|>"
-# What no clip decides: a guess that the next words take back, and all from the conclusion on.
+# What no clip decides: a guess that the next words take back.
 _UNSEEN = re.compile(
     r"(?:At first I thought|Maybe|It seems|Is it that) [^.?]*[.?] (?:No, wait|Wait)"
-    rf"|{CONCLUSION}.*",
-    re.DOTALL,
 )
-_LETTER = re.compile(rf"{CONCLUSION} [^:.]*: [A-Z]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +21,7 @@ class Example:
 
     token_ids: np.ndarray  # int32 [S]
     prompt_length: int  # tokens before the reply
-    seen: np.ndarray  # bool [S]: in the reply, before its conclusion, and not a guess
-    letter: np.ndarray  # bool [S]: the letter in the conclusion, where there are options
+    seen: np.ndarray  # bool [S]: in the reply, and not a guess that it takes back
 
 
 def question_text(problem: str, options: Sequence[str]) -> str:
@@ -46,7 +40,7 @@ def prompt_text(question: str, video_tokens: int) -> str:
 
 
 def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int) -> Example:
-    """Returns the token ids of a sample, and which of them the clip and the options decide.
+    """Returns the token ids of a sample, and which of them the clip and the question decide.
 
     Args:
       tokenizer: a `tokenizers.Tokenizer`, as `tokenizer.load_tokenizer` returns it.
@@ -62,11 +56,8 @@ def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int)
     seen = np.ones(len(ends), bool)
     for match in _UNSEEN.finditer(reply):
         seen &= (ends <= match.start()) | (ends > match.end())
-    letter = np.isin(ends, [match.end() for match in _LETTER.finditer(reply)])
-    before = np.zeros(len(prompt), bool)
     return Example(
         np.asarray(prompt + target.ids, np.int32),
         len(prompt),
-        np.concatenate([before, seen]),
-        np.concatenate([before, letter]),
+        np.concatenate([np.zeros(len(prompt), bool), seen]),
     )

@@ -15,7 +15,7 @@ CONCLUSION = "So the answer is"
 
 # A reply is 120 to 300 tokens long. A word or a run of signs is about one token, so this many of
 # them are enough beside the question, which `sample` puts first (tests count the real tokens).
-SHORTEST_WITH_OPTIONS, SHORTEST_WITH_NUMBER = 98, 114
+SHORTEST_WITH_OPTIONS, SHORTEST_WITH_NUMBER = 105, 114
 
 
 class Maybe(NamedTuple):
@@ -45,14 +45,11 @@ def listed(items: Sequence[str]) -> str:
 
 
 def restate_question(problem: str, options: Sequence[str]) -> str:
-    """Returns the problem, then the options with their letters behind them: "red circle: B.".
+    """Returns the problem, then the options without their letters, one below the other.
 
-    Meant to let a model learn early to look things up in the question, and to have the letter of
-    the conclusion stand behind the same words once before. Runs of 2,300 steps learned the first,
-    not yet the second.
+    So that a model learns early to look things up in the question.
     """
-    lines = [f"{text}: {letter}." for letter, text in zip(LETTERS, options, strict=False)]
-    return "\n".join([problem, *lines])
+    return "\n".join([problem, *(f"{text}." for text in options)])
 
 
 def opening(dice: Dice, goal: str) -> str:
@@ -106,9 +103,9 @@ def restate(dice: Dice, text: str) -> str:
     ).format(text)
 
 
-def conclude(text: str, letter: str | None = None) -> str:
+def conclude(text: str) -> str:
     """Returns the last step, in always the same words."""
-    return f"{CONCLUSION} {text}{f': {letter}' if letter else ''}."
+    return f"{CONCLUSION} {text}."
 
 
 def compose(dice: Dice, steps: Sequence[str | Maybe], answer: str) -> str:

@@ -73,7 +73,6 @@ class BatchMaker:
         reply = example.token_ids[example.prompt_length :]
         data, start = self._config.data, example.prompt_length
         weights = np.where(self._content[reply] & example.seen[start:], data.content_weight, 1.0)
-        weights[example.letter[start:]] = data.letter_weight
         return prompt, reply, weights.astype(np.float32)
 
     def assemble(self, rows: list[tuple[SampleText, Encoded]]) -> Arrays:

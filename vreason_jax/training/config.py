@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from vreason_jax.errors import UserError
+from vreason_jax.shapes.kinds import KINDS
 from vreason_jax.shapes.scene import FRAMES
 
 
@@ -33,13 +34,13 @@ class DataOptions:
 
     batch: int = 32
     frames: int = FRAMES
+    kinds: tuple[str, ...] = KINDS  # in turn; one may stand more often than another
     buffer: int = 32  # batches that are sorted by length together
     reply_multiple: int = 16  # tokens: replies are padded to the next one
     prompt_tokens: int = 152  # prompts are padded to this length
     # (share of the steps, weights of levels 1, 2 and 3) in turn
     stages: tuple[tuple[float, ...], ...] = ((1.0, 1.0, 1.0, 1.0),)
     content_weight: float = 3.0  # of words that tell what the clip shows, against 1
-    letter_weight: float = 6.0  # of the letter in the conclusion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +161,8 @@ def _check(config: TrainConfig) -> None:
             f"model.mrope_section: expected a sum of {model.text_width // model.heads // 2}, half "
             f"the head width, got {list(model.mrope_section)}"
         )
+    if not data.kinds or set(data.kinds) - set(KINDS):
+        raise UserError(f"data.kinds: expected some of {', '.join(KINDS)}, got {list(data.kinds)}")
     if any(len(stage) != 4 for stage in data.stages):
         raise UserError("data.stages: expected [share of the steps, weights of levels 1, 2, 3]")
     if abs(sum(stage[0] for stage in data.stages) - 1) > 1e-6:

@@ -27,9 +27,10 @@ def picks(config: TrainConfig, first: int, count: int) -> list[Pick]:
     """
     numbers = range(first, first + count)
     draws = np.random.default_rng([config.run.seed, first]).random(count)
+    kinds = config.data.kinds
     offset = config.run.seed * 10_000_000  # of the split's 1e9 indices
     return [
-        Pick(offset + number, KINDS[number % len(KINDS)], _level(config, number, draw))
+        Pick(offset + number, kinds[number % len(kinds)], _level(config, number, draw))
         for number, draw in zip(numbers, draws, strict=True)
     ]
 

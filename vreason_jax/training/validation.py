@@ -63,7 +63,7 @@ def score(samples: Sequence[Sample], replies: Sequence[tuple[str, int]]) -> dict
     """Returns accuracy overall, by kind and by level, mean tokens, and the share closed."""
     right = collections.defaultdict(list)
     for asked, (text, _) in zip(samples, replies, strict=True):
-        correct = extract_answer(text) == asked.answer
+        correct = extract_answer(text) in (asked.answer, asked.answer_words)
         for key in ("accuracy", asked.kind, f"level {asked.level}"):
             right[key].append(correct)
     means = {key: round(float(np.mean(values)), 4) for key, values in right.items()}

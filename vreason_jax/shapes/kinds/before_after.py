@@ -26,7 +26,7 @@ from vreason_jax.shapes.words import (
 )
 
 EVENTS = ("jumps", "blinks", "grows", "flashes")  # of one second each
-JUMP = 10.0  # pixels
+JUMP = 14.0  # pixels, half a cell
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
@@ -57,7 +57,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(second_look(dice, entries)),
         Maybe(restate(dice, ", then ".join(short))),
         f"Right {relation} {short[asked]} comes {short[found] if 0 <= found < 4 else truth}.",
-        conclude(truth, letter),
+        conclude(truth),
     ]
     walls = blocks(dice, cells[4 : 3 + level], frames) if level == 3 else []
     return Puzzle(
@@ -80,7 +80,7 @@ def _acting(
     dice: Dice, level: int, frames: int, colour: str, cell: Cell, event: str, second: int
 ) -> Thing:
     y, x = cell_centre(dice, cell, 1.5)
-    y = y + 4.0 if cell[0] == 0 else y  # room for a jump
+    y = y + 6.0 if cell[0] == 0 else y  # room for a jump
     reach = 1.5 if level == 3 else 0.0
     now = np.arange(frames) // 2 == second
     radius = draw_radius(dice, level)

@@ -52,7 +52,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, f"the colours are {listed(sequences[0])}")),
         "\n".join(f"{word}: {c}." for word, c in zip(ORDINALS, sequences[0], strict=True)),
         f"The {ordinal} colour of the {shapes[0]} is {truth}.",
-        conclude(truth, letter),
+        conclude(truth),
     ]
     return Puzzle(
         make_scene(dice, [*others, hero]),

@@ -76,7 +76,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, facts)),
         f"The {name} starts {clear[0]} and ends {clear[-1]}. "
         + (f"It turns around, {first} and then {second}." if returns else f"It moves {first}."),
-        conclude(truth, letter),
+        conclude(truth),
     ]
     return Puzzle(
         make_scene(dice, [*others, hero, *walls]),

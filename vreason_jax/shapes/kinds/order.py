@@ -43,7 +43,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, f"the shapes are {listed(names)}")),
         "\n".join(f"{word}: {name}." for word, name in zip(ORDINALS, names, strict=True)),
         f"The {ordinal} shape is the {truth}.",
-        conclude(truth, letter),
+        conclude(truth),
     ]
     return Puzzle(
         make_scene(dice, [*blocks(dice, cells, frames), *things]),

@@ -53,7 +53,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(second_look(dice, entries)),
         Maybe(restate(dice, f"the {name} is seen {listed(list(askable))}")),
         f"At {second}s the {name} is {truth}.",
-        conclude(truth, letter),
+        conclude(truth),
     ]
     return Puzzle(
         make_scene(dice, [*others, hero]),
