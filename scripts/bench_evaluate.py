@@ -1,6 +1,6 @@
 """Questions a minute on `shapes`: `evaluate` against calling `reasoner.generate` for each.
 
-    python scripts/bench_evaluate.py --limit 48 --batch-size 8
+    python scripts/bench_evaluate.py --limit 288 --batch-size 24 --mesh data=2
 
 Both give the same answers by the same methods with the same model, loaded and compiled before the
 clock starts; the loop is what a user would write, in one process. Prints one JSON object: questions
@@ -22,10 +22,12 @@ from vreason_jax import evaluate, load  # noqa: E402
 from vreason_jax.evaluation.protocol import load_protocol  # noqa: E402
 from vreason_jax.evaluation.readers import read_benchmark  # noqa: E402
 from vreason_jax.evaluation.readers.shapes import clip_of  # noqa: E402
+from vreason_jax.runtime import distributed  # noqa: E402
 
 
 def main() -> None:
     options = _parser().parse_args()
+    distributed.start(mesh=options.mesh)
     loop = questions_a_minute(options)
     session, rate = evaluated(options)
     waited, after = session["waited_after_first_batch"]
@@ -35,6 +37,7 @@ def main() -> None:
                 "questions": options.limit,
                 "methods": options.methods,
                 "batch_size": options.batch_size,
+                "mesh": options.mesh,
                 "max_new_tokens": options.max_new_tokens,
                 "loop_per_minute": round(loop, 2),
                 "evaluate_per_minute": round(rate, 2),
@@ -67,7 +70,7 @@ def evaluated(options: argparse.Namespace) -> tuple[dict, float]:
     """Returns the session of a run of `evaluate`, and its rate without loading and compiling."""
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--out", folder, "--methods", options.methods, "--limit", str(options.limit)]
-        flags += ["--batch-size", str(options.batch_size), "--mesh", "data=1"]
+        flags += ["--batch-size", str(options.batch_size), "--mesh", options.mesh]
         flags += ["--set", f"sampling.max_new_tokens={options.max_new_tokens}"]
         flags += ["--model", options.model] if options.model else []
         if evaluate.main(flags):
@@ -86,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--methods", default="baseline,vreason", metavar="A,B")
     add("--limit", type=int, default=48, metavar="N", help="questions [48]")
     add("--batch-size", type=int, default=8, metavar="B")
+    add("--mesh", default="data=2", metavar="data=D", help="of evaluate: a device a core [data=2]")
     add("--max-new-tokens", type=int, default=320, metavar="N")
     return parser
 

@@ -334,7 +334,7 @@ def test_the_program_itself_exits_with_2_and_its_last_line_is_the_reason(place, 
     shutil.copy(place / "clip.mp4", tmp_path / "clip.mp4")
     for flags, expected in (
         (("--video", tmp_path / "gone.mp4"), "gone.mp4: expected a file or a folder of frames"),
-        (("--mesh", "model=64"), "--mesh model=64: needs 64 devices, expected at most the 1"),
+        (("--mesh", "model=64"), "--mesh model=64: needs 64 devices, expected at most the "),
     ):
         ended = end_of(start_process(command(place, *flags)))
         assert (ended.code, ended.out) == (2, "")

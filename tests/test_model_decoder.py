@@ -74,7 +74,7 @@ def test_a_decode_step_equals_the_prompt_path():
     slot, turn = jnp.int32(LENGTH - 1), rotation(LENGTH - 1, 1)
     hidden, cache = decoder.body_step(X[:, -1:], turn, cache, slot, mask)
     weights, context, cache = decoder.last_step(hidden, turn, cache, slot, mask)
-    assert (np.asarray(weights.sum(axis=2)) < 1).all()  # the rest is the token's own
+    assert (np.asarray(weights.sum(axis=-1)) < 1).all()  # the rest is the token's own
     logits = decoder.last_logits(hidden, context)
     expected = decoder.logits(outputs[-1][0][:, -1])
     np.testing.assert_allclose(logits, expected, atol=5e-5)  # logits near 5, float32

@@ -39,6 +39,18 @@ def single(monkeypatch):
     return monkeypatch
 
 
+def test_a_cpu_has_the_devices_that_a_mesh_names_up_to_its_cores(single):
+    code = (
+        "import jax, sys; from vreason_jax.runtime import distributed; "
+        "distributed.start(mesh=sys.argv[1]); print(jax.device_count())"
+    )
+    single.setenv("XLA_FLAGS", "")
+    cores = len(os.sched_getaffinity(0))
+    for mesh, expected in (("data=1", 1), ("data=2", min(2, cores)), ("data=99,model=99", cores)):
+        command = [sys.executable, "-c", code, mesh]
+        assert int(subprocess.check_output(command, cwd=ROOT, text=True)) == expected
+
+
 @pytest.fixture
 def initialized(monkeypatch):
     """The arguments of jax.distributed.initialize, which is not run."""

@@ -17,7 +17,8 @@ def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
     from vreason_jax.runtime import distributed
 
-    distributed.start(arguments.coordinator, arguments.process_id, arguments.num_processes)
+    hosts = arguments.coordinator, arguments.process_id, arguments.num_processes
+    distributed.start(*hosts, mesh=arguments.mesh)
     if arguments.check:
         return distributed.together(lambda: _check(arguments))
     if arguments.out is None:

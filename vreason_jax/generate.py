@@ -18,7 +18,7 @@ def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
     from vreason_jax.runtime import distributed
 
-    distributed.start()
+    distributed.start(mesh=arguments.mesh)
     checkpoint, row, clock = distributed.together(lambda: _prepare(arguments))
     from vreason_jax.engine import Engine
     from vreason_jax.session import Session

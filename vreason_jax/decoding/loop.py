@@ -136,12 +136,12 @@ def _tail(decoder, context, hidden, weights, plain, settings):
     """The network as a function of the delta [B, K, M, H] alone: last layer, norm and head."""
     if not settings.controlled:
         return lambda delta: decoder.last_logits(hidden, plain)
-    at_video = jnp.take_along_axis(weights, context.video_slots[..., None], axis=2)
+    at_video = jnp.take_along_axis(weights, context.video_slots[:, :, None], axis=3)
     shift = functools.partial(value_shift, norm=settings.controller.norm)
 
     def tail(delta):
         moved = jax.vmap(shift)(context.video_values, delta, context.video_mask)
-        extra = jnp.einsum("bkmg,bkmh->bkgh", at_video, moved)
+        extra = jnp.einsum("bkgm,bkmh->bkgh", at_video, moved)
         return decoder.last_logits(hidden, plain + extra[..., None, :])
 
     return tail

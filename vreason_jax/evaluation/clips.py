@@ -1,9 +1,11 @@
 """Reads clips: what a prompt holds up to the end of its last medium, kept for later questions."""
 
 import collections
+from collections.abc import Mapping
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from vreason_jax.decoding.reading import read_prefix
 from vreason_jax.engine import Replica
@@ -11,44 +13,67 @@ from vreason_jax.inputs import Prepared
 from vreason_jax.model.cache import LayerCache
 from vreason_jax.prompt.chat import TEXT_TOKEN
 from vreason_jax.runtime.compilation import CompileClock
-from vreason_jax.runtime.mesh import place_rows
+from vreason_jax.runtime.mesh import cache_spec, place_rows
 
 Clip = tuple[LayerCache, ...]  # L times keys and values [1, K, P, H], on the device
 
 
 class ClipReader:
-    """The clips read last, each by itself: one size of clip is one compiled program."""
+    """The clips read last; as many are read at a time as the mesh has devices on `data`."""
 
     def __init__(self, replica: Replica, clock: CompileClock, counts: dict[str, int], *, kept: int):
         """Keeps `kept` clips; times stages by `clock` and counts into `counts`."""
         self._replica, self._clock, self._counts, self._kept = replica, clock, counts, kept
         self._clips: collections.OrderedDict[str, Clip] = collections.OrderedDict()
+        self._at_once = replica.mesh.shape["data"]
+        one = NamedSharding(replica.mesh, cache_spec(replica.mesh, 1))
+        self._split = jax.jit(_rows, out_shardings=one)
 
-    def read(self, key: str, prepared: Prepared) -> Clip:
-        """Returns the clip called `key`, read from `prepared` unless it is kept.
+    def read(self, prompts: Mapping[str, Prepared]) -> dict[str, Clip]:
+        """Returns the clips by their names, read from the prompts unless they are kept.
 
-        A prompt without media has no part that others share: no layers.
+        The prompts have media of one size. One without media has no part that others share: no
+        layers.
         """
-        if not prepared.prompt.shared_length:
-            return ()
-        if key not in self._clips:
-            self._clips[key] = self._read(prepared)
-        self._clips.move_to_end(key)
-        clip = self._clips[key]
+        found = {name: self._clips.pop(name) for name in prompts if name in self._clips}
+        missing = [name for name in prompts if name not in found]
+        for first in range(0, len(missing), self._at_once):
+            names = missing[first : first + self._at_once]
+            found |= zip(names, self._read([prompts[name] for name in names]), strict=True)
+        self._clips |= found
         while len(self._clips) > self._kept:
             self._clips.popitem(last=False)
-        return clip
+        return found
 
-    def _read(self, prepared: Prepared) -> Clip:
-        prompt, replica = prepared.prompt, self._replica
+    def _read(self, prompts: list[Prepared]) -> list[Clip]:
+        shared = prompts[0].prompt.shared_length
+        if not shared:
+            return [()] * len(prompts)
+        model, mesh = self._replica.model, self._replica.mesh
         with self._clock.stage("vision"):
-            media = jax.block_until_ready(replica.encode(prepared))
-        shared = prompt.shared_length
-        arrays = prompt.token_ids[None, :shared], prompt.positions[:, None, :shared]
-        slots = np.flatnonzero(prompt.token_types != TEXT_TOKEN).astype(np.int32)
+            media = jax.block_until_ready([self._replica.encode(prompt) for prompt in prompts])
+        filled = [min(row, len(prompts) - 1) for row in range(self._at_once)]
+        rows = [prompts[row].prompt for row in filled]
+        arrays = (
+            np.stack([row.token_ids[:shared] for row in rows]),
+            np.stack([row.positions[:, :shared] for row in rows], axis=1),
+        )
+        slots = np.concatenate(
+            [
+                number * shared + np.flatnonzero(row.token_types != TEXT_TOKEN)
+                for number, row in enumerate(rows)
+            ]
+        )
         with self._clock.stage("prefill"):
-            clip = read_prefix(replica.model, *place_rows(arrays, replica.mesh, 1), media, slots)
-            jax.block_until_ready(clip)
-        self._counts["vision"] += 1
-        self._counts["clip_prefill"] += 1
-        return clip
+            everything = [medium for row in filled for medium in media[row]]
+            placed = place_rows(arrays, mesh, self._at_once)
+            read = read_prefix(model, *placed, everything, slots.astype(np.int32))
+            clips = jax.block_until_ready(self._split(read))
+        for stage in ("vision", "clip_prefill"):
+            self._counts[stage] += len(prompts)
+        return clips[: len(prompts)]
+
+
+def _rows(read: Clip) -> list[Clip]:
+    count = read[0].keys.shape[0]
+    return [jax.tree.map(lambda a: a[row : row + 1], read) for row in range(count)]  # noqa: B023

@@ -179,13 +179,14 @@ class SharedReader:
     def _read(self, rows: Sequence[Asked], shared: int, length: int) -> ReadPrompt:
         model, pad = self.model, self._replica.checkpoint.tokenizer.ids.pad
         batch = batch_prompts([asked.prepared.prompt for asked in rows], pad, length=length)
-        clips = [self._clips.read(asked.clip_key, asked.prepared) for asked in rows]
+        clips = self._clips.read({asked.clip_key: asked.prepared for asked in rows})
         token_ids, positions, starts = self._place(
             (batch.token_ids[:, shared:], batch.positions[:, :, shared:], batch.starts)
         )
         with self.clock.stage("prefill"):
             if shared:
-                prefix = tuple(self._stack(*layers) for layers in zip(*clips, strict=True))
+                ordered = [clips[asked.clip_key] for asked in rows]
+                prefix = tuple(self._stack(*layers) for layers in zip(*ordered, strict=True))
                 read = read_rest(model, prefix, token_ids, positions, starts)
             else:
                 no_slots = np.zeros((0,), np.int32)

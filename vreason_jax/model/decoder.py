@@ -151,7 +151,7 @@ class Decoder(nnx.Module):
     ) -> tuple[jax.Array, jax.Array, KVCache]:
         """Returns the last layer's attention weights, its context without delta, and the cache.
 
-        Weights [B, K, S, G] float32 over the slots before the token, context [B, K, G, 1, H]
+        Weights [B, K, G, S] float32 over the slots before the token, context [B, K, G, 1, H]
         float32; neither depends on the value delta. Args as `body_step`.
         """
         query, key, value = self.last.inputs(x, rotation)

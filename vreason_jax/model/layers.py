@@ -106,10 +106,11 @@ def attention_context(weights: jax.Array, values: jax.Array) -> jax.Array:
 def step_weights(
     query: jax.Array, keys: jax.Array, own_key: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns one token's attention weights over the cache [B, K, S, G] and itself [B, K, 1, G].
+    """Returns one token's attention weights over the cache [B, K, G, S] and itself [B, K, G, 1].
 
     Float32. The token's own key stands beside the cache, which is so read before it is written
-    (see `write_slot`). Slots lead heads: the other way round XLA's CPU code transposes the keys.
+    (see `write_slot`). The keys lead the product, and slots come last in all that follows: XLA's
+    CPU code is twice as fast so as with the heads last.
 
     Args:
       query: [B, K, G, 1, H]. keys: [B, K, S, H]. own_key: [B, K, 1, H].
@@ -120,12 +121,12 @@ def step_weights(
     scores = lax.dot_general(
         keys, heads, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32
     )
-    scores = jnp.where(mask[:, None, :, None], scores * scale, MASKED)
+    scores = jnp.where(mask[:, None, None], scores.swapaxes(2, 3) * scale, MASKED)
     products = heads.astype(jnp.float32) * own_key.astype(jnp.float32)
-    own = jnp.sum(products, axis=-1)[:, :, None] * scale
-    largest = jnp.maximum(jnp.max(scores, axis=2, keepdims=True), own)
+    own = jnp.sum(products, axis=-1, keepdims=True) * scale
+    largest = jnp.maximum(jnp.max(scores, axis=-1, keepdims=True), own)
     scores, own = jnp.exp(scores - largest), jnp.exp(own - largest)
-    total = jnp.sum(scores, axis=2, keepdims=True) + own
+    total = jnp.sum(scores, axis=-1, keepdims=True) + own
     return scores / total, own / total
 
 
@@ -139,8 +140,8 @@ def step_context(
     context = lax.dot_general(
         weights.astype(values.dtype),
         values,
-        (((2,), (2,)), ((0, 1), (0, 1))),
+        (((3,), (2,)), ((0, 1), (0, 1))),
         preferred_element_type=jnp.float32,
     )
-    own = own_weight.swapaxes(2, 3) * own_value.astype(jnp.float32)
+    own = own_weight * own_value.astype(jnp.float32)
     return (context + own)[:, :, :, None]

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import math
 import os
 import sys
 import warnings
@@ -13,6 +14,7 @@ import jax
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.runtime.mesh import parse_mesh
 
 # Names of the environment by which a launcher says how many processes it started.
 _PROCESS_COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
@@ -21,22 +23,30 @@ _LAUNCHERS = {
     "OMPI_COMM_WORLD_SIZE": "OMPI_MCA_orte_hnp_uri",
 }
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+_CPU_DEVICES = "xla_force_host_platform_device_count"
 _MESSAGE_BYTES = 512
 _LATE = "vreason_jax_end"
 _LONGEST_WAIT = 30 * 24 * 3600  # seconds
 
 
 def start(
-    coordinator: str | None = None, process_id: int | None = None, num_processes: int | None = None
+    coordinator: str | None = None,
+    process_id: int | None = None,
+    num_processes: int | None = None,
+    *,
+    mesh: str | None = None,
 ) -> None:
     """Joins the other hosts where there are any; must run before anything else uses JAX.
 
     Hosts come from the arguments, from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
     JAX_PROCESS_ID, from Slurm or Open MPI with more than one process, or from the metadata of a TPU
-    VM. Raises UserError when these are incomplete, the others do not answer, or JAX_PLATFORMS names
-    what is not there.
+    VM. One host's CPU gets as many devices as `mesh`, that of `--mesh`, names, at most one a core.
+    Raises UserError when hosts are named incompletely, the others do not answer, JAX_PLATFORMS
+    names what is not there, or `mesh` is none.
     """
     _join_hosts(_given_arguments(coordinator, process_id, num_processes) or _named_arguments())
+    if mesh and not jax.distributed.is_initialized():
+        _use_cores(math.prod(parse_mesh(mesh).values()))
     _find_devices()
     _keep_stdout_clean()
 
@@ -125,6 +135,17 @@ def _join_hosts(arguments: dict | None) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the hosts did not find each other: {reason}") from None
+
+
+def _use_cores(devices: int) -> None:
+    """Makes a CPU that many devices, at most one a core: each computes with little more than one.
+
+    What XLA_FLAGS says, or a process that has used JAX already, stays as it is.
+    """
+    if devices > 1 and _CPU_DEVICES not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):
+            cores = len(os.sched_getaffinity(0))
+            jax.config.update("jax_num_cpu_devices", min(devices, cores))
 
 
 def _find_devices() -> None:
