@@ -1,8 +1,9 @@
 """Methods by name, by path and by experiment; who overrides whom."""
 
+import itertools
+
 import pytest
 
-from vreason_jax.config import known_keys
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.methods import EXPERIMENT_FOLDER, load_methods, seeds_of
 
@@ -68,14 +69,22 @@ def test_what_is_refused(tmp_path, names, text, expected):
 
 
 def test_an_unknown_experiment_is_answered_with_those_there_are():
-    with pytest.raises(UserError, match="one of: decoding, ema, learning_rates, lite, models, p"):
+    with pytest.raises(UserError, match="one of: decoding, ema, learning_rates, lite, models, o"):
         load(experiment="nope")
+
+
+def test_the_overview_crosses_step_size_period_and_the_token_drawn_after_the_update():
+    methods = load(experiment="overview")
+    crossed = [
+        (run.controller.learning_rate, run.controller.every, run.controller.resample_after_update)
+        for run in methods.values()
+        if run.controller.objective == "switch" and not run.prune.fraction
+    ]
+    assert sorted(crossed) == sorted(itertools.product((3e-4, 1e-2, 0.1, 1.0), (1, 4), (0, 1)))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_papers_experiments_load(name):
-    if name == "decoding" and "sampling.top_h" not in known_keys():
-        pytest.skip("no top-H in this checkout")
     methods = load(experiment=name)
     assert len(methods) >= (2 if name == "models" else 6)  # there, runs of several models merge
     assert next(iter(methods.values())).controller.objective == "none"
