@@ -13,6 +13,7 @@ from vreason_jax.evaluation.check import check_videos
 from vreason_jax.evaluation.readers import BENCHMARKS, LAYOUTS, read_benchmark
 from vreason_jax.evaluation.readers.rows import read_rows
 from vreason_jax.evaluation.record import KINDS, NUMBER, REGRESSION
+from vreason_jax.shapes.__main__ import main as shapes_main
 
 WRITERS = {
     "vsibench": files.vsibench,
@@ -247,3 +248,17 @@ def test_parquet_gives_the_records_of_the_lines(tmp_path, name, path, rows):
         read_benchmark(name, table)
     files.put_lines(table / "test.jsonl", rows[:1])
     assert len(read_benchmark(name, table).records) == 1  # lines need no further package
+
+
+def test_exported_shapes_are_the_questions_that_are_drawn(tmp_path):
+    assert shapes_main(["--count", "8", "--out", str(tmp_path)]) == 0
+    files, drawn = read_benchmark("shapes", tmp_path), read_benchmark("shapes", limit=8)
+    assert (files.schema, files.refused) == ("video_r1", ())
+    for file, other in zip(files.records, drawn.records, strict=True):
+        same = ("problem", "options", "gold", "kind", "task", "subset")
+        assert [getattr(file, name) for name in same] == [getattr(other, name) for name in same]
+        assert file.video == f"videos/{other.video}.mp4"
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    with pytest.raises(UserError, match=r"expected eval_shapes\.json in .*nowhere"):
+        read_benchmark("shapes", nowhere)

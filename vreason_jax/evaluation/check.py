@@ -48,11 +48,11 @@ def check_videos(
 
     Each video, and each part that records name of it, is read once: its first and last frame, in a
     process of its own with the time limit of `config`, `workers` at a time. `progress` is called
-    with how many are done and how many there are. Records of `shapes` have no files.
+    with how many are done and how many there are. Clips of `shapes` that are drawn have no files.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
-        if record.benchmark != shapes.NAME:
+        if not shapes.is_drawn(record):
             groups.setdefault((record.video, record.start, record.end), []).append(record)
     settings = dataclasses.replace(config or VideoConfig(), num_frames=_ENDS)
     problems = []

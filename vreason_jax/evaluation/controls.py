@@ -33,7 +33,7 @@ def controlled_clip(clip: Clip, record: Record, control: str) -> Clip:
     """
     if control == SHUFFLED:
         return dataclasses.replace(clip, frames=clip.frames[_order(record, len(clip.frames))])
-    if control == BLANK and record.benchmark != shapes.NAME:
+    if control == BLANK and not shapes.is_drawn(record):
         colour = np.rint(clip.frames.mean(axis=(0, 1, 2))).astype(np.uint8)
         return dataclasses.replace(clip, frames=np.tile(colour, (*clip.frames.shape[:3], 1)))
     return clip

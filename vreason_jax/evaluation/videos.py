@@ -42,7 +42,7 @@ def clip_source(record: Record, locate: Callable[[Record], Path], control: str =
 
     Only what is drawn here can be drawn as a control wants it; files are changed as they are read.
     """
-    if record.benchmark == shapes.NAME:
+    if shapes.is_drawn(record):
         return VideoArray(*shapes.clip_of(record, blank=control == BLANK))
     path = str(locate(record))
     return VideoFile(path, record.folder_fps, start=record.start, end=record.end)

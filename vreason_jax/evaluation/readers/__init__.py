@@ -63,7 +63,7 @@ def read_benchmark(
 
     Args:
       name: one of BENCHMARKS.
-      data_dir: the folder of annotation and videos; `shapes` needs none.
+      data_dir: the folder of annotation and videos; `shapes` is drawn without one.
       strict: raise UserError at the first broken row.
       limit: how many records at most, the first ones, after `select` (`Protocol.select`).
       select: drops or changes records.
@@ -81,9 +81,10 @@ def read_benchmark(
     if limit is not None and limit < 1:
         raise UserError(f"--limit: expected at least 1, got {limit}")
     _check_split(name, split)
-    if name == shapes.NAME:
+    if name == shapes.NAME and data_dir is None:
         return Dataset(shapes.read_shapes(limit, split))
-    data = _read(LAYOUTS[name], _checked_folder(name, data_dir), strict, schema)
+    layout = shapes.LAYOUT if name == shapes.NAME else LAYOUTS[name]
+    data = _read(layout, _checked_folder(name, data_dir), strict, schema)
     records = data.records if select is None else select(data.records)
     return dataclasses.replace(data, records=records[:limit])
 
@@ -196,7 +197,8 @@ def _matches(path: str, pattern: str) -> bool:
 def _nothing_found(layout: Layout, folder: Path, schema: str | None) -> str:
     own = ", ".join(dict.fromkeys(source.patterns[0] for source in layout.sources))
     shared = f"eval_{layout.name}.json"
-    wanted = {VIDEO_R1: shared, OFFICIAL: own}.get(schema or "", f"{shared} or {own}")
+    both = f"{shared} or {own}" if own else shared
+    wanted = {VIDEO_R1: shared, OFFICIAL: own}.get(schema or "", both)
     return f"--data: expected {wanted} in {folder}, found no annotation of {layout.name}"
 
 

@@ -32,7 +32,7 @@ class Layout:
     """A benchmark: where its authors keep the annotation, and how a row becomes a record."""
 
     name: str
-    sources: tuple[Source, ...]
+    sources: tuple[Source, ...]  # empty where Video-R1's schema is the only one
     read: Callable[[Row, str], list[Record]]  # raises BrokenRowError
     # The groups of a row in Video-R1's schema, from its fields and its video's path.
     video_r1_groups: Callable[[dict[str, Any], str], Groups]

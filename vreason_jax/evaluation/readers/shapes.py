@@ -1,8 +1,11 @@
-"""`shapes`, the embedded benchmark: a split by index, without files."""
+"""`shapes`, the embedded benchmark: a split by index, drawn as it is asked for, or its files."""
+
+from typing import Any
 
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.readers.layout import Groups, Layout
 from vreason_jax.evaluation.record import CHOICE, NUMBER, Record
 from vreason_jax.shapes import sample, sample_text
 from vreason_jax.shapes.render import backdrop
@@ -16,6 +19,11 @@ def read_shapes(limit: int | None = None, split: str = TEST) -> tuple[Record, ..
     """Returns the first questions of a split, `limit` or 1200; the kinds take turns."""
     count = DEFAULT_COUNT if limit is None else limit
     return tuple(_record(split, index) for index in range(count))
+
+
+def is_drawn(record: Record) -> bool:
+    """Returns whether a record's clip is drawn, and no file."""
+    return record.benchmark == NAME and not record.video.endswith(".mp4")
 
 
 def clip_of(record: Record, *, blank: bool = False) -> tuple[np.ndarray, float]:
@@ -51,3 +59,12 @@ def _record(split: str, index: int) -> Record:
         task=text.kind,
         subset=f"level {text.level}",
     )
+
+
+def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
+    del video
+    return Groups(str(fields.get("original_question_type", "")), f"level {fields.get('level')}")
+
+
+# What `vreason_jax.shapes` exports: it has no schema beside Video-R1's.
+LAYOUT = Layout(NAME, sources=(), read=lambda row, label: [], video_r1_groups=_video_r1_groups)
