@@ -1,0 +1,82 @@
+"""The embedded checkpoint: small, right about its clip, and the same to transformers."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vreason_jax
+from convert.conversion import convert
+from vreason_jax.embedded import ASSETS, CHECKPOINT, CLIP, embedded_question
+from vreason_jax.model.config import read_model_config
+from vreason_jax.model.windows import window_plan
+from vreason_jax.runtime.checkpoint import load_arrays, load_model
+from vreason_jax.shapes import KINDS
+from vreason_jax.shapes.sample import sample_text
+from vreason_jax.training.batches import BatchMaker
+from vreason_jax.training.config import TrainConfig
+from vreason_jax.training.loss import Batch, normalise, reply_logits
+
+FILES = {
+    *("config.json", "model.safetensors", "generation_config.json", "README.md"),
+    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"),
+    *("chat_template.json", "preprocessor_config.json", "video_preprocessor_config.json"),
+}
+
+
+def test_the_folder_is_small_and_has_what_transformers_reads():
+    names = {file.name for file in CHECKPOINT.iterdir()}
+    assert names >= FILES, FILES - names
+    assert sum(file.stat().st_size for file in CHECKPOINT.iterdir()) <= 6 * 2**20
+
+
+def test_it_answers_the_question_about_its_clip():
+    reasoner = vreason_jax.load()
+    answer = reasoner.generate(str(CLIP), embedded_question())
+    record = json.loads((ASSETS / "clip.json").read_text())
+    right = next(o[3:] for o in record["options"] if o.startswith(record["answer"]))
+    assert answer.answer == right
+    assert len(answer.trace["entropy"]) >= 120 and any(answer.trace["updated"])
+
+
+def test_hf_to_orbax_to_hf_is_byte_identical_in_every_tensor(tmp_path):
+    convert(CHECKPOINT, tmp_path / "orbax", None, warn=pytest.fail)
+    convert(tmp_path / "orbax", tmp_path / "hf", None, warn=pytest.fail)
+    config = read_model_config(CHECKPOINT)
+    first, second = (load_arrays(f, config, None)[1] for f in (CHECKPOINT, tmp_path / "hf"))
+    assert first.keys() == second.keys()
+    for path in first:
+        one, two = np.asarray(first[path]), np.asarray(second[path])
+        assert (one.dtype, one.tobytes()) == (two.dtype, two.tobytes()), path
+
+
+def test_transformers_loads_every_tensor_and_gives_the_same_logits():
+    torch = pytest.importorskip("torch", reason="torch is absent: pip install '.[parity]'")
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    theirs, loading = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        CHECKPOINT, dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    maker = BatchMaker(TrainConfig(), CHECKPOINT)
+    texts = [sample_text("validation", index) for index in range(len(KINDS))]
+    arrays = maker.assemble([(text, maker.example(text)) for text in texts])
+    config = read_model_config(CHECKPOINT)
+    model = load_model(CHECKPOINT, config, jnp.dtype("float32"))
+    ours = np.asarray(reply_logits(model, Batch(**arrays), window_plan(6, 8, config.vision)))
+    pixels = torch.tensor(np.array(normalise(arrays["pixels"])).reshape(len(texts), -1, 1176))
+    for row, start in enumerate(arrays["starts"]):
+        with torch.no_grad():
+            output = theirs(
+                input_ids=torch.tensor(arrays["token_ids"][row, start:])[None].long(),
+                position_ids=torch.tensor(arrays["positions"][row][:, None, start:]).long(),
+                pixel_values_videos=pixels[row],
+                video_grid_thw=torch.tensor([[8, 6, 8]]),
+            )
+        logits = output.logits[0].numpy()
+        count = int(np.sum(arrays["weights"][row] > 0))
+        first = logits.shape[0] - arrays["weights"].shape[1] - 1
+        expected = logits[first : first + count]
+        # float32 on both sides; the published bar is 1e-4 of the largest logit.
+        assert np.abs(ours[row, :count] - expected).max() <= 1e-4 * np.abs(expected).max()
