@@ -56,7 +56,11 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         timeline(dice, entries),
         Maybe(second_look(dice, entries)),
         Maybe(restate(dice, ", then ".join(short))),
-        f"Right {relation} {short[asked]} comes {short[found] if 0 <= found < 4 else truth}.",
+        "\n".join(
+            f"Right {relation} {event}: {other}."
+            for event, other in zip(short, _neighbours(short, relation), strict=True)
+        ),
+        f"Right {relation} {short[asked]} comes {_neighbours(short, relation)[asked]}.",
         conclude(truth),
     ]
     walls = blocks(dice, cells[4 : 3 + level], frames) if level == 3 else []
@@ -67,6 +71,10 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         letter,
         compose(dice, steps, letter),
     )
+
+
+def _neighbours(events: list[str], relation: str) -> list[str]:
+    return [*events[1:], "nothing"] if relation == "after" else ["nothing", *events[:-1]]
 
 
 def _event_seconds(dice: Dice, level: int, seconds: int) -> list[int]:

@@ -12,15 +12,13 @@ from vreason_jax.shapes.puzzle import (
     draw_radius,
     make_scene,
 )
-from vreason_jax.shapes.scene import COLOURS, ROWS, SHAPES, Thing, make_thing
+from vreason_jax.shapes.scene import COLOURS, COLUMNS, ROWS, SHAPES, Thing, make_thing
 from vreason_jax.shapes.words import (
-    COLUMN_WORDS,
     ROW_WORDS,
     Maybe,
     compose,
     conclude,
     opening,
-    place,
     restate,
     slip,
 )
@@ -39,21 +37,15 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         cell: _shown(dice, level, frames, cell, *look)
         for cell, look in zip(cells, looks, strict=True)
     }
-    wanted = sorted(cells[:number])
-    names = [things[cell].name for cell in wanted]
+    numbers = {cell: n for n, cell in enumerate(sorted(cells[:number]), 1)}
     wrong = dice.pick([n for n in range(1, MOST + 1) if n != number])
-    places = [place(*_middle(cell)) for cell in wanted]
-    tally = "\n".join(
-        f"{n}. {name}, {at}." for n, (name, at) in enumerate(_pairs(names, places), 1)
-    )
     noun = what if number > 1 else what.removesuffix("s")
     verb = "are" if number > 1 else "is"
     steps = [
         opening(dice, f"count the {what}"),
-        *(_row(things, row) for row in range(ROWS)),
+        *(_row(things, numbers, row) for row in range(ROWS)),
         Maybe(slip(dice, f"I count {wrong}", f"I count {number}")),
-        _row_counts(wanted),
-        tally,
+        _counts_so_far(numbers),
         Maybe(restate(dice, f"there {verb} {number} {noun} in the clip")),
         f"There {verb} {number} {noun}.",
         conclude(str(number)),
@@ -99,21 +91,16 @@ def _shown(dice: Dice, level: int, frames: int, cell: Cell, shape: str, colour: 
     )
 
 
-def _row(things: dict[Cell, Thing], row: int) -> str:
-    """Returns what stands in the cells of a row, from left to right."""
-    found = [things.get((row, column)) for column in range(len(COLUMN_WORDS))]
-    texts = [thing.name if thing else "empty" for thing in found]
+def _row(things: dict[Cell, Thing], numbers: dict[Cell, int], row: int) -> str:
+    """Returns what stands in the cells of a row, what counts with its number: "red circle 2"."""
+    texts = []
+    for cell in ((row, column) for column in range(COLUMNS)):
+        name = things[cell].name if cell in things else "empty"
+        texts.append(f"{name} {numbers[cell]}" if cell in numbers else name)
     return f"{ROW_WORDS[row]} row: {', '.join(texts)}."
 
 
-def _row_counts(cells: list[Cell]) -> str:
-    counts = [sum(cell[0] == row for cell in cells) for row in range(ROWS)]
-    return f"{', '.join(f'{w} row {n}' for w, n in _pairs(ROW_WORDS, counts))}."
-
-
-def _middle(cell: Cell) -> tuple[float, float]:
-    return cell_centre(Dice(""), cell, 0.0)
-
-
-def _pairs(left, right):
-    return zip(left, right, strict=True)
+def _counts_so_far(numbers: dict[Cell, int]) -> str:
+    counts = [sum(cell[0] <= row for cell in numbers) for row in range(ROWS)]
+    pairs = zip(ROW_WORDS, counts, strict=True)
+    return f"{', '.join(f'{word} row {count}' for word, count in pairs)}."
