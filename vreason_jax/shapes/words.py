@@ -11,7 +11,6 @@ ROW_WORDS = ("top", "middle", "bottom")
 COLUMN_WORDS = ("far left", "left", "right", "far right")
 LETTERS = "ABCD"
 ORDINALS = ("first", "second", "third", "last")
-CONCLUSION = "So the answer is"
 
 # A reply is 120 to 300 tokens long. A word or a run of signs is about one token, so this many of
 # them are enough beside the question, which `sample` puts first (tests count the real tokens).
@@ -105,7 +104,7 @@ def restate(dice: Dice, text: str) -> str:
 
 def conclude(text: str) -> str:
     """Returns the last step, in always the same words."""
-    return f"{CONCLUSION} {text}."
+    return f"So the answer is {text}."
 
 
 def compose(dice: Dice, steps: Sequence[str | Maybe], answer: str) -> str:

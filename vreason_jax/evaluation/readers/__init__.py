@@ -29,9 +29,9 @@ from vreason_jax.evaluation.record import Record
 
 LAYOUTS = {
     module.LAYOUT.name: module.LAYOUT
-    for module in (vsibench, videommmu, mmvu, mvbench, tempcompass, videomme)
+    for module in (shapes, vsibench, videommmu, mmvu, mvbench, tempcompass, videomme)
 }
-BENCHMARKS = (shapes.NAME, *LAYOUTS)
+BENCHMARKS = tuple(LAYOUTS)
 VIDEO_R1, OFFICIAL = "video_r1", "official"
 _PEEK = 50  # rows that are looked at to tell the schema; some of them may be broken
 
@@ -83,8 +83,7 @@ def read_benchmark(
     _check_split(name, split)
     if name == shapes.NAME and data_dir is None:
         return Dataset(shapes.read_shapes(limit, split))
-    layout = shapes.LAYOUT if name == shapes.NAME else LAYOUTS[name]
-    data = _read(layout, _checked_folder(name, data_dir), strict, schema)
+    data = _read(LAYOUTS[name], _checked_folder(name, data_dir), strict, schema)
     records = data.records if select is None else select(data.records)
     return dataclasses.replace(data, records=records[:limit])
 

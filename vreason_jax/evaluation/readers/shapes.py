@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout
 from vreason_jax.evaluation.record import CHOICE, NUMBER, Record
 from vreason_jax.shapes import sample, sample_text
@@ -63,7 +64,8 @@ def _record(split: str, index: int) -> Record:
 
 def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
     del video
-    return Groups(str(fields.get("original_question_type", "")), f"level {fields.get('level')}")
+    kind = fields_lib.optional_text(fields, "original_question_type")
+    return Groups(kind, f"level {fields.get('level')}")
 
 
 # What `vreason_jax.shapes` exports: it has no schema beside Video-R1's.

@@ -47,8 +47,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
     for second, text in zip(seconds, short, strict=True):
         entries[second] = text
     asked, relation = dice.whole(0, 3), dice.pick(("before", "after"))
-    found = asked + (1 if relation == "after" else -1)
-    truth = doings[found] if 0 <= found < 4 else "nothing"
+    truth, others = _neighbours(doings, relation)[asked], _neighbours(short, relation)
     wrong = [text for text in [*doings, "nothing"] if text not in (truth, doings[asked])]
     options, letter = make_options(dice, truth, wrong)
     steps = [
@@ -58,9 +57,9 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         Maybe(restate(dice, ", then ".join(short))),
         "\n".join(
             f"Right {relation} {event}: {other}."
-            for event, other in zip(short, _neighbours(short, relation), strict=True)
+            for event, other in zip(short, others, strict=True)
         ),
-        f"Right {relation} {short[asked]} comes {_neighbours(short, relation)[asked]}.",
+        f"Right {relation} {short[asked]} comes {others[asked]}.",
         conclude(truth),
     ]
     walls = blocks(dice, cells[4 : 3 + level], frames) if level == 3 else []
