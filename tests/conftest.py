@@ -40,6 +40,14 @@ def undisturbed(place, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def tokenizer(place):
+    """The tokenizer of the tiny checkpoint."""
+    from vreason_jax.prompt.tokenizer import PromptTokenizer
+
+    return PromptTokenizer.load(place / "model")
+
+
 @pytest.fixture
 def run(capsys, monkeypatch, place):
     """Runs `generate` in this process, on the tiny checkpoint unless told otherwise."""
