@@ -20,11 +20,11 @@ class Words:
 
     ids = SimpleNamespace(eos=(EOS,))
 
-    def _token_bytes(self, token_id, skip_special_tokens):
-        return TEXTS.get(token_id, b"")
+    def text_bytes(self, ids):
+        return b"".join(TEXTS.get(int(i), b"") for i in ids)
 
     def decode(self, ids):
-        return b"".join(self._token_bytes(int(i), True) for i in ids).decode(errors="replace")
+        return self.text_bytes(ids).decode(errors="replace")
 
 
 def probability(ids):

@@ -45,6 +45,7 @@ class PromptTokenizer:
         self._bpe = files.bpe
         self._special = files.special
         self._added_texts = {i: text for text, i in files.added.items()}
+        self._bytes: dict[int, bytes] = {}  # of the ids met so far
         # Longest first: of two added tokens that start alike the longer one is meant.
         texts = sorted(files.added, key=len, reverse=True)
         self._added_pattern = re.compile("|".join(map(re.escape, texts)) or r"(?!)")
@@ -90,22 +91,30 @@ class PromptTokenizer:
         return ids + self._encode_piece(rendered[position:], slot, text)
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """Returns the text of `ids`; broken UTF-8 becomes U+FFFD.
+        """Returns the text of `ids`; broken UTF-8 becomes U+FFFD."""
+        data = self.text_bytes(ids, skip_special_tokens=skip_special_tokens)
+        return data.decode("utf-8", errors="replace")
 
-        Ids beyond the tokenizer (surplus rows of the head) decode to nothing, as do special
-        tokens unless `skip_special_tokens` is false.
+    def text_bytes(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> bytes:
+        """Returns the UTF-8 bytes of `ids`, which may begin or end inside a character.
+
+        Ids beyond the tokenizer (surplus rows of the head) have none, nor do special tokens unless
+        `skip_special_tokens` is false.
         """
-        pieces = (self._token_bytes(int(i), skip_special_tokens) for i in ids)
-        return b"".join(pieces).decode("utf-8", errors="replace")
+        skipped = self._special if skip_special_tokens else ()
+        return b"".join(self._token_bytes(i) for i in map(int, ids) if i not in skipped)
 
     def _encode_piece(self, piece: str, slot: str, text: str) -> list[int]:
         if slot:
             piece = piece.replace(slot, text, 1)
         return self.encode_text(piece) if piece else []
 
-    def _token_bytes(self, token_id: int, skip_special_tokens: bool) -> bytes:
-        if skip_special_tokens and token_id in self._special:
-            return b""
+    def _token_bytes(self, token_id: int) -> bytes:
+        if token_id not in self._bytes:
+            self._bytes[token_id] = self._read_bytes(token_id)
+        return self._bytes[token_id]
+
+    def _read_bytes(self, token_id: int) -> bytes:
         symbols = self._added_texts.get(token_id)
         if symbols is None and token_id >= 0:
             symbols = self._bpe.id_to_token(token_id)
@@ -130,8 +139,7 @@ class TextStream:
 
     def push(self, ids: Iterable[int]) -> str:
         """Returns the text that `ids` complete; it may be empty."""
-        pieces = (self._tokenizer._token_bytes(int(i), True) for i in ids)
-        return self._decoder.decode(b"".join(pieces))
+        return self._decoder.decode(self._tokenizer.text_bytes(ids))
 
     def finish(self) -> str:
         """Returns what is left at the end: U+FFFD for an unfinished character, or nothing."""
