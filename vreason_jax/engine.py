@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from vreason_jax import inputs as inputs_lib
@@ -96,15 +98,19 @@ class Replica:
                     raise
                 raise UserError(f"the device's memory is too small: {advice}") from None
 
-    def encode(self, prepared: Prepared) -> list[jax.Array]:
-        """Returns the vision tower's embeddings [M, D] of each medium of a question, in order."""
-        return [self._encode(patches) for patches in prepared.patches]
+    def encode(self, media: Sequence[Patches]) -> list[jax.Array]:
+        """Returns the vision tower's embeddings [M, D] of media, in order.
 
-    def _encode(self, patches: Patches) -> jax.Array:
-        frames, height, width = patches.grid
-        values = patches.values.reshape(frames, height * width, -1)
+        Neighbours with frames of one size go through the tower together, and share an array.
+        """
+        groups = itertools.groupby(media, key=lambda patches: patches.grid[1:])
+        return [self._encode(list(group), *frame) for frame, group in groups]
+
+    def _encode(self, media: Sequence[Patches], height: int, width: int) -> jax.Array:
+        values = np.concatenate([patches.values for patches in media])
+        values = values.reshape(-1, height * width, values.shape[-1])
         plan = window_plan(height, width, self.checkpoint.config.vision)
-        return encode_media(self.model, place_rows(values, self.mesh, frames), plan)
+        return encode_media(self.model, place_rows(values, self.mesh, len(values)), plan)
 
 
 class Engine(Replica):

@@ -73,7 +73,7 @@ class Session:
         self._check_memory(inputs)
         with self._clock, self._engine.computing(self._advice):
             with self._clock.stage("vision"):
-                media = [m for row in self._rows for m in self._engine.encode(row)]
+                media = [m for row in self._rows for m in self._engine.encode(row.patches)]
                 jax.block_until_ready(media)
             with self._clock.stage("prefill"):
                 context, state, first = jax.block_until_ready(

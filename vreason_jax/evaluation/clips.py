@@ -50,10 +50,11 @@ class ClipReader:
         if not shared:
             return [()] * len(prompts)
         model, mesh = self._replica.model, self._replica.mesh
+        filled = [*prompts, *[prompts[-1]] * (self._at_once - len(prompts))]
         with self._clock.stage("vision"):
-            media = jax.block_until_ready([self._replica.encode(prompt) for prompt in prompts])
-        filled = [min(row, len(prompts) - 1) for row in range(self._at_once)]
-        rows = [prompts[row].prompt for row in filled]
+            patches = [medium for prompt in filled for medium in prompt.patches]
+            media = jax.block_until_ready(self._replica.encode(patches))
+        rows = [prompt.prompt for prompt in filled]
         arrays = (
             np.stack([row.token_ids[:shared] for row in rows]),
             np.stack([row.positions[:, :shared] for row in rows], axis=1),
@@ -65,9 +66,8 @@ class ClipReader:
             ]
         )
         with self._clock.stage("prefill"):
-            everything = [medium for row in filled for medium in media[row]]
             placed = place_rows(arrays, mesh, self._at_once)
-            read = read_prefix(model, *placed, everything, slots.astype(np.int32))
+            read = read_prefix(model, *placed, media, slots.astype(np.int32))
             clips = jax.block_until_ready(self._split(read))
         for stage in ("vision", "clip_prefill"):
             self._counts[stage] += len(prompts)
