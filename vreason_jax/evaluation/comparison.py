@@ -10,7 +10,7 @@ import numpy as np
 
 from vreason_jax.config import RunConfig
 from vreason_jax.decoding import loop
-from vreason_jax.decoding.driver import CHUNK, to_host
+from vreason_jax.decoding.driver import CHUNK, to_host, with_room
 from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState
 from vreason_jax.evaluation.reply import Reply
 from vreason_jax.evaluation.setup import Task
@@ -81,12 +81,17 @@ def forced_distances(
     `tokens` [T, B] are fed to both, whatever they would have drawn. Donates their states.
     """
     states, contexts = (one.state, two.state), (one.context, two.context)
+    settings = one.settings, two.settings
     chunks = []
+    prompts = [int(state.slot) for state in states]
     for first in range(0, len(tokens) - 1, CHUNK):
         fed = np.zeros((CHUNK, tokens.shape[1]), np.int32)
         part = tokens[first : min(first + CHUNK, len(tokens) - 1)]
         fed[: len(part)] = part
-        settings = one.settings, two.settings
+        states = tuple(
+            with_room(state, prompt + first + CHUNK, started.slots)
+            for state, prompt, started in zip(states, prompts, (one, two), strict=True)
+        )
         states, apart = _read_chunk(model, contexts, states, fed, settings=settings)
         chunks.append([values[: len(part)] for values in to_host(apart)])
     none = np.zeros((0, tokens.shape[1]), np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from vreason_jax.config import RunConfig
-from vreason_jax.decoding.driver import decode_in_chunks
+from vreason_jax.decoding.driver import decode_in_chunks, first_room
 from vreason_jax.decoding.prefill import begin
 from vreason_jax.decoding.reading import ReadPrompt, read_prompt, read_rest
 from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
@@ -54,6 +54,7 @@ class Started(NamedTuple):
     state: DecodeState
     first: TokenTrace  # of the token that was drawn from the prompt
     settings: DecodeSettings
+    slots: int  # of the cache, when it has grown to its whole length
 
 
 class SharedReader:
@@ -125,7 +126,7 @@ class SharedReader:
     ) -> Started:
         """Returns the batch at its first token under `run`; the batch stays as it is.
 
-        There is room for `tokens` tokens, or (None) for those of the run.
+        It may grow to `tokens` tokens, or (None) to those of the run.
         """
         checkpoint = self._replica.checkpoint
         changes = {"seed": seed, "max_new_tokens": tokens or run.sampling.max_new_tokens}
@@ -137,6 +138,8 @@ class SharedReader:
             length=batch.length,
             names=[asked.seed_key for asked in batch.rows],
         )
+        room = first_room(lengths.prompt, changes["max_new_tokens"])
+        slots, lengths = lengths.capacity, lengths.replace(capacity=lengths.prompt + room)
         has_video = bool(inputs.video_mask.any())
         settings = DecodeSettings.of(run, checkpoint.tokenizer.ids.eos, has_video=has_video)
         with self.at_work(batch.length, "decode"):
@@ -149,7 +152,7 @@ class SharedReader:
                 last_values=self._last_values,
             )
             context, state, first = jax.block_until_ready(started)
-        return Started(context, state, first, settings)
+        return Started(context, state, first, settings, slots)
 
     def answer(self, batch: ReadBatch, run: RunConfig, seed: int) -> list[Reply]:
         """Returns the reply to each question of the batch, in order, under `run` and `seed`.

@@ -23,6 +23,11 @@ class KVCache(struct.PyTreeNode):
     body: tuple[LayerCache, ...]  # L - 1 layers
     last: LayerCache
 
+    @property
+    def capacity(self) -> int:
+        """How many slots there are."""
+        return self.last.keys.shape[2]
+
 
 def write_slot(
     cache: LayerCache, key: jax.Array, value: jax.Array, slot: jax.Array, *, after: jax.Array
