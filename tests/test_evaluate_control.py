@@ -65,6 +65,11 @@ def test_changed_says_whether_the_tokens_are_the_first_methods(run, tmp_path):
         same = found[name]["text"] == found["baseline"]["text"]
         assert found[name]["changed"] is not same
     assert "changed" not in found["baseline"]
+    given = "--out", tmp_path / "twice", "--limit", 1, "--methods"
+    for methods in ("baseline", "baseline,vreason,lite"):  # the first one's in a session before
+        assert run(*given, methods).code == 0
+    again = {line["method"]: line.get("changed") for line in lines(tmp_path / "twice")}
+    assert again == {name: line.get("changed") for name, line in found.items()}
 
 
 def test_comparing_is_all_or_nothing_and_needs_the_folders_first_method(run, tmp_path):

@@ -51,7 +51,7 @@ def answer_probability(
         return None
     stream = TextStream(tokenizer)
     # A token that only begins a character adds no text yet: it begins where the character will.
-    ends = np.cumsum([len(stream.push([token])) for token in ids])
+    ends = np.cumsum([len(stream.push([token])) for token in ids.tolist()])
     begins = np.concatenate([[0], ends[:-1]])
     inside = (begins < span[1]) & ((begins >= span[0]) | (ends > span[0]))
     return float(np.exp(logprob[inside].astype(np.float64).sum()))

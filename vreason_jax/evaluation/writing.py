@@ -41,6 +41,7 @@ class Writer:
         """
         self._folder, self._predictions, self._first = folder, predictions, first
         self._protocol, self._model, self._writes = protocol, model, writes
+        self._first_replies: dict[tuple[str, int], int] = {}  # by question and seed
 
     def reply(
         self,
@@ -81,11 +82,17 @@ class Writer:
 
     def _changed(self, record: Record, task: Task, reply: Reply) -> bool | None:
         """Whether the tokens are other than the first method's; None where those are not there."""
+        key, tokens = (record.id, task.seed), _hash(reply.token_ids)
         if task.method == self._first:
+            self._first_replies[key] = tokens
             return None
-        path = self._folder / TRACES / trace_name(record.id, self._first, task.seed)
-        trace = read_trace(path, ["token_ids"])
-        return None if trace is None else not np.array_equal(trace["token_ids"], reply.token_ids)
+        if key not in self._first_replies:  # it was given in an earlier session
+            path = self._folder / TRACES / trace_name(record.id, self._first, task.seed)
+            trace = read_trace(path, ["token_ids"])
+            if trace is None:
+                return None
+            self._first_replies[key] = _hash(trace["token_ids"])
+        return tokens != self._first_replies[key]
 
     def _add(
         self,
@@ -132,6 +139,10 @@ class Writer:
 def _known(optional: Mapping[str, float | None]) -> dict[str, float]:
     """Leaves out what there is not, or what a failed model made no number."""
     return {key: v for key, v in optional.items() if v is not None and math.isfinite(v)}
+
+
+def _hash(tokens: np.ndarray) -> int:
+    return hash(tokens.astype(np.int32).tobytes())
 
 
 def trace_name(question: str, method: str, seed: int) -> str:

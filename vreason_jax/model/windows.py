@@ -1,5 +1,7 @@
 """Which patches the windowed vision blocks attend over, for one frame size (host side, NumPy)."""
 
+import functools
+
 import numpy as np
 from flax import struct
 
@@ -20,6 +22,7 @@ class WindowPlan(struct.PyTreeNode):
     angles: np.ndarray  # [W, H] float32, rotary angles of each slot
 
 
+@functools.lru_cache(maxsize=64)  # of the frame sizes met last; callers only read its arrays
 def window_plan(height: int, width: int, config: VisionConfig) -> WindowPlan:
     """Returns the plan of a frame of `height` x `width` patches (both multiples of the merge size).
 
