@@ -86,7 +86,7 @@ def _short(value: float | None) -> str:
 
 
 def _table(rows: list[Cells]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    lines = [rows[0], ["---" for _ in rows[0]], *rows[1:]]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
