@@ -12,6 +12,7 @@ from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.decoding.prefill import begin
 from vreason_jax.decoding.reading import read_prefix, read_rest
 from vreason_jax.engine import Checkpoint, Engine
+from vreason_jax.evaluation import clips
 from vreason_jax.evaluation.sharing import Asked, SharedReader
 from vreason_jax.inputs import as_question
 from vreason_jax.runtime.compilation import CompileClock
@@ -135,6 +136,21 @@ def alone(engines, wide):
         return replies(reader, wide, run_of(objective))
 
     return of
+
+
+def test_short_clips_are_read_together_and_long_ones_one_by_one(engines, wide, monkeypatch):
+    sizes = []
+
+    def recorded(model, token_ids, *rest):
+        sizes.append(len(token_ids))
+        return read_prefix(model, token_ids, *rest)
+
+    monkeypatch.setattr(clips, "read_prefix", recorded)
+    together = replies(reader_of(engines(), batch_size=4), wide, run_of("switch"))
+    monkeypatch.setattr(clips, "TOKENS_AT_ONCE", 1)
+    apart = replies(reader_of(engines(), batch_size=4), wide, run_of("switch"))
+    assert sizes == [4, 1, 1], "two clips, and room for four"
+    assert_same_replies(together, apart)
 
 
 def one_shot(engine, asked, run):

@@ -17,15 +17,30 @@ from vreason_jax.runtime.mesh import cache_spec, place_rows
 
 Clip = tuple[LayerCache, ...]  # L times keys and values [1, K, P, H], on the device
 
+# Tokens of clips that a device reads at a time: long clips one by one, short ones together, since
+# a call costs more than reading one. A group that is not full is filled up: one program for all.
+TOKENS_AT_ONCE = 1024
+
 
 class ClipReader:
-    """The clips read last; as many are read at a time as the mesh has devices on `data`."""
+    """The clips read last. All devices on `data` read at the same time, each its own."""
 
-    def __init__(self, replica: Replica, clock: CompileClock, counts: dict[str, int], *, kept: int):
-        """Keeps `kept` clips; times stages by `clock` and counts into `counts`."""
+    def __init__(
+        self,
+        replica: Replica,
+        clock: CompileClock,
+        counts: dict[str, int],
+        *,
+        kept: int,
+        most: int,
+    ):
+        """Keeps `kept` clips; times stages by `clock` and counts into `counts`.
+
+        A device reads `most` clips at a time, or fewer where that is more than TOKENS_AT_ONCE.
+        """
         self._replica, self._clock, self._counts, self._kept = replica, clock, counts, kept
         self._clips: collections.OrderedDict[str, Clip] = collections.OrderedDict()
-        self._at_once = replica.mesh.shape["data"]
+        self._devices, self._most = replica.mesh.shape["data"], most
         one = NamedSharding(replica.mesh, cache_spec(replica.mesh, 1))
         self._split = jax.jit(_rows, out_shardings=one)
 
@@ -37,20 +52,27 @@ class ClipReader:
         """
         found = {name: self._clips.pop(name) for name in prompts if name in self._clips}
         missing = [name for name in prompts if name not in found]
-        for first in range(0, len(missing), self._at_once):
-            names = missing[first : first + self._at_once]
-            found |= zip(names, self._read([prompts[name] for name in names]), strict=True)
+        at_once = self._at_once(prompts[missing[0]].prompt.shared_length) if missing else 1
+        for first in range(0, len(missing), at_once):
+            names = missing[first : first + at_once]
+            read = self._read([prompts[name] for name in names], at_once)
+            found |= zip(names, read, strict=True)
         self._clips |= found
         while len(self._clips) > self._kept:
             self._clips.popitem(last=False)
         return found
 
-    def _read(self, prompts: list[Prepared]) -> list[Clip]:
+    def _at_once(self, tokens: int) -> int:
+        fitting = max(1, TOKENS_AT_ONCE // max(1, tokens))
+        # A power of two, as batch sizes are or have as a factor: groups then fill a batch.
+        return self._devices * min(self._most, 1 << (fitting.bit_length() - 1))
+
+    def _read(self, prompts: list[Prepared], at_once: int) -> list[Clip]:
         shared = prompts[0].prompt.shared_length
         if not shared:
             return [()] * len(prompts)
         model, mesh = self._replica.model, self._replica.mesh
-        filled = [*prompts, *[prompts[-1]] * (self._at_once - len(prompts))]
+        filled = [*prompts, *[prompts[-1]] * (at_once - len(prompts))]
         with self._clock.stage("vision"):
             patches = [medium for prompt in filled for medium in prompt.patches]
             media = jax.block_until_ready(self._replica.encode(patches))
@@ -66,7 +88,7 @@ class ClipReader:
             ]
         )
         with self._clock.stage("prefill"):
-            placed = place_rows(arrays, mesh, self._at_once)
+            placed = place_rows(arrays, mesh, at_once)
             read = read_prefix(model, *placed, media, slots.astype(np.int32))
             clips = jax.block_until_ready(self._split(read))
         for stage in ("vision", "clip_prefill"):

@@ -84,7 +84,7 @@ class SharedReader:
         stages = "vision", "clip_prefill", "question_prefill", "answers"
         self.counts: dict[str, int] = dict.fromkeys(stages, 0)
         self._replica, self._last_values = engine, last_values
-        self._clips = ClipReader(engine, self.clock, self.counts, kept=clips)
+        self._clips = ClipReader(engine, self.clock, self.counts, kept=clips, most=batch_size)
         whole = NamedSharding(engine.mesh, cache_spec(engine.mesh, self.rows_per_batch))
         self._stack = jax.jit(_stack, out_shardings=whole)
 
