@@ -49,13 +49,13 @@ def test_no_more_are_read_than_were_asked_for_ahead():
 
 
 def test_waiting_is_measured_where_there_is_any():
-    ready = ClipQueue([lambda: clip(0)], ahead=1)
-    time.sleep(0.1)
+    done, slow = threading.Event(), 1.0  # a second, so that a busy machine is not taken for waiting
+    ready = ClipQueue([lambda: done.set() or clip(0)], ahead=1)
+    done.wait()
     ready.take()
-    assert ready.wait_seconds < 0.05
-    slow = ClipQueue([lambda: time.sleep(0.2) or clip(0)], ahead=1)
-    slow.take()
-    assert slow.wait_seconds > 0.1
+    late = ClipQueue([lambda: time.sleep(slow) or clip(0)], ahead=1)
+    late.take()
+    assert ready.wait_seconds < slow / 2 < late.wait_seconds
 
 
 def test_what_a_job_raises_is_raised_where_it_is_taken():
