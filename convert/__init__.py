@@ -1,1 +1,1 @@
-"""Checkpoints from Hugging Face safetensors to Orbax, and back: `python -m convert --help`."""
+"""`python -m convert`: the converter from a checkout; the code is vreason_jax.convert."""

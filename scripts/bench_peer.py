@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from convert.safetensors_export import write_safetensors
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
+from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.decoding.driver import CHUNK, decode_in_chunks
 from vreason_jax.decoding.prefill import prefill
 from vreason_jax.decoding.state import DecodeSettings

@@ -9,8 +9,8 @@ import pytest
 from random_checkpoint import save_tensors, write_checkpoint, write_shards
 from safetensors.numpy import load_file
 
-from convert.__main__ import main
-from convert.safetensors_export import write_safetensors
+from vreason_jax.convert.__main__ import main
+from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.model.config import read_model_config
 from vreason_jax.runtime.checkpoint import load_arrays
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vreason_jax
-from convert.conversion import convert
+from vreason_jax.convert.conversion import convert
 from vreason_jax.embedded import ASSETS, CHECKPOINT, CLIP, embedded_question
 from vreason_jax.model.config import read_model_config
 from vreason_jax.model.windows import window_plan

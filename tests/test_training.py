@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from convert.conversion import convert
+from vreason_jax.convert.conversion import convert
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import read_model_config
 from vreason_jax.model.windows import window_plan

@@ -11,7 +11,9 @@ from vreason_jax.toml_files import read_named_toml
 
 # What the devices' int32 and float32 hold.
 LARGEST = {int: 2**31 - 1, float: 3.4e38}
-CONFIG_FOLDER = Path(__file__).parent / "configs"
+# An installed package holds the folder that a checkout has beside it.
+_INSTALLED = Path(__file__).parent / "configs"
+CONFIG_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "configs"
 
 OBJECTIVES = (
     "switch", "min", "max", "none", "inverted", "random", "random_direction", "frozen",

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import ModelConfig, read_model_config
 from vreason_jax.runtime import orbax_files, tensor_files
 from vreason_jax.runtime.checkpoint import load_arrays
 from vreason_jax.runtime.hub import resolve_model_folder
-
-from .safetensors_export import write_safetensors
 
 # What travels beside the weights: configs, tokenizer, templates, model card and licence.
 _COMPANIONS = ("*.json", "*.txt", "*.jinja", "README.md", "LICENSE*")
