@@ -7,39 +7,45 @@ import argparse
 import ctypes
 import os
 import sys
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from vreason_jax.errors import UserError  # noqa: E402
+from vreason_jax.command_line import OptionParser, add_set, exit_code, warn, write_out  # noqa: E402
+from vreason_jax.settings import parse_set  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", default=str(ROOT / "configs/train/shapes.toml"))
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="made, or gone on with")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as run.steps=100"
+    return exit_code(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    from vreason_jax.training.config import load_train_config
+
+    changes = dict(parse_set(text, "run.steps=100") for text in options.set)
+    config = load_train_config(options.config, changes)
+    _use_cpu_threads(config.run.devices)
+    _keep_freed_memory()
+    # Imported late: JAX looks for its devices only after they are set.
+    from vreason_jax.runtime.compilation import enable_cache
+    from vreason_jax.training.loop import train
+
+    enable_cache(warn)
+    write_out(f"{train(Path(options.out), config)}\n")
+
+
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog="python scripts/train_shapes.py",
+        description="Trains the small checkpoint on `shapes`.",
+        epilog="Run again with the same --out, it goes on where it stopped.",
     )
-    options = parser.parse_args(arguments)
-    try:
-        from vreason_jax.training.config import load_train_config
-
-        config = load_train_config(options.config, dict(map(_override, options.set)))
-        _use_cpu_threads(config.run.devices)
-        _keep_freed_memory()
-        from vreason_jax.runtime.compilation import enable_cache
-        from vreason_jax.training.loop import train
-
-        enable_cache(lambda line: print(f"warning: {line}", file=sys.stderr))
-
-        print(train(Path(options.out), config))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    add = parser.add_argument
+    add("--config", default="shapes", metavar="NAME_OR_FILE", help="of configs/train [shapes]")
+    add("--out", required=True, metavar="FOLDER", help="made, or gone on with")
+    add_set(parser, "run.steps=100")
+    return parser
 
 
 def _use_cpu_threads(devices: int) -> None:
@@ -61,16 +67,6 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:
         for name, value in ((arena_max, 2), (mmap_max, 0), (trim_threshold, -1)):
             mallopt(name, value)
-
-
-def _override(text: str) -> tuple:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"--set {text!r}: expected KEY=VALUE, such as run.steps=100")
-    try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key, value
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import reference_cases
 from reference_cases import CHECKPOINT_SEED, Case, Image, Video, make_case
 from tiny import write_tiny_checkpoint
 
-from vreason_jax.config import RunConfig, apply_overrides
+from vreason_jax.config import RunConfig
 from vreason_jax.decoding.driver import decode_in_chunks
 from vreason_jax.decoding.prefill import prefill
 from vreason_jax.decoding.state import DecodeSettings, TokenTrace
@@ -21,6 +21,7 @@ from vreason_jax.model.windows import window_plan
 from vreason_jax.prompt.chat import IMAGE_TOKEN, TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.runtime.checkpoint import load_model
+from vreason_jax.settings import apply_overrides
 from vreason_jax.video.patches import Patches
 
 GOLDENS = Path(__file__).parent / "goldens"

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from vreason_jax.config import RunConfig, apply_overrides
+from vreason_jax.config import RunConfig
 from vreason_jax.controller import prune
 from vreason_jax.controller.numbers import ControllerNumbers
 from vreason_jax.decoding.loop import decode_chunk
@@ -18,6 +18,7 @@ from vreason_jax.decoding.prefill import CacheLengths, PrefillInputs, prefill
 from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
 from vreason_jax.model.config import ModelConfig, model_config_from_hf
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+from vreason_jax.settings import apply_overrides
 
 VOCABULARY, WIDTH = 101, 40
 VIDEO_TOKEN = 100

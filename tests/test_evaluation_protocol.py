@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from vreason_jax.config import apply_overrides, load_config
+from vreason_jax.config import load_config
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import template
 from vreason_jax.evaluation.protocol import (
@@ -16,6 +16,7 @@ from vreason_jax.evaluation.protocol import (
 )
 from vreason_jax.evaluation.readers import BENCHMARKS, read_benchmark
 from vreason_jax.evaluation.record import CHOICE, FREE, KINDS, NUMBER, REGRESSION, Record
+from vreason_jax.settings import apply_overrides
 from vreason_jax.shapes import sample
 
 RECORD = Record("1", "mmvu", "1.mp4", "What falls?", ("A. cup", "B. hat"), "B", CHOICE, "Law")
@@ -144,7 +145,7 @@ def test_a_template_file_that_will_not_do(tmp_path, values, expected):
     ("old", "new", "expected"),
     [
         ("max_frames = 16", "max_framse = 16", "nearest known one is 'video.max_frames'"),
-        ("max_frames = 16", "max_frames = true", "wrong type"),
+        ("max_frames = 16", "max_frames = true", "max_frames: expected a whole number, got True"),
         ("max_new_tokens = 320", "max_new_tokens = 0", "sampling.max_new_tokens"),
         ('rule = "tags"', 'rule = "mood"', "scoring.rule: expected one of"),
         ('options = "lines"', 'options = "rows"', "prompt.options: expected one of"),

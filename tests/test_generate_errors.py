@@ -288,7 +288,10 @@ def test_undecodable_bytes_in_the_prompt(refused):
     [
         ("[controller]\nlearning_rate = nan\n", "expected a value in [0.0, 3.4e+38], got nan"),
         ("[controller]\nevery = true\n", "expected a whole number, got True"),
-        ("[control]\nevery = 4\n", "unknown config key 'control.every'"),
+        (
+            "[control]\nevery = 4\n",
+            "unknown config table 'control'; the nearest known one is 'controller'",
+        ),
         ("every = 4\n", "unknown config key 'every': keys stand in tables"),
         ("[controller\n", "is not valid TOML"),
         (f"[controller]\nevery = 1{'0' * 5000}\n", "is not valid TOML"),

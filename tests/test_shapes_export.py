@@ -67,7 +67,7 @@ def test_the_embedded_clip_is_the_sample_its_record_names():
         (["--split", "dev"], "expected a split"),
         (["--first", "99999", "--count", "2"], "expected an index"),
         (["--frames", "4"], "16 to 20 frames, got 4"),
-        (["--count", "0"], "--count: expected at least 1"),
+        (["--count", "0"], "--count: expected a whole number of 1 or more"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_exit_code_2(arguments, words, tmp_path, capsys):

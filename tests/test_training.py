@@ -225,13 +225,16 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"modle": {}}, "expected the tables"),
-        ({"run": {"step": 1}}, "unknown key run.step"),
-        ({"run": {"steps": 1.5}}, "expected int"),
-        ({"run": {"steps": 0}}, "at least 1"),
+        ({"modle": {}}, "unknown config table 'modle'; the nearest known one is 'model'"),
+        (
+            {"run": {"step": 1}},
+            "key 'run.step'; the nearest known one is 'run.steps'",
+        ),
+        ({"run": {"steps": 1.5}}, "run.steps: expected a whole number, got 1.5"),
+        ({"run": {"steps": 0}}, "run.steps: expected a value in .1, 2147483647., got 0"),
         ({"model": {"mrope_section": [1, 2]}}, "expected a sum of 16"),
         ({"data": {"stages": [[0.5, 1, 1, 1]]}}, "sum to 1"),
-        ({"data": {"kinds": ["speed"]}}, "data.kinds: expected some of direction, count"),
+        ({"data": {"kinds": ["speed"]}}, "data.kinds: expected one of direction, count"),
     ],
 )
 def test_a_wrong_config_is_said_in_one_line(tables, message):

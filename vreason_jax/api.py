@@ -4,11 +4,12 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.config import RunConfig, apply_overrides, load_config
+from vreason_jax.config import RunConfig, load_config
 from vreason_jax.engine import Checkpoint, Engine
 from vreason_jax.inputs import Prepared, as_question
 from vreason_jax.runtime import compilation
 from vreason_jax.session import Answer, Session
+from vreason_jax.settings import apply_overrides
 
 
 def load(

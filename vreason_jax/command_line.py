@@ -1,4 +1,4 @@
-"""What the command lines share: their options, how wrong input ends them, where words go."""
+"""What the command lines share: their parser, common options, exit codes and output."""
 
 import argparse
 import io
@@ -32,6 +32,37 @@ class OptionParser(argparse.ArgumentParser):
         raise UserError(f"{message}; --help lists all")
 
 
+def add_model(parser: OptionParser) -> None:
+    """Adds --model and --set, which every program that loads a model has."""
+    parser.add_argument(
+        "--model", metavar="NAME_OR_DIR", help="hub id, HF folder or converted folder [embedded]"
+    )
+    add_set(parser)
+
+
+def add_set(parser: OptionParser, example: str = "controller.every=8") -> None:
+    """Adds --set, which is repeatable; `settings.parse_set` reads its values."""
+    words = f"one config key, such as {example}; repeatable"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=words)
+
+
+def add_devices(parser: OptionParser) -> None:
+    """Adds --mesh and the flags that name this process among several; `join_hosts` reads them."""
+    add = parser.add_argument
+    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
+    add("--coordinator", metavar="HOST:PORT", help="of several processes: where the first listens")
+    add("--process-id", type=int, metavar="I", help="of several processes: number of this one")
+    add("--num-processes", type=int, metavar="N", help="of several processes: how many")
+
+
+def join_hosts(options: argparse.Namespace) -> None:
+    """Joins the processes that the options or the environment name; see runtime.distributed."""
+    from vreason_jax.runtime import distributed
+
+    hosts = options.coordinator, options.process_id, options.num_processes
+    distributed.start(*hosts, mesh=options.mesh)
+
+
 def exit_code(program: Callable[[], None]) -> int:
     """Runs a program; returns 0, or 2 after a UserError, whose line is then stderr's last."""
     _silence_libraries()
@@ -41,6 +72,26 @@ def exit_code(program: Callable[[], None]) -> int:
         print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     return 0
+
+
+def note(line: str) -> None:
+    """Prints a line about the run on stderr; of several processes only the first does."""
+    if is_first_process():
+        print(line, file=sys.stderr, flush=True)
+
+
+def warn(line: str) -> None:
+    """Prints a warning, as `note` prints a line."""
+    note(f"warning: {line}")
+
+
+def is_first_process() -> bool:
+    """Returns whether this process prints; a program that has not loaded JAX is alone."""
+    if "jax" not in sys.modules:
+        return True
+    from vreason_jax.runtime import distributed
+
+    return distributed.is_main()
 
 
 def write_out(text: str) -> None:
@@ -57,6 +108,17 @@ def write_out(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise UserError(f"stdout: cannot write the answer: {error.strerror}") from None
+
+
+def positive_integer(text: str) -> int:
+    """Returns the whole number of an option's text; argparse reports anything below 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return number
 
 
 def positive_number(text: str) -> float:

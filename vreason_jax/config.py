@@ -2,15 +2,19 @@
 
 import dataclasses
 import math
-import tomllib
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from vreason_jax.errors import UserError, nearest
+from vreason_jax.errors import UserError
+from vreason_jax.settings import (
+    apply_overrides,
+    in_range,
+    known_keys,
+    one_of,
+    table_values,
+)
 from vreason_jax.toml_files import read_named_toml
 
-# What the devices' int32 and float32 hold.
-LARGEST = {int: 2**31 - 1, float: 3.4e38}
 # An installed package holds the folder that a checkout has beside it.
 _INSTALLED = Path(__file__).parent / "configs"
 CONFIG_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "configs"
@@ -39,15 +43,15 @@ class ControllerConfig:
     resample_after_update: bool = False
 
     def __post_init__(self):
-        _one_of("controller.objective", self.objective, OBJECTIVES)
-        _one_of("controller.ema_init", self.ema_init, ("zero", "first"))
-        _one_of("controller.norm", self.norm, ("vector", "tensor", "none"))
-        _in_range("controller.every", self.every, 1)
-        _in_range("controller.learning_rate", self.learning_rate, 0.0)
-        _in_range("controller.weight_decay", self.weight_decay, 0.0)
-        _in_range("controller.clip_norm", self.clip_norm, 0.0, open_low=True)
-        _in_range("controller.random_rate", self.random_rate, 0.0, 1.0)
-        _in_range("controller.ema_decay", self.ema_decay, 0.0, 1.0, open_high=True)
+        one_of("controller.objective", self.objective, OBJECTIVES)
+        one_of("controller.ema_init", self.ema_init, ("zero", "first"))
+        one_of("controller.norm", self.norm, ("vector", "tensor", "none"))
+        in_range("controller.every", self.every, 1)
+        in_range("controller.learning_rate", self.learning_rate, 0.0)
+        in_range("controller.weight_decay", self.weight_decay, 0.0)
+        in_range("controller.clip_norm", self.clip_norm, 0.0, open_low=True)
+        in_range("controller.random_rate", self.random_rate, 0.0, 1.0)
+        in_range("controller.ema_decay", self.ema_decay, 0.0, 1.0, open_high=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +62,8 @@ class PruneConfig:
     policy: str = "value_norm"
 
     def __post_init__(self):
-        _in_range("prune.fraction", self.fraction, 0.0, 1.0, open_high=True)
-        _one_of("prune.policy", self.policy, PRUNE_POLICIES)
+        in_range("prune.fraction", self.fraction, 0.0, 1.0, open_high=True)
+        one_of("prune.policy", self.policy, PRUNE_POLICIES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +79,13 @@ class SamplingConfig:
     repetition_penalty: float = 1.0
 
     def __post_init__(self):
-        _in_range("sampling.max_new_tokens", self.max_new_tokens, 1)
-        _in_range("sampling.seed", self.seed, 0, 2**32 - 1)
-        _in_range("sampling.temperature", self.temperature, 0.0)
-        _in_range("sampling.top_p", self.top_p, 0.0, 1.0, open_low=True)
-        _in_range("sampling.min_p", self.min_p, 0.0, 1.0)
-        _in_range("sampling.top_h", self.top_h, 0.0, 1.0)
-        _in_range("sampling.repetition_penalty", self.repetition_penalty, 0.0, open_low=True)
+        in_range("sampling.max_new_tokens", self.max_new_tokens, 1)
+        in_range("sampling.seed", self.seed, 0, 2**32 - 1)
+        in_range("sampling.temperature", self.temperature, 0.0)
+        in_range("sampling.top_p", self.top_p, 0.0, 1.0, open_low=True)
+        in_range("sampling.min_p", self.min_p, 0.0, 1.0)
+        in_range("sampling.top_h", self.top_h, 0.0, 1.0)
+        in_range("sampling.repetition_penalty", self.repetition_penalty, 0.0, open_low=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +104,12 @@ class VideoConfig:
     timeout_seconds: float = 120.0
 
     def __post_init__(self):
-        _one_of("video.reader", self.reader, ("auto", "decord", "pyav"))
-        _in_range("video.num_frames", self.num_frames, 1)
-        _in_range("video.max_frames", self.max_frames, 1)
-        _in_range("video.min_pixels", self.min_pixels, 1)
-        _in_range("video.max_pixels", self.max_pixels, 1)
-        _in_range("video.timeout_seconds", self.timeout_seconds, 0.0, math.inf, open_low=True)
+        one_of("video.reader", self.reader, ("auto", "decord", "pyav"))
+        in_range("video.num_frames", self.num_frames, 1)
+        in_range("video.max_frames", self.max_frames, 1)
+        in_range("video.min_pixels", self.min_pixels, 1)
+        in_range("video.max_pixels", self.max_pixels, 1)
+        in_range("video.timeout_seconds", self.timeout_seconds, 0.0, math.inf, open_low=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +121,8 @@ class ModelOptions:
 
     def __post_init__(self):
         if self.dtype is not None:
-            _one_of("model.dtype", self.dtype, ("float32", "bfloat16", "float16"))
-        _one_of("model.position_rule", self.position_rule, ("max", "hf5"))
+            one_of("model.dtype", self.dtype, ("float32", "bfloat16", "float16"))
+        one_of("model.position_rule", self.position_rule, ("max", "hf5"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,88 +160,12 @@ def load_config(
 
 
 def config_values(name_or_file: str) -> dict[str, Any]:
-    """Returns the dotted keys that a config file sets, by name or by path, and their values."""
-    _, tables = read_named_toml(name_or_file, CONFIG_FOLDER, "--config")
-    return _flatten(tables)
+    """Returns the dotted keys that a config file sets, by name or by path, and their values.
 
-
-def apply_overrides(config: RunConfig, overrides: dict[str, Any]) -> RunConfig:
-    """Returns `config` with dotted keys replaced; raises UserError as `load_config` does."""
-    changes: dict[str, dict[str, Any]] = {}
-    types = known_keys()
-    for key, value in overrides.items():
-        if key not in types:
-            raise UserError(f"unknown config key {key!r}{nearest(key, types)}")
-        section, field = key.split(".")
-        changes.setdefault(section, {})[field] = _convert(key, value, types[key])
-    sections = {
-        section: dataclasses.replace(getattr(config, section), **fields)
-        for section, fields in changes.items()
-    }
-    return dataclasses.replace(config, **sections)
-
-
-def parse_set(argument: str) -> tuple[str, Any]:
-    """Splits `KEY=VALUE` of `--set` into its key and its value, read as TOML or `none`."""
-    key, equals, text = argument.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set {argument!r}: expected KEY=VALUE, such as controller.every=8")
-    text = text.strip()
-    if text.lower() == "none":
-        # The word is also a value of its own where the key holds text: controller.objective=none.
-        return key.strip(), "none"
+    Raises UserError, which names the file, for an unknown key or a value of another type.
+    """
+    path, tables = read_named_toml(name_or_file, CONFIG_FOLDER, "--config")
     try:
-        return key.strip(), tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        return key.strip(), text
-
-
-def known_keys() -> dict[str, Any]:
-    """Returns the type of every dotted key, in the order of the dataclasses."""
-    return {
-        f"{section}.{name}": kind
-        for section, fields in get_type_hints(RunConfig).items()
-        for name, kind in get_type_hints(fields).items()
-    }
-
-
-def _flatten(tables: dict[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for section, fields in tables.items():
-        if not isinstance(fields, dict):
-            raise UserError(
-                f"unknown config key {section!r}: keys stand in tables, as [controller]"
-            )
-        flat.update({f"{section}.{field}": value for field, value in fields.items()})
-    return flat
-
-
-def _convert(key: str, value: Any, kind: Any) -> Any:
-    optional = type(None) in get_args(kind)
-    base = next((arg for arg in get_args(kind) if arg is not type(None)), kind)
-    if optional and (value is None or value == "none"):
-        return None
-    if base is float and type(value) is int and abs(value) <= LARGEST[float]:
-        return float(value)
-    if type(value) is not base:
-        word = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[base]
-        hint = " or none" if optional else ""
-        raise UserError(f"{key}: expected {word}{hint}, got {value!r}")
-    return value
-
-
-def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(f"{key}: expected one of {', '.join(choices)}, got {value!r}")
-
-
-def _in_range(key, value, low, high=None, *, open_low=False, open_high=False) -> None:
-    if value is None:
-        return
-    if high is None:
-        high = LARGEST[type(low)]
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
-    if not (above and below):
-        left, right = "(" if open_low else "[", ")" if open_high else "]"
-        raise UserError(f"{key}: expected a value in {left}{low}, {high}{right}, got {value}")
+        return table_values(tables, known_keys(RunConfig))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

@@ -4,7 +4,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from vreason_jax.command_line import OptionParser, exit_code, write_out
+from vreason_jax.command_line import (
+    OptionParser,
+    add_devices,
+    add_model,
+    exit_code,
+    is_first_process,
+    join_hosts,
+    note,
+    positive_integer,
+    warn,
+    write_out,
+)
 from vreason_jax.errors import UserError
 
 
@@ -17,36 +28,34 @@ def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
     from vreason_jax.runtime import distributed
 
-    hosts = arguments.coordinator, arguments.process_id, arguments.num_processes
-    distributed.start(*hosts, mesh=arguments.mesh)
+    join_hosts(arguments)
     if arguments.check:
         return distributed.together(lambda: _check(arguments))
     if arguments.out is None:
         raise UserError("--out: expected a folder for the answers, got none")
     from vreason_jax.evaluation.launch import Launch
 
-    request, warn = _request(arguments), _say
+    request = _request(arguments)
     launch = distributed.together(
         lambda: Launch(request, arguments.out, arguments.mesh, arguments.retry_failed, warn)
     )
     with launch:
         launch.share()
         if launch.pending():
-            launch.answer(arguments.batch_size, _tell, warn)
+            launch.answer(arguments.batch_size, note, warn)
         else:
-            _tell(f"nothing to do: all answers are in {arguments.out}")
-        launch.finish(_tell)
+            note(f"nothing to do: all answers are in {arguments.out}")
+        launch.finish(note)
 
 
 def _check(arguments: argparse.Namespace) -> None:
     """Lists the videos that are missing or unreadable, before any model is looked at."""
     from vreason_jax.evaluation.check import check_videos
     from vreason_jax.evaluation.setup import read_questions
-    from vreason_jax.runtime import distributed
 
-    _, methods, records = read_questions(_request(arguments), _say)
+    _, methods, records = read_questions(_request(arguments), warn)
     problems = check_videos(records, arguments.data or ".", next(iter(methods.values())).video)
-    if distributed.is_main():
+    if is_first_process():
         write_out("".join(f"{problem}\n" for problem in problems))
     if problems:
         bad = sum(len(problem.ids) for problem in problems)
@@ -54,13 +63,13 @@ def _check(arguments: argparse.Namespace) -> None:
             f"--check: {len(problems)} videos are missing or unreadable, those of {bad} of "
             f"{len(records)} questions; mend them, or run: they get a status of their own"
         )
-    _tell(f"all videos of {len(records)} questions can be read")
+    note(f"all videos of {len(records)} questions can be read")
 
 
 def _request(arguments: argparse.Namespace):
-    from vreason_jax.config import parse_set
     from vreason_jax.evaluation.protocol import default_protocol
     from vreason_jax.evaluation.setup import Request
+    from vreason_jax.settings import parse_set
 
     return Request(
         benchmark=arguments.benchmark,
@@ -80,17 +89,6 @@ def _request(arguments: argparse.Namespace):
     )
 
 
-def _tell(line: str) -> None:
-    from vreason_jax.runtime import distributed
-
-    if distributed.is_main():
-        print(line, file=sys.stderr, flush=True)
-
-
-def _say(line: str) -> None:
-    _tell(f"warning: {line}")
-
-
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
@@ -108,16 +106,6 @@ def _seeds(text: str) -> list[int]:
             f"expected different whole numbers from 0 on, with commas between, got {text!r}"
         )
     return seeds
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return number
 
 
 def _parser() -> OptionParser:
@@ -147,19 +135,13 @@ def _parser() -> OptionParser:
         help="measure every method's logits against the first's, on the first's answers",
     )
     add("--seeds", type=_seeds, default=[0], metavar="0,1,2", help="seeds of sampling [0]")
-    add("--limit", type=_positive, metavar="N", help="the first N questions alone")
+    add("--limit", type=positive_integer, metavar="N", help="the first N questions alone")
     add("--check", action="store_true", help="list missing and unreadable videos, and end")
     add("--strict", action="store_true", help="a broken row of the annotation ends the run")
     add("--retry-failed", action="store_true", help="try videos again that could not be read")
-    add("--batch-size", type=_positive, default=8, metavar="B", help="questions a copy [8]")
-    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
-    add("--model", metavar="NAME_OR_DIR", help="hub id, HF folder or converted folder [embedded]")
-    add(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one config key; repeatable"
-    )
-    add("--coordinator", metavar="HOST:PORT", help="of several processes: where the first listens")
-    add("--process-id", type=int, metavar="I", help="of several processes: number of this one")
-    add("--num-processes", type=int, metavar="N", help="of several processes: how many")
+    add("--batch-size", type=positive_integer, default=8, metavar="B", help="questions a copy [8]")
+    add_model(parser)
+    add_devices(parser)
     return parser
 
 

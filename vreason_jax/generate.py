@@ -5,7 +5,18 @@ import json
 import sys
 from typing import Any
 
-from vreason_jax.command_line import OptionParser, exit_code, positive_number, write_out
+from vreason_jax.command_line import (
+    OptionParser,
+    add_devices,
+    add_model,
+    exit_code,
+    is_first_process,
+    join_hosts,
+    note,
+    positive_number,
+    warn,
+    write_out,
+)
 from vreason_jax.errors import UserError
 
 
@@ -18,14 +29,14 @@ def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
     from vreason_jax.runtime import distributed
 
-    distributed.start(mesh=arguments.mesh)
+    join_hosts(arguments)
     checkpoint, row, clock = distributed.together(lambda: _prepare(arguments))
     from vreason_jax.engine import Engine
     from vreason_jax.session import Session
 
-    _progress(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
-    engine = distributed.together(lambda: Engine(checkpoint, arguments.mesh, _say))
-    _progress(f"loaded the model in {engine.load_seconds:.1f} s")
+    note(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
+    engine = distributed.together(lambda: Engine(checkpoint, arguments.mesh, warn))
+    note(f"loaded the model in {engine.load_seconds:.1f} s")
     session = Session(engine, [row], clock, ignore_eos=arguments.ignore_eos)
     for piece in session.pieces():
         if not arguments.json:
@@ -34,8 +45,8 @@ def _run(arguments: argparse.Namespace) -> None:
         _print("\n")
     answer = session.finish()[0]
     generated, seconds = answer.trace["tokens"]["generated"], answer.seconds
-    _progress(f"{generated} tokens in {sum(seconds.values()) - seconds['load']:.1f} s")
-    if distributed.is_main():
+    note(f"{generated} tokens in {sum(seconds.values()) - seconds['load']:.1f} s")
+    if is_first_process():
         _finish(arguments, row, answer)
 
 
@@ -43,11 +54,10 @@ def _prepare(arguments: argparse.Namespace):
     """Everything that can be wrong without the weights is found out here, before they load."""
     from vreason_jax.config import load_config
     from vreason_jax.engine import Checkpoint
-    from vreason_jax.runtime import distributed
     from vreason_jax.runtime.compilation import CompileClock
 
     config = load_config(arguments.config, _overrides(arguments))
-    if distributed.is_main():
+    if is_first_process():
         _check_outputs(arguments)
     question = _question(arguments)
     checkpoint = Checkpoint.open(arguments.model, config)
@@ -106,7 +116,7 @@ def _question(arguments: argparse.Namespace):
 
 
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    from vreason_jax.config import parse_set
+    from vreason_jax.settings import parse_set
 
     values = {
         "controller.objective": "none" if arguments.baseline else None,
@@ -121,21 +131,8 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print(text: str) -> None:
-    from vreason_jax.runtime import distributed
-
-    if text and distributed.is_main():
+    if text and is_first_process():
         write_out(text)
-
-
-def _progress(line: str) -> None:
-    from vreason_jax.runtime import distributed
-
-    if distributed.is_main():
-        print(line, file=sys.stderr, flush=True)
-
-
-def _say(line: str) -> None:
-    _progress(f"warning: {line}")
 
 
 class _Medium(argparse.Action):
@@ -154,7 +151,7 @@ def _parser() -> OptionParser:
     )
     add = parser.add_argument
     parser.set_defaults(media=[])
-    add("--model", metavar="NAME_OR_DIR", help="hub id, HF folder or converted folder [embedded]")
+    add_model(parser)
     add(
         "--video", metavar="PATH", action=_Medium, help="video file or folder of frames; repeatable"
     )
@@ -164,9 +161,6 @@ def _parser() -> OptionParser:
     add("--no-video", action="store_true", help="no video, not even the embedded clip")
     add("--prompt", metavar="TEXT", help="the question [the embedded clip's]")
     add("--config", default="vreason", metavar="NAME_OR_FILE", help="run config [vreason]")
-    add(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one config key; repeatable"
-    )
     add("--baseline", action="store_true", help="plain decoding: controller.objective=none")
     add("--lite", action="store_true", help="V-Reason Lite: prune.fraction=0.5")
     add("--max-new-tokens", type=int, metavar="N", help="sampling.max_new_tokens")
@@ -178,7 +172,7 @@ def _parser() -> OptionParser:
     add("--dump-inputs", metavar="FILE.npz", help="write what went into the model")
     add("--plot", metavar="FILE.png", help="draw entropy, EMA and peak, alpha and the delta's norm")
     add("--json", action="store_true", help="print one JSON object instead of the text")
-    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
+    add_devices(parser)
     return parser
 
 

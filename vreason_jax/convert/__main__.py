@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from vreason_jax.command_line import OptionParser, exit_code, warn
 from vreason_jax.errors import UserError
 
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -11,7 +12,10 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 def main(arguments: list[str] | None = None) -> int:
     """Converts as the command line says and returns the exit code."""
-    options = _parser().parse_args(arguments)
+    return exit_code(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> None:
     # Nothing here computes: an accelerator would only have to hold the model.
     import jax
 
@@ -20,21 +24,18 @@ def main(arguments: list[str] | None = None) -> int:
     from vreason_jax.runtime.check import WrongTensors
 
     try:
-        convert(options.source, Path(options.target), options.dtype, warn=_warn)
+        convert(options.source, Path(options.target), options.dtype, warn=warn)
     except WrongTensors as error:
-        print(error.listing, file=sys.stderr)
-        return 2
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+        summary, *tensors = error.listing.splitlines()
+        print(*tensors, sep="\n", file=sys.stderr)
+        raise UserError(summary) from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> OptionParser:
+    parser = OptionParser(
         prog="python -m convert",
         description="Converts a Qwen2.5-VL checkpoint from Hugging Face safetensors to Orbax, or "
-        "from Orbax to safetensors, told by what --from holds.",
+        "from Orbax back to safetensors; the files in --from decide which.",
     )
     parser.add_argument(
         "--from", dest="source", required=True, metavar="DIR_OR_NAME", help="folder or hub id"
@@ -44,10 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dtype", choices=_DTYPES, help="of the weights written [as they are]")
     return parser
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.config import CONFIG_FOLDER, RunConfig, apply_overrides, config_values
+from vreason_jax.config import CONFIG_FOLDER, RunConfig, config_values
 from vreason_jax.errors import UserError
+from vreason_jax.settings import apply_overrides
 from vreason_jax.toml_files import read_named_toml
 
 EXPERIMENT_FOLDER = CONFIG_FOLDER / "experiments"

@@ -4,14 +4,15 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from vreason_jax.config import CONFIG_FOLDER, apply_overrides, load_config
-from vreason_jax.errors import UserError, nearest
+from vreason_jax.config import CONFIG_FOLDER, load_config
+from vreason_jax.errors import UserError
 from vreason_jax.evaluation import protocol_notes
 from vreason_jax.evaluation.readers import shapes, videommmu
-from vreason_jax.evaluation.record import CHOICE, FREE, KINDS, Record
+from vreason_jax.evaluation.record import CHOICE, FREE, Record
 from vreason_jax.evaluation.template import PromptFile, read_template
+from vreason_jax.settings import apply_overrides, one_of, table_values
 from vreason_jax.toml_files import read_named_toml
 
 FOLDER = CONFIG_FOLDER / "protocols"
@@ -114,11 +115,12 @@ def load_protocol(name_or_file: str, template: str | Path | None = None) -> Prot
     Raises UserError for an unknown file, key, type or value.
     """
     path, tables = read_named_toml(name_or_file, FOLDER, "--protocol")
-    protocol = _from_tables(path, tables)
-    if template is not None:
-        protocol = _with_wording(protocol, read_template(Path(template)))
-    _check(path, protocol)
-    return protocol
+    try:
+        protocol = _from_tables(path.stem, tables)
+        _check(protocol)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return protocol if template is None else _with_wording(protocol, read_template(Path(template)))
 
 
 def _with_wording(protocol: Protocol, wording: PromptFile) -> Protocol:
@@ -130,58 +132,41 @@ def _with_wording(protocol: Protocol, wording: PromptFile) -> Protocol:
     )
 
 
-# Where each field of Protocol stands in the file, and what it must be.
-_KEYS: dict[str, tuple[str, type | tuple[type, ...]]] = {
-    "prompt.template": ("template", str),
-    "prompt.suffixes": ("suffixes", dict),
-    "prompt.options": ("options", str),
-    "prompt.unlisted": ("unlisted", list),
-    "prompt.picture": ("picture", str),
-    "prompt.lecture": ("lecture", str),
-    "prompt.subtitles": ("subtitle_words", str),
-    "video.max_frames": ("max_frames", int),
-    "video.min_pixels": ("min_pixels", int),
-    "video.max_pixels": ("max_pixels", int),
-    "sampling.max_new_tokens": ("max_new_tokens", int),
-    "sampling.temperature": ("temperature", (int, float)),
-    "records.clip_to_times": ("clip_to_times", bool),
-    "records.mc_subset_only": ("mc_subset_only", bool),
-    "records.subtitles": ("subtitles", bool),
-    "scoring.rule": ("rule", str),
+# Where each field of Protocol stands in the file.
+_FIELDS = {
+    "prompt.template": "template",
+    "prompt.suffixes": "suffixes",
+    "prompt.options": "options",
+    "prompt.unlisted": "unlisted",
+    "prompt.picture": "picture",
+    "prompt.lecture": "lecture",
+    "prompt.subtitles": "subtitle_words",
+    "video.max_frames": "max_frames",
+    "video.min_pixels": "min_pixels",
+    "video.max_pixels": "max_pixels",
+    "sampling.max_new_tokens": "max_new_tokens",
+    "sampling.temperature": "temperature",
+    "records.clip_to_times": "clip_to_times",
+    "records.mc_subset_only": "mc_subset_only",
+    "records.subtitles": "subtitles",
+    "scoring.rule": "rule",
 }
+_REQUIRED = ("prompt.template", "prompt.options", "scoring.rule")
 
 
-def _from_tables(path: Path, tables: dict[str, Any]) -> Protocol:
-    values: dict[str, Any] = {"suffixes": {}}
-    for section, fields in tables.items():
-        for key, value in fields.items() if isinstance(fields, dict) else [("", fields)]:
-            name = f"{section}.{key}".rstrip(".")
-            if name not in _KEYS:
-                raise UserError(f"{path}: unknown key {name!r}{nearest(name, _KEYS)}")
-            field, kind = _KEYS[name]
-            if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-                raise UserError(f"{path}: {name} has the wrong type: {value!r}")
-            values[field] = value
-    for field in ("template", "options", "rule"):
-        if field not in values:
-            key = next(key for key, (name, _) in _KEYS.items() if name == field)
-            raise UserError(f"{path}: expected the key {key}, which is missing")
-    values["unlisted"] = tuple(values.get("unlisted", ()))
-    return Protocol(name=path.stem, **values)
+def _from_tables(name: str, tables: Mapping[str, Any]) -> Protocol:
+    types = get_type_hints(Protocol)
+    values = table_values(tables, {key: types[field] for key, field in _FIELDS.items()})
+    for key in _REQUIRED:
+        if key not in values:
+            raise UserError(f"expected the key {key}, which is missing")
+    fields = {_FIELDS[key]: value for key, value in values.items()}
+    return Protocol(**{"name": name, "suffixes": {}, **fields})
 
 
-def _check(path: Path, protocol: Protocol) -> None:
-    for key, value, known in (
-        ("prompt.options", protocol.options, OPTION_FORMS),
-        ("scoring.rule", protocol.rule, RULES),
-    ):
-        if value not in known:
-            raise UserError(f"{path}: {key}: expected one of {', '.join(known)}, got {value!r}")
+def _check(protocol: Protocol) -> None:
+    one_of("prompt.options", protocol.options, OPTION_FORMS)
+    one_of("scoring.rule", protocol.rule, RULES)
     if "{question}" not in protocol.template:
-        raise UserError(f"{path}: prompt.template lacks {{question}}; say where it goes")
-    wrong = [key for key, value in protocol.suffixes.items() if not isinstance(value, str)]
-    if wrong:
-        raise UserError(
-            f"{path}: prompt.suffixes: expected text for {wrong[0]!r}, as for {', '.join(KINDS)}"
-        )
+        raise UserError("prompt.template lacks {question}; say where it goes")
     apply_overrides(load_config(), protocol.run_overrides())  # raises for values out of range

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from vreason_jax.command_line import OptionParser, exit_code, note, positive_integer
 from vreason_jax.errors import UserError
 from vreason_jax.shapes.kinds import KINDS
 from vreason_jax.shapes.sample import SPLITS, sample
@@ -11,18 +12,11 @@ from vreason_jax.shapes.scene import FRAMES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0, or 2 for the user's mistakes."""
-    try:
-        _run(_parser().parse_args(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Runs the command line; returns the exit code: 0, or 2 where the user's input is wrong."""
+    return exit_code(lambda: _run(_parser().parse_args(arguments)))
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.count < 1:
-        raise UserError(f"--count: expected at least 1, got {options.count}")
     if not options.out and not options.sheet:
         raise UserError("expected --out FOLDER, --sheet FILE.png, or both")
     indices = range(options.first, options.first + options.count)
@@ -35,17 +29,17 @@ def _run(options: argparse.Namespace) -> None:
 
         kept = []
         rows = export(samples, options.out, kept.append if options.sheet else None)
-        print(f"{rows}: {options.count} rows and their videos", file=sys.stderr)
+        note(f"{rows}: {options.count} rows and their videos")
         samples = kept
     if options.sheet:
         from vreason_jax.shapes.sheet import write_sheet
 
         write_sheet(list(samples), options.sheet)
-        print(f"{options.sheet}: contact sheet", file=sys.stderr)
+        note(f"{options.sheet}: contact sheet")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> OptionParser:
+    parser = OptionParser(
         prog="python -m vreason_jax.shapes",
         description="Exports clips of moving shapes as mp4 files with annotation rows in the "
         "Video-R1 format, and draws contact sheets. The same arguments give the same clips.",
@@ -53,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--split", default="test", help=f"{', '.join(SPLITS)} [test]")
     add("--first", type=int, default=0, metavar="I", help="index of the first clip [0]")
-    add("--count", type=int, default=8, metavar="N", help="how many clips [8]")
+    add("--count", type=positive_integer, default=8, metavar="N", help="how many clips [8]")
     add("--kind", help=f"one kind of question, of {', '.join(KINDS)} [in turn]")
     add("--level", type=int, help="one level of difficulty, 1, 2 or 3 [in turn]")
     add("--frames", type=int, default=FRAMES, help=f"frames per clip, 2 a second [{FRAMES}]")

@@ -1,13 +1,18 @@
 """The one file that a training run follows: sizes of the model, data, optimiser, length."""
 
 import dataclasses
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
+from vreason_jax.config import CONFIG_FOLDER
 from vreason_jax.errors import UserError
+from vreason_jax.settings import apply_overrides, in_range, known_keys, one_of, table_values
 from vreason_jax.shapes.kinds import KINDS
 from vreason_jax.shapes.scene import FRAMES
+from vreason_jax.toml_files import read_named_toml
+
+FOLDER = CONFIG_FOLDER / "train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +32,18 @@ class ModelSizes:
     vision_mlp_width: int = 128
     vision_heads: int = 4
 
+    def __post_init__(self):
+        for name in ("text_layers", "text_width", "text_mlp_width", "heads", "kv_heads"):
+            in_range(f"model.{name}", getattr(self, name), 1)
+        for name in ("vision_depth", "vision_width", "vision_mlp_width", "vision_heads"):
+            in_range(f"model.{name}", getattr(self, name), 1)
+        in_range("model.rope_theta", self.rope_theta, 0.0, open_low=True)
+        if sum(self.mrope_section) * 2 * self.heads != self.text_width:
+            raise UserError(
+                f"model.mrope_section: expected a sum of {self.text_width // self.heads // 2}, "
+                f"half the head width, got {list(self.mrope_section)}"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
@@ -40,7 +57,20 @@ class DataOptions:
     prompt_tokens: int = 152  # prompts are padded to this length
     # (share of the steps, weights of levels 1, 2 and 3) in turn
     stages: tuple[tuple[float, ...], ...] = ((1.0, 1.0, 1.0, 1.0),)
-    content_weight: float = 3.0  # of words that tell what the clip shows, against 1
+    content_weight: float = 3.0  # of words that say what the clip shows, against 1
+
+    def __post_init__(self):
+        for name in ("batch", "frames", "buffer", "reply_multiple", "prompt_tokens"):
+            in_range(f"data.{name}", getattr(self, name), 1)
+        in_range("data.content_weight", self.content_weight, 0.0)
+        if not self.kinds:
+            raise UserError(f"data.kinds: expected some of {', '.join(KINDS)}, got none")
+        for kind in self.kinds:
+            one_of("data.kinds", kind, KINDS)
+        if any(len(stage) != 4 for stage in self.stages):
+            raise UserError("data.stages: expected [share of the steps, weights of levels 1, 2, 3]")
+        if abs(sum(stage[0] for stage in self.stages) - 1) > 1e-6:
+            raise UserError("data.stages: expected shares of the steps that sum to 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +83,13 @@ class OptimizerOptions:
     decay: float = 0.5  # share of the steps, at the end
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+
+    def __post_init__(self):
+        for name in ("learning_rate", "adam_learning_rate", "weight_decay"):
+            in_range(f"optimizer.{name}", getattr(self, name), 0.0)
+        for name in ("warmup", "decay"):
+            in_range(f"optimizer.{name}", getattr(self, name), 0.0, 1.0)
+        in_range("optimizer.clip_norm", self.clip_norm, 0.0, open_low=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +105,14 @@ class RunOptions:
     validate_questions: int = 240
     validate_batch: int = 48
     max_new_tokens: int = 320
+
+    def __post_init__(self):
+        for name in ("steps", "devices", "save_every", "validate_every", "validate_batch"):
+            in_range(f"run.{name}", getattr(self, name), 1)
+        in_range("run.seed", self.seed, 0)
+        in_range("run.validate_questions", self.validate_questions, 0)
+        in_range("run.max_new_tokens", self.max_new_tokens, 1)
+        one_of("run.dtype", self.dtype, ("float32", "bfloat16", "float16"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,37 +130,26 @@ class TrainConfig:
         return {name: {k: _listed(v) for k, v in table.items()} for name, table in plain.items()}
 
 
-def load_train_config(path: str | Path, overrides: dict[str, Any] | None = None) -> TrainConfig:
-    """Returns the config of a TOML file, with dotted keys ("run.steps") overridden.
+def load_train_config(
+    name_or_file: str | Path, overrides: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """Returns the config of a name in configs/train or of a TOML path, overridden by dotted keys.
 
-    Raises UserError for an unreadable file, an unknown key or a value of another type.
+    Raises UserError for an unreadable file, an unknown key, or a value of another type or range.
     """
+    path, tables = read_named_toml(str(name_or_file), FOLDER, "--config")
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: expected a training config: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected TOML: {error}") from None
-    for key, value in (overrides or {}).items():
-        section, _, name = key.partition(".")
-        tables.setdefault(section, {})[name] = value
-    try:
-        return train_config(tables)
+        return train_config(tables, overrides)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def train_config(tables: dict[str, Any]) -> TrainConfig:
+def train_config(
+    tables: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> TrainConfig:
     """Returns the config of nested plain values; raises UserError for what does not fit."""
-    sections = get_type_hints(TrainConfig)
-    for name, table in tables.items():
-        if name not in sections or not isinstance(table, dict):
-            raise UserError(f"expected the tables {', '.join(sections)}, got {name!r}")
-    config = TrainConfig(
-        **{name: _section(kind, name, tables.get(name, {})) for name, kind in sections.items()}
-    )
-    _check(config)
-    return config
+    values = table_values(tables, known_keys(TrainConfig))
+    return apply_overrides(TrainConfig(), {**values, **(overrides or {})})
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
@@ -127,46 +161,6 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
             if value != other:
                 found.append(f"{name}.{key}: {value}, not {other}")
     return found
-
-
-def _section(kind: Any, section: str, table: dict[str, Any]) -> Any:
-    types = get_type_hints(kind)
-    values = {}
-    for key, value in table.items():
-        if key not in types:
-            raise UserError(f"unknown key {section}.{key}; expected one of {', '.join(types)}")
-        values[key] = _convert(f"{section}.{key}", value, types[key])
-    return kind(**values)
-
-
-def _convert(key: str, value: Any, kind: Any) -> Any:
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{key}: expected a list, got {value!r}")
-        return tuple(_convert(key, item, get_args(kind)[0]) for item in value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise UserError(f"{key}: expected {kind.__name__}, got {value!r}")
-    return value
-
-
-def _check(config: TrainConfig) -> None:
-    model, data, run = config.model, config.data, config.run
-    for key, value in (("data.batch", data.batch), ("run.steps", run.steps)):
-        if value < 1:
-            raise UserError(f"{key}: expected at least 1, got {value}")
-    if sum(model.mrope_section) * 2 * model.heads != model.text_width:
-        raise UserError(
-            f"model.mrope_section: expected a sum of {model.text_width // model.heads // 2}, half "
-            f"the head width, got {list(model.mrope_section)}"
-        )
-    if not data.kinds or set(data.kinds) - set(KINDS):
-        raise UserError(f"data.kinds: expected some of {', '.join(KINDS)}, got {list(data.kinds)}")
-    if any(len(stage) != 4 for stage in data.stages):
-        raise UserError("data.stages: expected [share of the steps, weights of levels 1, 2, 3]")
-    if abs(sum(stage[0] for stage in data.stages) - 1) > 1e-6:
-        raise UserError("data.stages: expected shares of the steps that sum to 1")
 
 
 def _listed(value: Any) -> Any:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from vreason_jax.config import RunConfig, apply_overrides
+from vreason_jax.config import RunConfig
 from vreason_jax.engine import Checkpoint, Replica
 from vreason_jax.evaluation.sharing import Asked, SharedReader
 from vreason_jax.inputs import as_question
 from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.output.answer import extract_answer
+from vreason_jax.settings import apply_overrides
 from vreason_jax.shapes import KINDS, Sample, sample
 from vreason_jax.training.config import TrainConfig
 from vreason_jax.training.plan import validation_picks
