@@ -1,5 +1,6 @@
 """Sharing what was read, batches, company and meshes change no reply."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -155,9 +156,7 @@ def test_short_clips_are_read_together_and_long_ones_one_by_one(engines, wide, m
 
 def one_shot(engine, asked, run):
     """The tokens that `generate` gives: the whole prompt is read at once, without padding."""
-    checkpoint = Checkpoint(
-        engine.checkpoint.folder, engine.checkpoint.config, engine.checkpoint.tokenizer, run
-    )
+    checkpoint = dataclasses.replace(engine.checkpoint, run=run)
     engine.checkpoint, kept = checkpoint, engine.checkpoint
     try:
         return Session(engine, [asked.prepared], CompileClock()).finish()[0]

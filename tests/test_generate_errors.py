@@ -194,7 +194,7 @@ WRONG_CHECKPOINTS = {
     ),
     "limits of words": (
         with_text("video_preprocessor_config.json", '{"min_pixels": "few"}'),
-        "expected whole numbers 0 < min_pixels <= max_pixels",
+        "expected min_pixels and max_pixels of 1, 2, ..., got 'few'",
     ),
 }
 

@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
 from vreason_jax.video.resize import (
     PixelLimits,
     resize_frames,
     resize_image,
-    resolve_image_limits,
-    resolve_limits,
     smart_resize,
     to_rgb,
 )
@@ -77,41 +74,6 @@ def test_too_long_a_frame_is_an_error():
 def test_crossed_limits_are_an_error():
     with pytest.raises(UserError, match="min_pixels <= max_pixels"):
         PixelLimits(5, 4)
-    with pytest.raises(UserError, match="expected min <= max, got 300000 > 200704"):
-        resolve_limits(VideoConfig(min_pixels=300_000), None)
-
-
-def test_video_limits_default_and_ignore_the_image_pair(tmp_path):
-    write(tmp_path / "preprocessor_config.json", {"min_pixels": 3136, "max_pixels": 12845056})
-    assert resolve_limits(VideoConfig(), None) == PixelLimits(100352, 200704)
-    assert resolve_limits(VideoConfig(), tmp_path) == PixelLimits(100352, 200704)
-    assert resolve_image_limits(tmp_path) == PixelLimits(3136, 12845056)
-    assert resolve_image_limits(None) == PixelLimits(3136, 12845056)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"min_pixels": 784, "max_pixels": 3136},
-        {"size": {"shortest_edge": 784, "longest_edge": 3136}},
-        {"size": {"shortest_edge": 1, "longest_edge": 2}, "min_pixels": 784, "max_pixels": 3136},
-    ],
-)
-def test_the_checkpoints_file_sets_the_limits_and_the_config_overrides_each(tmp_path, values):
-    write(tmp_path / "video_preprocessor_config.json", values)
-    write(tmp_path / "preprocessor_config.json", values)
-    assert resolve_limits(VideoConfig(), tmp_path) == PixelLimits(784, 3136)
-    assert resolve_limits(VideoConfig(max_pixels=1000), tmp_path) == PixelLimits(784, 1000)
-    both = VideoConfig(min_pixels=5, max_pixels=7)
-    assert resolve_limits(both, tmp_path) == PixelLimits(5, 7)
-    assert resolve_image_limits(tmp_path) == PixelLimits(784, 3136)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"min_pixels": "a"}', '{"max_pixels": 5}'])
-def test_a_broken_file_is_an_error_that_names_it(tmp_path, text):
-    (tmp_path / "video_preprocessor_config.json").write_text(text)
-    with pytest.raises(UserError, match=r"video_preprocessor_config\.json: expected"):
-        resolve_limits(VideoConfig(), tmp_path)
 
 
 def test_images_are_resized_by_pil_and_laid_on_white():
@@ -122,7 +84,3 @@ def test_images_are_resized_by_pil_and_laid_on_white():
     resized = resize_image(image, PixelLimits(3136, 12845056))
     assert resized.shape == (1, 56, 84, 3)  # 71 is nearer to 84 than to 56
     np.testing.assert_array_equal(resized[0], np.asarray(image.resize((84, 56))))
-
-
-def write(path, values):
-    path.write_text(json.dumps(values))

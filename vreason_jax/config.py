@@ -93,7 +93,7 @@ class VideoConfig:
     """Which frames are read and how large they become.
 
     `min_pixels` and `max_pixels` (per frame) left at none take the checkpoint's
-    video_preprocessor_config.json, else 100352 and 200704.
+    limits for video (video/preprocessing.py), else 100352 and 200704.
     """
 
     num_frames: int | None = None

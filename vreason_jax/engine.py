@@ -25,6 +25,7 @@ from vreason_jax.runtime.checkpoint import load_model
 from vreason_jax.runtime.hub import resolve_model_folder
 from vreason_jax.runtime.mesh import create_mesh, place_rows
 from vreason_jax.video.patches import Patches
+from vreason_jax.video.preprocessing import Preprocessing
 from vreason_jax.video.reader import Clip
 
 Warn = Callable[[str], None]
@@ -37,6 +38,7 @@ class Checkpoint:
     folder: Path
     config: ModelConfig
     tokenizer: PromptTokenizer
+    preprocessing: Preprocessing
     run: RunConfig
 
     @classmethod
@@ -47,19 +49,25 @@ class Checkpoint:
 
             model = CHECKPOINT
         folder = resolve_model_folder(model)
-        return cls(folder, read_model_config(folder), PromptTokenizer.load(folder), run)
+        return cls(
+            folder=folder,
+            config=read_model_config(folder),
+            tokenizer=PromptTokenizer.load(folder),
+            preprocessing=Preprocessing.read(folder),
+            run=run,
+        )
 
     def prepare(self, question: Question) -> Prepared:
         """Returns the question with its media read and its prompt built."""
         return inputs_lib.prepare(
-            question, self.run, self.folder, self.tokenizer, self.config.tokens_per_second
+            question, self.run, self.preprocessing, self.tokenizer, self.config.tokens_per_second
         )
 
     def read(
         self, sources: Sequence[Source], change: Callable[[Clip], Clip] | None = None
     ) -> Media:
         """Returns media that several questions may be asked about, on wish changed once read."""
-        return inputs_lib.read_media(sources, self.run, self.folder, change)
+        return inputs_lib.read_media(sources, self.run, self.preprocessing, change)
 
     def ask(self, media: Media, question: Question) -> Prepared:
         """Returns the question about media that have been read already."""

@@ -5,7 +5,6 @@ import numbers
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from vreason_jax.prompt.batch import PromptBatch, batch_prompts
 from vreason_jax.prompt.chat import Prompt, build_prompt, wrap_question
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.tokenizer import PromptTokenizer
-from vreason_jax.video.patches import Patches, patchify, resolve_normalization, second_per_grid
+from vreason_jax.video.patches import Patches, patchify, second_per_grid
+from vreason_jax.video.preprocessing import Preprocessing
 from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
-from vreason_jax.video.resize import resolve_image_limits, resolve_limits
 from vreason_jax.video.sampling import Segment
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -110,31 +109,30 @@ def as_question(video: Any, text: str) -> Question:
 def prepare(
     question: Question,
     config: RunConfig,
-    folder: Path,
+    preprocessing: Preprocessing,
     tokenizer: PromptTokenizer,
     tokens_per_second: float,
 ) -> Prepared:
     """Returns the question ready for the model; raises UserError for what cannot be read."""
     text = wrap_question(config.prompt.template, question.text)
-    media = read_media(question.media, config, folder)
+    media = read_media(question.media, config, preprocessing)
     return _put_in_prompt(question, text, media, config, tokenizer, tokens_per_second)
 
 
 def read_media(
     sources: Sequence[Source],
     config: RunConfig,
-    folder: Path,
+    preprocessing: Preprocessing,
     change: Callable[[Clip], Clip] | None = None,
 ) -> Media:
     """Returns media as clips and patches; raises UserError for what cannot be read.
 
     `change` makes of every clip the one that the model is shown.
     """
-    clips = tuple(_read(source, config, folder) for source in sources)
+    clips = tuple(_read(source, config, preprocessing) for source in sources)
     if change is not None:
         clips = tuple(map(change, clips))
-    normalization = resolve_normalization(folder)
-    return Media(clips, tuple(patchify(clip.frames, normalization) for clip in clips))
+    return Media(clips, tuple(_cut(clip, preprocessing) for clip in clips))
 
 
 def ask_about(
@@ -247,14 +245,19 @@ def _as_source(source: Any) -> Source:
     )
 
 
-def _read(source: Source, config: RunConfig, folder: Path) -> Clip:
+def _read(source: Source, config: RunConfig, preprocessing: Preprocessing) -> Clip:
     if isinstance(source, ImageFile):
-        return read_image(source.path, resolve_image_limits(folder))
-    limits = resolve_limits(config.video, folder)
+        return read_image(source.path, preprocessing.image.limits)
+    limits = preprocessing.video_limits(config.video)
     if isinstance(source, VideoArray):
         return clip_from_array(source.frames, source.fps, config.video, limits)
     segment = Segment(source.start, source.end)
     return read_video(source.path, config.video, limits, folder_fps=source.fps, segment=segment)
+
+
+def _cut(clip: Clip, preprocessing: Preprocessing) -> Patches:
+    kind = preprocessing.image if clip.reader == "image" else preprocessing.video
+    return patchify(clip.frames, kind.normalization)
 
 
 def _temporal_patches(rows: Sequence[Prepared], batch: PromptBatch) -> np.ndarray:

@@ -18,7 +18,6 @@ from vreason_jax.output.warnings import failure_signs
 from vreason_jax.prompt.tokenizer import TextStream
 from vreason_jax.runtime import compilation, memory
 from vreason_jax.runtime.mesh import place_rows
-from vreason_jax.video.resize import resolve_limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +151,7 @@ class Session:
     def _config_record(self) -> dict[str, Any]:
         checkpoint = self._engine.checkpoint
         record = checkpoint.run.to_dict()
-        limits = resolve_limits(checkpoint.run.video, checkpoint.folder)
+        limits = checkpoint.preprocessing.video_limits(checkpoint.run.video)
         record["video"].update(dataclasses.asdict(limits))
         record["model"]["dtype"] = checkpoint.dtype.name
         return record

@@ -17,7 +17,6 @@ from vreason_jax.evaluation.readers import read_benchmark, shapes
 from vreason_jax.evaluation.record import Record
 from vreason_jax.output.trace import library_versions
 from vreason_jax.prompt.chat import wrap_question
-from vreason_jax.video.resize import resolve_limits
 from vreason_jax.video.sampling import max_frames_of
 
 Warn = Callable[[str], None]
@@ -157,7 +156,7 @@ def prepare(request: Request, warn: Warn) -> Setup:
     wrap_question(first.prompt.template, "?")
     max_frames_of(first.video)
     checkpoint = Checkpoint.open(request.model, first)
-    resolve_limits(first.video, checkpoint.folder)
+    checkpoint.preprocessing.video_limits(first.video)
     name = model_name(request.model)
     common = {
         "benchmark": request.benchmark,

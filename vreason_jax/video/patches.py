@@ -1,12 +1,9 @@
 """Frames as the vision tower takes them: normalised, cut into patches, in block order."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
-from vreason_jax.errors import UserError
-from vreason_jax.json_files import read_json
 from vreason_jax.video.reader import Clip
 from vreason_jax.video.sampling import FRAMES_PER_GRID
 
@@ -36,24 +33,6 @@ class Patches:
 
 
 CLIP_NORMALIZATION = Normalization()
-
-
-def resolve_normalization(checkpoint_folder: Path | None) -> Normalization:
-    """Returns the checkpoint's image_mean and image_std, CLIP's where it names none.
-
-    A video_preprocessor_config.json goes before preprocessor_config.json. Raises UserError for
-    anything but three numbers, deviations above 0.
-    """
-    if checkpoint_folder is None:
-        return CLIP_NORMALIZATION
-    folder = Path(checkpoint_folder)
-    values = read_json(folder / "preprocessor_config.json")
-    values |= read_json(folder / "video_preprocessor_config.json")
-    mean = _triple(folder, "image_mean", values.get("image_mean"), CLIP_NORMALIZATION.mean)
-    std = _triple(folder, "image_std", values.get("image_std"), CLIP_NORMALIZATION.std)
-    if min(std) <= 0:
-        raise UserError(f"{folder}: expected image_std above 0, got {list(std)}")
-    return Normalization(mean, std)
 
 
 def patchify(frames: np.ndarray, normalization: Normalization = CLIP_NORMALIZATION) -> Patches:
@@ -87,13 +66,3 @@ def _normalize(cut: np.ndarray, normalization: Normalization) -> np.ndarray:
     values -= mean
     values /= std
     return values
-
-
-def _triple(folder: Path, key: str, value: object, default: tuple) -> tuple:
-    if value is None:
-        return default
-    try:
-        red, green, blue = (float(number) for number in value)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise UserError(f"{folder}: expected three numbers for {key}, got {value!r}") from None
-    return red, green, blue

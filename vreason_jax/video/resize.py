@@ -2,15 +2,11 @@
 
 import dataclasses
 import math
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
-from vreason_jax.json_files import read_json
 
 SIDE_FACTOR = 28  # pixels: a patch of 14, merged two by two
 MAX_ASPECT_RATIO = 200
@@ -35,29 +31,6 @@ class PixelLimits:
 # applied: at 200704 pixels a frame it first bites beyond 900 frames.
 VIDEO_LIMITS = PixelLimits(128 * SIDE_FACTOR**2, 256 * SIDE_FACTOR**2)
 IMAGE_LIMITS = PixelLimits(4 * SIDE_FACTOR**2, 16384 * SIDE_FACTOR**2)
-
-
-def resolve_limits(config: VideoConfig, checkpoint_folder: Path | None) -> PixelLimits:
-    """Returns the limits for video frames: the config's, else the checkpoint's, else the default.
-
-    The default is 100352 to 200704 pixels. The checkpoint's limits stand in its
-    video_preprocessor_config.json; the image pair of preprocessor_config.json never counts for
-    video. Raises UserError for limits that cross and for an unreadable file.
-    """
-    found = _read_limits(checkpoint_folder, "video_preprocessor_config.json", VIDEO_LIMITS)
-    low = found[0] if config.min_pixels is None else config.min_pixels
-    high = found[1] if config.max_pixels is None else config.max_pixels
-    if low > high:
-        raise UserError(
-            f"video.min_pixels, video.max_pixels: expected min <= max, got {low} > {high}; "
-            "set both with --set"
-        )
-    return PixelLimits(low, high)
-
-
-def resolve_image_limits(checkpoint_folder: Path | None) -> PixelLimits:
-    """Returns the limits for images: those of preprocessor_config.json, else 3136 and 12845056."""
-    return PixelLimits(*_read_limits(checkpoint_folder, "preprocessor_config.json", IMAGE_LIMITS))
 
 
 def smart_resize(height: int, width: int, limits: PixelLimits) -> tuple[int, int]:
@@ -121,25 +94,3 @@ def to_rgb(image: Image.Image) -> Image.Image:
     canvas = Image.new("RGB", image.size, (255, 255, 255))
     canvas.paste(image, mask=image.getchannel("A"))
     return canvas
-
-
-def _read_limits(folder: Path | None, name: str, default: PixelLimits) -> tuple[int, int]:
-    if folder is None:
-        return default.min_pixels, default.max_pixels
-    path = Path(folder) / name
-    values = read_json(path)
-    size = values.get("size")
-    size = size if isinstance(size, dict) else {}
-    # transformers lets the older top-level names win over `size`.
-    low = _first(values.get("min_pixels"), size.get("shortest_edge"), size.get("min_pixels"))
-    high = _first(values.get("max_pixels"), size.get("longest_edge"), size.get("max_pixels"))
-    pair = _first(low, default.min_pixels), _first(high, default.max_pixels)
-    if not all(type(value) is int and value > 0 for value in pair) or pair[0] > pair[1]:
-        raise UserError(
-            f"{path}: expected whole numbers 0 < min_pixels <= max_pixels, got {pair[0]}, {pair[1]}"
-        )
-    return pair
-
-
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)

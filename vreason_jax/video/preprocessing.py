@@ -1,0 +1,160 @@
+"""What the files of a checkpoint say of how its videos and images are prepared, read once."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.errors import UserError
+from vreason_jax.json_files import read_json
+from vreason_jax.video.patches import CLIP_NORMALIZATION, MERGE, PATCH, Normalization
+from vreason_jax.video.resize import IMAGE_LIMITS, VIDEO_LIMITS, PixelLimits
+from vreason_jax.video.sampling import FRAMES_PER_GRID
+
+# What transformers' image processor assumes where its file names no limits.
+UNNAMED_IMAGE_LIMITS = PixelLimits(IMAGE_LIMITS.min_pixels, 1280 * 28**2)
+MOST_PIXELS = 2**53
+BICUBIC = 3  # PIL's and transformers' number for it
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How one kind of medium is resized and normalised."""
+
+    limits: PixelLimits
+    normalization: Normalization
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """What holds for the videos and for the images of a checkpoint."""
+
+    video: Preparation = Preparation(VIDEO_LIMITS, CLIP_NORMALIZATION)
+    image: Preparation = Preparation(IMAGE_LIMITS, CLIP_NORMALIZATION)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Preprocessing":
+        """Returns what a checkpoint folder says; raises UserError for what cannot be followed.
+
+        Files that go first in transformers 5 go first here: a section of processor_config.json,
+        then video_preprocessor_config.json (for videos), then preprocessor_config.json. Limits
+        that are the published ones for images never count for video, wherever they stand: saving
+        copies them from file to file. Where nothing else is named, video has 100352 to 200704
+        pixels a frame, and a folder without files has 3136 to 12845056 for images.
+        """
+        nested = read_json(Path(folder) / "processor_config.json")
+        image = _Section.find(folder, nested, "image_processor", "preprocessor_config.json")
+        names = "video_preprocessor_config.json", "preprocessor_config.json"
+        video = _Section.find(folder, nested, "video_processor", *names)
+        return cls(
+            video=Preparation(_video_limits(video), video.normalization()),
+            image=Preparation(
+                image.limits(UNNAMED_IMAGE_LIMITS if image.values else IMAGE_LIMITS),
+                image.normalization(),
+            ),
+        )
+
+    def video_limits(self, config: VideoConfig) -> PixelLimits:
+        """Returns the limits for frames; `config` goes before the checkpoint, bound by bound.
+
+        Raises UserError for limits that cross.
+        """
+        own = self.video.limits
+        low = own.min_pixels if config.min_pixels is None else config.min_pixels
+        high = own.max_pixels if config.max_pixels is None else config.max_pixels
+        if low > high:
+            raise UserError(
+                f"video.min_pixels, video.max_pixels: expected min <= max, got {low} > {high}; "
+                "set both with --set"
+            )
+        return PixelLimits(low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Section:
+    """The settings of one processor, and where they stand."""
+
+    values: dict[str, Any]
+    source: str
+
+    @classmethod
+    def find(cls, folder: Path, nested: dict[str, Any], key: str, *names: str) -> "_Section":
+        """Returns the section `key`, else the first of the files that is there, else an empty one.
+
+        One of them holds all the settings: transformers never mixes two files.
+        """
+        section = cls(nested.get(key) or {}, f"{Path(folder) / 'processor_config.json'}: {key}")
+        for name in names:
+            if not section.values:
+                section = cls(read_json(Path(folder) / name), str(Path(folder) / name))
+        if not isinstance(section.values, dict):
+            raise UserError(f"{section.source}: expected an object, got {section.values!r:.60}")
+        section.check_supported()
+        return section
+
+    def check_supported(self) -> None:
+        """Raises UserError for settings under which transformers would give other patches."""
+        for key, wanted in (
+            ("do_resize", True),
+            ("do_rescale", True),
+            ("do_normalize", True),
+            ("resample", BICUBIC),
+            ("patch_size", PATCH),
+            ("merge_size", MERGE),
+            ("temporal_patch_size", FRAMES_PER_GRID),
+        ):
+            value = self.values.get(key)
+            if value is not None and value != wanted:
+                raise UserError(f"{self.source}: expected {key} {wanted}, got {value!r:.60}")
+        factor = self.values.get("rescale_factor", 1 / 255)
+        if type(factor) not in (int, float) or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
+            raise UserError(f"{self.source}: expected rescale_factor 1/255, got {factor!r:.60}")
+
+    def limits(self, default: PixelLimits) -> PixelLimits:
+        """Returns the limits of the section; those it leaves out are the default's, or give way."""
+        size = self.values.get("size")
+        size = size if isinstance(size, dict) else {}
+        # transformers lets the older names at the top win over `size`.
+        low = _first(self.values.get("min_pixels"), size.get("shortest_edge"))
+        high = _first(self.values.get("max_pixels"), size.get("longest_edge"))
+        for value in (low, high):
+            if value is not None and not (type(value) in (int, float) and 1 <= value < MOST_PIXELS):
+                raise UserError(
+                    f"{self.source}: expected min_pixels and max_pixels of 1, 2, ..., "
+                    f"got {value!r:.60}"
+                )
+        low = min(default.min_pixels, high or default.min_pixels) if low is None else low
+        high = max(default.max_pixels, low) if high is None else high
+        if low > high:
+            raise UserError(f"{self.source}: expected min_pixels <= max_pixels, got {low}, {high}")
+        return PixelLimits(int(low), int(high))
+
+    def normalization(self) -> Normalization:
+        """Returns the section's image_mean and image_std, CLIP's where it names none."""
+        mean = self._colours("image_mean", CLIP_NORMALIZATION.mean)
+        std = self._colours("image_std", CLIP_NORMALIZATION.std)
+        if min(std) <= 0:
+            raise UserError(f"{self.source}: expected image_std above 0, got {list(std)}")
+        return Normalization(mean, std)
+
+    def _colours(self, key: str, default: tuple) -> tuple[float, float, float]:
+        value = self.values.get(key)
+        if value is None:
+            return default
+        numbers = value if isinstance(value, list) else [value] * 3  # one number is for all three
+        if len(numbers) != 3 or not all(
+            type(n) in (int, float) and math.isfinite(n) for n in numbers
+        ):
+            raise UserError(f"{self.source}: expected three numbers for {key}, got {value!r:.60}")
+        red, green, blue = map(float, numbers)
+        return red, green, blue
+
+
+def _video_limits(section: _Section) -> PixelLimits:
+    limits = section.limits(VIDEO_LIMITS)
+    return VIDEO_LIMITS if limits == IMAGE_LIMITS else limits
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
