@@ -1,5 +1,6 @@
 """The tensor that the controller trains: what it adds to the last layer's values of the video."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -38,6 +39,8 @@ def value_shift(values: jax.Array, delta: jax.Array, mask: jax.Array, norm: str)
       values: V [K, M, H] in the cache's dtype. delta: [K, M, H] float32.
       mask: [K, M] bool, false at padded slots.
     """
+    chex.assert_equal_shape([values, delta])
+    chex.assert_shape(mask, values.shape[:2])
     kept = jnp.broadcast_to(mask[..., None], values.shape)
     wide = jnp.where(kept, values.astype(jnp.float32), 0.0)
     return jnp.where(kept, normalised_values(wide, delta, norm) - wide, 0.0)

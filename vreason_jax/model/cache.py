@@ -1,5 +1,6 @@
 """The functional key/value cache: written once in prefill, one slot a token in decoding."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -38,6 +39,8 @@ def write_slot(
     place only where it knows that nobody reads the old cache any more; the zero made of `after`
     tells it so. Without it every token copies every layer's cache, twice.
     """
+    chex.assert_equal_shape([key, value])
+    chex.assert_shape(key, (*cache.keys.shape[:2], 1, cache.keys.shape[3]))
     nothing = (after[:, :, 0] > jnp.inf)[..., :1]  # [B, K, 1, 1]
     start = (0, 0, slot, 0)
 
@@ -61,6 +64,8 @@ def continued(
       keys, values: [B, K, T, H] of the tokens that follow, padded on the left.
       starts: [B] int32, the first real slot of each row.
     """
+    chex.assert_equal_shape([keys, values])
+    chex.assert_shape(starts, keys.shape[:1])
     first = before.keys.shape[2]
     slots, start = jnp.arange(first + keys.shape[2])[None], starts[:, None]
     moved = jnp.where(slots < start, slots + first, slots - start)
@@ -74,5 +79,6 @@ def continued(
 
 def with_capacity(keys: jax.Array, values: jax.Array, capacity: int) -> LayerCache:
     """Returns a LayerCache of `capacity` slots that begins with keys and values [B, K, S, H]."""
+    chex.assert_equal_shape([keys, values])
     grow = ((0, 0), (0, 0), (0, capacity - keys.shape[2]), (0, 0))
     return LayerCache(keys=jnp.pad(keys, grow), values=jnp.pad(values, grow))

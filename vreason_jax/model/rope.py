@@ -1,5 +1,6 @@
 """Rotary position embeddings: two axes in the vision tower, three (M-RoPE) in the decoder."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,16 +26,20 @@ def text_rope(
     The frequency slots are cut into contiguous sections, one an axis (HF modeling_qwen2_5_vl.py,
     apply_multimodal_rotary_pos_emb). Angles are float32; the cast to `dtype` is HF's.
     """
+    chex.assert_rank(positions, 3)
+    chex.assert_axis_dimension(positions, 0, 3)
     axes = np.repeat(np.arange(3), section)
     frequencies = inverse_frequencies(head_width, theta)
     angles = positions[axes].astype(jnp.float32) * frequencies[:, None, None]
     angles = jnp.moveaxis(angles, 0, -1)
     angles = jnp.concatenate([angles, angles], axis=-1)
+    chex.assert_shape(angles, (*positions.shape[1:], head_width))
     return jnp.cos(angles).astype(dtype), jnp.sin(angles).astype(dtype)
 
 
 def vision_angles(rows: np.ndarray, columns: np.ndarray, head_width: int) -> np.ndarray:
     """Returns the angles [P, H] float32 of patches at `rows` and `columns` [P] of their frame."""
+    chex.assert_equal_shape([rows, columns])
     frequencies = inverse_frequencies(head_width // 2, _VISION_THETA)
     row_angles = rows.astype(np.float32)[:, None] * frequencies
     column_angles = columns.astype(np.float32)[:, None] * frequencies
