@@ -66,8 +66,9 @@ def synthetic_question(config: ModelConfig, video_tokens: int, rule: str = "max"
     medium = Medium("video", grid, second_per_grid=1.0)
     before, after = TEXT_TOKENS // 4, TEXT_TOKENS - TEXT_TOKENS // 4
     words = rng.integers(0, config.text.vocabulary - 8, TEXT_TOKENS)
-    words[before - 1], words[before] = config.vision_start_token_id, config.vision_end_token_id
-    video = np.full(video_tokens, config.video_token_id)
+    last = config.text.vocabulary - 1  # as hf_config has it: start, end, image and video come last
+    words[before - 1], words[before] = last - 3, last - 2
+    video = np.full(video_tokens, last)
     positions = prompt_positions(
         [before, medium, after], rule=rule, tokens_per_second=config.tokens_per_second
     )

@@ -8,6 +8,25 @@ from typing import Any
 from vreason_jax.errors import UserError
 
 MODEL_TYPES = ("qwen2_5_vl",)
+DTYPES = ("float32", "bfloat16", "float16")
+
+# What the library's classes assume, which transformers 4.49 leaves out when it saves. Those that
+# fit no published model come with tensors of other shapes, which loading names.
+VISION_DEFAULTS = {
+    "depth": 32,
+    "hidden_size": 3584,
+    "intermediate_size": 3420,
+    "num_heads": 16,
+    "out_hidden_size": 3584,
+    "patch_size": 14,
+    "temporal_patch_size": 2,
+    "spatial_merge_size": 2,
+    "window_size": 112,
+    "in_channels": 3,
+    "tokens_per_second": 4,
+    "fullatt_block_indexes": [7, 15, 23, 31],
+}
+MAX_POSITIONS = 32768
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +75,7 @@ class TextConfig:
     norm_eps: float
     rope_theta: float
     mrope_section: tuple[int, ...]  # frequencies of the t, h and w axes; sums to head_width / 2
+    max_positions: int  # the model was made for prompts and answers of so many tokens
     tied: bool  # the head is the embedding
 
 
@@ -66,11 +86,7 @@ class ModelConfig:
     vision: VisionConfig
     text: TextConfig
     tokens_per_second: float
-    image_token_id: int
-    video_token_id: int
-    vision_start_token_id: int
-    vision_end_token_id: int
-    dtype: str  # of the checkpoint, as config.json states it
+    dtype: str  # of the checkpoint, one of DTYPES
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -104,20 +120,13 @@ def model_config_from_hf(values: dict[str, Any]) -> ModelConfig:
         raise UserError("expected unquantised weights, got a quantization_config")
     nested = _table(values, "text_config")
     text = _Lookup({**values, **{k: v for k, v in nested.items() if v is not None}}, "")
-    vision = _Lookup(_table(values, "vision_config"), "vision_config.")
-    if text.get("use_sliding_window", False):
-        raise UserError("expected use_sliding_window false, got true")
+    vision = _Lookup(_vision_values(_table(values, "vision_config")), "vision_config.")
     try:
         config = ModelConfig(
             vision=_vision_config(vision),
             text=_text_config(text, tied=_tied(values, nested)),
             tokens_per_second=float(vision.need("tokens_per_second")),
-            # Null ids stand in some nested configs: the root's are authoritative.
-            image_token_id=int(values.get("image_token_id", 151655)),
-            video_token_id=int(values.get("video_token_id", 151656)),
-            vision_start_token_id=int(values.get("vision_start_token_id", 151652)),
-            vision_end_token_id=int(values.get("vision_end_token_id", 151653)),
-            dtype=values.get("dtype") or values.get("torch_dtype") or "bfloat16",
+            dtype=_dtype(values, nested),
         )
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"a value has the wrong type: {error}") from None
@@ -184,6 +193,40 @@ def _tied(root: dict[str, Any], nested: dict[str, Any]) -> bool:
     return bool(root.get("tie_word_embeddings") or nested.get("tie_word_embeddings"))
 
 
+def _dtype(root: dict[str, Any], nested: dict[str, Any]) -> str:
+    """The dtype of the weights: transformers 5 calls it dtype, those before torch_dtype."""
+    places = [(table, key) for table in (root, nested) for key in ("dtype", "torch_dtype")]
+    value = next((table[key] for table, key in places if table.get(key)), "bfloat16")
+    name = value.removeprefix("torch.") if isinstance(value, str) else value
+    if name not in DTYPES:
+        raise UserError(f"expected a dtype of {', '.join(DTYPES)}, got {value!r:.60}")
+    return name
+
+
+def _vision_values(values: dict[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in values.items() if value is not None}
+    return {**VISION_DEFAULTS, **given}
+
+
+def _check_attention(text: _Lookup, layers: int, max_positions: int) -> None:
+    """Raises UserError where a layer looks back less far than the model's positions reach.
+
+    Defaults are those of the library's class; a window of null means none.
+    """
+    window, kinds = text.get("sliding_window", 4096), text.get("layer_types")
+    if not isinstance(kinds, list):
+        slides = text.get("use_sliding_window") and window is not None
+        first = text.get("max_window_layers", 80) if slides else layers
+        kinds = ["full_attention" if i < first else "sliding_attention" for i in range(layers)]
+    for kind in kinds:
+        wide = kind == "sliding_attention" and isinstance(window, int) and window >= max_positions
+        if kind != "full_attention" and not wide:
+            raise UserError(
+                "expected full attention in every layer (use_sliding_window false), got "
+                f"{kind!r:.60} with sliding_window {window!r:.60}"
+            )
+
+
 def _text_config(text: _Lookup, *, tied: bool) -> TextConfig:
     heads, width = text.count("num_attention_heads"), text.count("hidden_size")
     head_width = text.count("head_dim", default=width // heads)
@@ -199,8 +242,11 @@ def _text_config(text: _Lookup, *, tied: bool) -> TextConfig:
     kv_heads = text.count("num_key_value_heads")
     if heads % kv_heads:
         raise UserError(f"{heads} query heads are no multiple of {kv_heads} key/value heads")
+    layers = text.count("num_hidden_layers")
+    max_positions = text.count("max_position_embeddings", default=MAX_POSITIONS)
+    _check_attention(text, layers, max_positions)
     return TextConfig(
-        layers=text.count("num_hidden_layers"),
+        layers=layers,
         width=width,
         mlp_width=text.count("intermediate_size"),
         heads=heads,
@@ -210,25 +256,24 @@ def _text_config(text: _Lookup, *, tied: bool) -> TextConfig:
         norm_eps=float(text.need("rms_norm_eps")),
         rope_theta=float(rope.get("rope_theta") or text.get("rope_theta") or 1e6),
         mrope_section=section,
+        max_positions=max_positions,
         tied=tied,
     )
 
 
 def _vision_config(vision: _Lookup) -> VisionConfig:
-    # Published files leave out what equals these defaults (the 32B one: depth and num_heads).
-    # The sizes below `need` have class defaults that fit no published model, so none is assumed.
     if vision.get("hidden_act", "silu") != "silu":
         raise UserError(f"expected vision hidden_act 'silu', got {vision.get('hidden_act')!r}")
     return VisionConfig(
-        depth=vision.count("depth", default=32),
+        depth=vision.count("depth"),
         width=vision.count("hidden_size"),
         mlp_width=vision.count("intermediate_size"),
-        heads=vision.count("num_heads", default=16),
+        heads=vision.count("num_heads"),
         out_width=vision.count("out_hidden_size"),
-        patch_pixels=vision.count("patch_size", default=14),
-        temporal_patch=vision.count("temporal_patch_size", default=2),
-        merge=vision.count("spatial_merge_size", default=2),
-        window_pixels=vision.count("window_size", default=112),
-        full_attention_blocks=tuple(map(int, vision.get("fullatt_block_indexes", (7, 15, 23, 31)))),
-        channels=vision.count("in_channels", default=vision.count("in_chans", default=3)),
+        patch_pixels=vision.count("patch_size"),
+        temporal_patch=vision.count("temporal_patch_size"),
+        merge=vision.count("spatial_merge_size"),
+        window_pixels=vision.count("window_size"),
+        full_attention_blocks=tuple(map(int, vision.need("fullatt_block_indexes"))),
+        channels=vision.count("in_channels"),
     )
