@@ -15,6 +15,13 @@ FORBIDDEN = {
     "controller": {"model", "decoding", "prompt", "video"},
     "decoding": {"prompt", "video"},
 }
+# Every folder and module of the package: each may import only what stands before it. A program that
+# is not named here comes last.
+ORDER = (
+    "__version__", "errors", "json_files", "toml_files", "settings", "config", "video", "prompt",
+    "controller", "model", "decoding", "runtime", "command_line", "shapes", "output", "inputs",
+    "embedded", "engine", "session", "api", "convert", "evaluation", "training",
+)  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
@@ -35,6 +42,19 @@ def test_a_folder_imports_nothing_that_comes_after_it(folder):
     files = sorted((PACKAGE / folder).rglob("*.py"))
     wrong = {str(f.relative_to(PACKAGE)): imported(f) & FORBIDDEN[folder] for f in files}
     assert not {name: names for name, names in wrong.items() if names}
+
+
+def test_every_folder_and_module_imports_only_what_comes_before_it():
+    ranks = {name: rank for rank, name in enumerate(ORDER)}
+    names = {path.stem for path in PACKAGE.iterdir()}
+    wrong = set()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        own = Path(file.relative_to(PACKAGE).parts[0]).stem
+        if own != "__init__":
+            earlier = ORDER[: ranks.get(own, len(ORDER))]
+            later = imported(file) & names - {own, *earlier}
+            wrong |= {f"{file.relative_to(PACKAGE)} imports {name}" for name in later}
+    assert not wrong
 
 
 def test_the_walk_sees_the_imports_that_are_there():

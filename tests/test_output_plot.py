@@ -35,10 +35,13 @@ def test_picture_is_written_without_warnings_at_any_length(tmp_path, size, objec
 
 
 def test_empty_and_unfinished_numbers_can_be_drawn(tmp_path):
-    write_plot(tmp_path / "p.png", sample_trace(0))
     entropy = np.ones(20)
     entropy[3:6] = np.nan
-    write_plot(tmp_path / "p.png", sample_trace(20, entropy=entropy, delta_norm=[np.nan] * 20))
+    unfinished = sample_trace(20, entropy=entropy, delta_norm=[np.nan] * 20)
+    for name, trace in (("empty.png", sample_trace(0)), ("unfinished.png", unfinished)):
+        write_plot(tmp_path / name, trace)
+        with Image.open(tmp_path / name) as image:
+            assert image.width == 1500
 
 
 def test_bands_cover_the_tokens_and_follow_alpha():

@@ -127,7 +127,8 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
         item = get_args(kind)[0]
         return tuple(_convert(f"{key}[{i}]", part, item) for i, part in enumerate(value))
     if base is Mapping and isinstance(value, dict):
-        return {name: _convert(f"{key}.{name}", v, get_args(kind)[1]) for name, v in value.items()}
+        item = get_args(kind)[1]
+        return {name: _convert(f"{key}[{name!r}]", part, item) for name, part in value.items()}
     if type(value) is not base:
         hint = " or none" if optional else ""
         raise UserError(f"{key}: expected {_WORDS[base]}{hint}, got {value!r}")
