@@ -5,9 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.predictions import Key, LineFile, Predictions
@@ -50,14 +53,37 @@ def test_nothing_is_written_before_the_first_line(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("cut", [1, 2, 20])
-def test_a_torn_last_line_is_cut_off(folder, file, cut):
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-cut])
+TEXTS = st.lists(st.text(), max_size=5)
+
+
+# No whole line: a part of one, or the zeros that a crash of the machine leaves in its place.
+TAILS = st.binary(max_size=20).filter(lambda tail: b"\n" not in tail) | st.integers(1, 50).map(
+    lambda size: bytes(size) + b"\n"
+)
+
+
+@given(TEXTS, st.floats(0, 1), TAILS)
+def test_resuming_after_any_cut_leaves_the_file_of_an_undisturbed_run(texts, share, tail):
+    """The file is cut at any byte, or ends in bytes that are no line, as a crash leaves them."""
+    lines = [line(number, text=text) for number, text in enumerate(texts)]
+    with tempfile.TemporaryDirectory() as folder:
+        whole = written(Path(folder), lines)
+        part = whole[: round(share * len(whole))]
+        kept = part.count(b"\n")
+        (Path(folder) / "predictions.jsonl").write_bytes(part + tail)
+        predictions = Predictions(Path(folder))
+        assert predictions.done == {key(number) for number in range(kept)}
+        assert written(Path(folder), lines[kept:]) == whole
+
+
+def written(folder: Path, lines) -> bytes:
+    """Adds the lines and returns what the file then holds."""
     predictions = Predictions(folder)
-    assert predictions.done == {key(0), key(1)}
-    predictions.add(line(2))
-    assert file.read_bytes() == whole
+    for each in lines:
+        predictions.add(each)
+    predictions.file.close()
+    file = folder / "predictions.jsonl"
+    return file.read_bytes() if file.exists() else b""
 
 
 def test_zeros_in_place_of_the_last_line_are_cut_off(folder, file):

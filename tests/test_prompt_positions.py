@@ -2,6 +2,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vreason_jax.prompt.positions import Medium, medium_positions, next_position, prompt_positions
 
@@ -98,7 +100,7 @@ def brute_force(layout, rule, tokens_per_second):
         ]
         out += own
         p = max(map(max, own)) + 1 if rule == "max" else p + max(h, w) // 2
-    return np.array(out).T
+    return np.array(out, dtype=np.int64).reshape(-1, 3).T
 
 
 def random_layout(rng):
@@ -111,14 +113,36 @@ def random_layout(rng):
     return layout
 
 
-@pytest.mark.parametrize("rule", ["max", "hf5"])
-def test_random_layouts_equal_a_count_token_by_token(rule):
-    rng = random.Random(0)
-    for _ in range(200):
-        layout, rate = random_layout(rng), rng.choice([1, 2, 4, 2.5])
-        got = positions(layout, rule, rate)
-        assert got.dtype == np.int32
-        np.testing.assert_array_equal(got, brute_force(layout, rule, rate))
+SIDES = st.integers(1, 6).map(lambda blocks: 2 * blocks)
+MEDIA = st.one_of(
+    st.builds(
+        Medium,
+        st.just("video"),
+        st.tuples(st.integers(1, 12), SIDES, SIDES),
+        st.floats(0, 40, width=32),
+    ),
+    st.builds(Medium, st.just("image"), st.tuples(st.just(1), SIDES, SIDES)),
+)
+LAYOUTS = st.lists(st.integers(0, 20) | MEDIA, min_size=1, max_size=7)
+RULES = st.sampled_from(["max", "hf5"])
+RATES = st.sampled_from([1, 2, 4, 2.5, 25])
+
+
+@given(LAYOUTS, RULES, RATES)
+def test_positions_equal_a_count_token_by_token(layout, rule, rate):
+    got = positions(layout, rule, rate)
+    assert got.dtype == np.int32
+    np.testing.assert_array_equal(got, brute_force(layout, rule, rate))
+
+
+@given(LAYOUTS, RULES, RATES, st.integers(1, 20))
+def test_what_follows_moves_nothing_that_comes_before(layout, rule, rate, text):
+    whole = positions([*layout, text], rule, rate)
+    np.testing.assert_array_equal(whole[:, :-text], positions(layout, rule, rate))
+    assert next_position(whole) > whole[:, -1].max()
+    if rule == "max":
+        assert (np.diff(whole.max(axis=0))[-text:] == 1).all() or whole.shape[1] == text
+        assert next_position(whole) == whole[0, -1] + 1
 
 
 def test_hf5_equals_transformers_get_rope_index():

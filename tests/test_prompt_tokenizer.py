@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_tokenizer import (
     ADDED,
     NO_PUBLISHED,
@@ -122,15 +124,22 @@ def test_surplus_rows_of_the_head_decode_to_nothing(tokenizer, folder):
         assert tokenizer.decode([151665, 152063]) == ""
 
 
-@pytest.mark.parametrize("size", [1, 2, 5])
-def test_streamed_pieces_add_up_to_the_decoded_text(tokenizer, size):
-    rng = random.Random(2)
-    for text in [*ODD_TEXTS, None, None, None]:
-        ids = tokenizer.encode_text(text) if text else []
-        ids = ids or [rng.randrange(len(tokenizer) + 50) for _ in range(40)]
-        stream = TextStream(tokenizer)
-        pieces = [stream.push(ids[i : i + size]) for i in range(0, len(ids), size)]
-        assert "".join(pieces) + stream.finish() == tokenizer.decode(ids)
+@given(
+    texts=st.lists(st.text() | st.sampled_from(ODD_TEXTS) | st.sampled_from(ADDED), max_size=4),
+    strays=st.lists(st.tuples(st.integers(0, 60), st.integers(-2, 10**6)), max_size=5),
+    sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5),
+)
+def test_streamed_pieces_add_up_to_the_decoded_text(tokenizer, texts, strays, sizes):
+    """Whatever the ids, where the pieces are cut, and whether characters are whole."""
+    ids = [i for text in texts for i in tokenizer.encode_text(text)]
+    for place, stray in strays:
+        ids.insert(place, stray % (len(tokenizer) + 50) if stray > 0 else stray)
+    stream, pieces, left = TextStream(tokenizer), [], ids
+    while left:
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(stream.push(left[:size]))
+        left = left[size:]
+    assert "".join(pieces) + stream.finish() == tokenizer.decode(ids)
 
 
 def test_stream_holds_back_an_incomplete_character(tokenizer):

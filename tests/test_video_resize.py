@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from vreason_jax.errors import UserError
@@ -17,6 +19,7 @@ from vreason_jax.video.resize import (
 )
 
 GOLDENS = Path(__file__).parent / "goldens"
+WIDE = PixelLimits(1, 10**9)
 CASES = ["smooth_down", "smooth_up", "noisy_down", "noisy_up", "noisy_mixed"]
 
 
@@ -57,6 +60,33 @@ def test_sides_equal_those_of_qwen_vl_utils():
     assert len(sizes) > 30
     for height, width, low, high, *expected in sizes:
         assert list(smart_resize(height, width, PixelLimits(low, high))) == expected
+
+
+SIDE = st.integers(1, 8000)
+PIXELS = st.integers(1, 4_000_000)
+
+
+@given(SIDE, SIDE, PIXELS, PIXELS)
+def test_sides_are_multiples_within_the_limits_however_the_frame_lies(height, width, low, high):
+    assume(max(height, width) <= 200 * min(height, width) and low <= high)
+    limits = PixelLimits(low, high)
+    sides = smart_resize(height, width, limits)
+    assert all(side >= 28 and side % 28 == 0 for side in sides)
+    assert smart_resize(width, height, limits) == sides[::-1]
+    area = sides[0] * sides[1]
+    # A side stops at 28. Beyond that an area is outside of a limit only where the limits are so
+    # close that one multiple less, or more, would be outside of the other.
+    assert area <= high or 28 in sides or (sides[0] - 28) * (sides[1] - 28) < low
+    assert area >= low or (sides[0] + 28) * (sides[1] + 28) > high
+    if low <= area <= high:
+        assert smart_resize(*sides, limits) == sides
+
+
+@given(SIDE, SIDE)
+def test_a_frame_within_wide_limits_moves_each_side_by_half_a_multiple_at_most(height, width):
+    assume(max(height, width) <= 200 * min(height, width))
+    for side, resized in zip((height, width), smart_resize(height, width, WIDE), strict=True):
+        assert abs(side - resized) <= 14 or resized == 28
 
 
 @pytest.mark.parametrize(("side", "expected"), [(42, 56), (70, 56), (98, 112), (13, 28), (29, 28)])
