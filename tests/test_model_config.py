@@ -19,8 +19,9 @@ VISION = {
 }  # fmt: skip
 TEXT = {
     "hidden_act": "silu", "hidden_size": 3584, "intermediate_size": 18944,
-    "max_position_embeddings": 128000, "num_attention_heads": 28, "num_hidden_layers": 28, "num_key_value_heads": 4,
-    "rms_norm_eps": 1e-6, "use_sliding_window": False, "vocab_size": 152064,
+    "max_position_embeddings": 128000, "num_attention_heads": 28, "num_hidden_layers": 28,
+    "num_key_value_heads": 4, "rms_norm_eps": 1e-6, "use_sliding_window": False,
+    "vocab_size": 152064,
 }  # fmt: skip
 IDS = {
     "vision_start_token_id": 151652, "vision_end_token_id": 151653,

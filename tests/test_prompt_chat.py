@@ -12,7 +12,14 @@ from tiny_tokenizer import (
 )
 
 from vreason_jax.errors import UserError
-from vreason_jax.prompt.chat import IMAGE_TOKEN, VIDEO_TOKEN, Medium, build_prompt, wrap_question
+from vreason_jax.prompt.chat import (
+    IMAGE_TOKEN,
+    VIDEO_TOKEN,
+    Medium,
+    build_prompt,
+    check_question,
+    read_wrapping,
+)
 from vreason_jax.prompt.template import SLOT, STANDARD_TEMPLATE, ChatTemplate
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 
@@ -89,7 +96,7 @@ def test_empty_question_is_a_user_error(tokenizer, words):
     with pytest.raises(UserError, match="--prompt"):
         build(tokenizer, [VIDEO], words)
     with pytest.raises(UserError, match="--prompt"):
-        wrap_question(None, words)
+        check_question(words)
 
 
 @pytest.mark.parametrize("kinds", [[], ["video"], ["image"], ["video", "image", "video"]])
@@ -135,9 +142,19 @@ def test_template_files_are_taken_in_order(folder):
     assert ChatTemplate.load(folder, settings).render([]).startswith("jinja")
     (folder / "chat_template.jinja").unlink()
     assert ChatTemplate.load(folder, settings).render([]).startswith("settings")
+    extra = folder / "additional_chat_templates"
+    extra.mkdir()
+    (extra / "default.jinja").write_text(f"extra{TEMPLATE}")
+    assert ChatTemplate.load(folder, settings).render([]).startswith("extra")
+    (extra / "default.jinja").rename(extra / "tool_use.jinja")
     named = [{"name": "tool", "template": "x"}, {"name": "default", "template": marked["json"]}]
     assert ChatTemplate.load(folder, {"chat_template": named}).render([]).startswith("json")
-    assert ChatTemplate.load(folder, {}).render([]).startswith(OPENING)
+    standard = ChatTemplate.load(folder, {})
+    assert standard.render([]).startswith(OPENING) and standard.notice is None
+    by_name = {"tool": "x", "default": f"processor{TEMPLATE}"}
+    write_json(folder / "processor_config.json", {"chat_template": by_name})
+    write_json(folder / "chat_template.json", {"chat_template": marked["json"]})
+    assert ChatTemplate.load(folder, settings).render([]).startswith("processor")
 
 
 @pytest.mark.parametrize(
@@ -148,14 +165,19 @@ def test_template_files_are_taken_in_order(folder):
         "{% broken",
     ],
 )
-def test_template_of_tokenizer_config_that_shows_no_media_is_passed_over(folder, text_only):
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "chat_template.jinja"])
+def test_template_of_a_tokenizer_that_shows_no_media_is_passed_over(folder, text_only, name):
     (folder / "chat_template.json").unlink()
-    settings = {"chat_template": text_only}
+    settings = {"chat_template": text_only} if name == "tokenizer_config.json" else {}
+    if not settings:
+        (folder / name).write_text(text_only)
     if text_only.startswith("{% broken"):
-        with pytest.raises(UserError, match=r"tokenizer_config\.json is broken"):
+        with pytest.raises(UserError, match=rf"{name} is broken"):
             ChatTemplate.load(folder, settings)
-    else:
-        assert ChatTemplate.load(folder, settings).render(["video"]).startswith(OPENING)
+        return
+    template = ChatTemplate.load(folder, settings)
+    assert template.render(["video"]).startswith(OPENING)
+    assert template.notice and name in template.notice
 
 
 @pytest.mark.parametrize(
@@ -189,18 +211,31 @@ def test_blocks_are_trimmed_as_transformers_trims_them():
 
 
 def test_template_knows_named_tokens(tmp_path):
-    (tmp_path / "chat_template.jinja").write_text(
-        "{{ messages[0].content[0].text }}{{ eos_token }}"
-    )
+    text = "{{ messages[0].content[0].text }}{{ eos_token }}{{ image_token }}{{ bos_token }}"
     settings = {"eos_token": {"content": "<|im_end|>"}, "bos_token": None}
-    assert ChatTemplate.load(tmp_path, settings).render([]) == f"{SLOT}<|im_end|>"
+    settings["extra_special_tokens"] = {"image_token": "<|image_pad|>"}
+    template = ChatTemplate(text, "own", settings)
+    assert template.render([]) == f"{SLOT}<|im_end|><|image_pad|>"
+
+
+def test_generation_tags_pass_their_content_through_and_keep_what_is_set_inside():
+    text = (
+        "{% set a = 1 %}{%- for m in messages %}{%- generation -%} {{ m.content[0].text }} "
+        "{% set a = 2 %}{{ a }}{%- endgeneration -%} {% endfor %}{{ a }}"
+    )
+    assert ChatTemplate(text, "own").render([]) == f"{SLOT} 21"
+
+
+def test_unclosed_generation_tag_is_a_user_error():
+    with pytest.raises(UserError, match="broken"):
+        ChatTemplate("{% generation %}{{ messages[0].content[0].text }}", "own")
 
 
 def test_wrapping_puts_the_words_where_the_file_says(tmp_path):
     path = tmp_path / "think.txt"
     path.write_text("Think.\n{question}\nAnswer in tags.\n")
-    assert wrap_question(path, "a {question}?") == "Think.\na {question}?\nAnswer in tags."
-    assert wrap_question(None, " as it is ") == " as it is "
+    assert read_wrapping(path) == "Think.\n{question}\nAnswer in tags."
+    assert read_wrapping(None) == "{question}"
 
 
 @pytest.mark.parametrize("content", [None, "no place for it", b"\xff{question}"])
@@ -209,4 +244,4 @@ def test_unusable_wrapping_is_a_user_error(tmp_path, content):
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=r"prompt\.template.*think\.txt"):
-        wrap_question(path, "x")
+        read_wrapping(path)

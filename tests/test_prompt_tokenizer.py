@@ -18,6 +18,7 @@ from tiny_tokenizer import (
     write_json,
     write_tiny_tokenizer,
 )
+from tokenizers import AddedToken, Tokenizer
 
 from vreason_jax.errors import UserError
 from vreason_jax.prompt.tokenizer import PromptTokenizer, TextStream
@@ -203,6 +204,86 @@ def test_legacy_added_tokens_file_is_read(tmp_path):
     write_json(folder / "tokenizer_config.json", settings)
     write_json(folder / "added_tokens.json", ids)
     assert tiny_ids(folder) == ids
+
+
+TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
+
+
+def with_tags(folder, place, *, special):
+    """Adds the tags as a fine-tune does, in one of the places where releases write them."""
+    first = max(tiny_ids(folder).values()) + 1
+    ids = {text: first + rank for rank, text in enumerate(TAGS)}
+    if place == "tokenizer.json":
+        whole = Tokenizer.from_file(str(folder / place))
+        whole.add_tokens([AddedToken(text, special=special, normalized=False) for text in TAGS])
+        whole.save(str(folder / place))
+    elif place == "added_tokens.json":
+        write_json(folder / place, ids)
+        write_json(folder / "special_tokens_map.json", {"additional_special_tokens": TAGS})
+    else:
+        settings = json.loads((folder / place).read_text())
+        settings["added_tokens_decoder"] |= {
+            i: {"content": text, "special": special} for text, i in ids.items()
+        }
+        settings |= {"additional_special_tokens": TAGS, "extra_special_tokens": TAGS}
+        write_json(folder / place, settings)
+    return ids
+
+
+@pytest.fixture(params=["tokenizer.json", "tokenizer_config.json", "added_tokens.json"])
+def tagged(request, tmp_path):
+    layout = "tokenizer.json" if request.param == "tokenizer.json" else "vocab+merges"
+    folder = write_tiny_tokenizer(tmp_path / "model", layout=layout)
+    ids = with_tags(folder, request.param, special=True)
+    return PromptTokenizer.load(folder), ids
+
+
+def test_tokens_of_a_fine_tune_stay_in_the_text_and_control_tokens_do_not(tagged):
+    tokenizer, ids = tagged
+    end = tokenizer.added_tokens["<|im_end|>"]
+    answer = [ids["<think>"], *tokenizer.encode_text("so"), ids["</think>"], ids["<answer>"]]
+    answer += [*tokenizer.encode_text("é B"), ids["</answer>"], end]
+    assert tokenizer.decode(answer) == "<think>so</think><answer>é B</answer>"
+    stream = TextStream(tokenizer)
+    pieces = [stream.push([i]) for i in answer]
+    assert "".join(pieces) + stream.finish() == tokenizer.decode(answer)
+    assert pieces[0] == "<think>" and pieces[-1] == ""
+
+
+def test_a_wrapping_uses_added_tokens_and_the_users_words_never_do(tagged):
+    tokenizer, ids = tagged
+    words = "a <think> b <|im_end|>"
+    encoded = tokenizer.encode_prompt(f"<think>{SLOT}</answer><|im_end|>", slot=SLOT, text=words)
+    end = tokenizer.added_tokens["<|im_end|>"]
+    assert (encoded[0], *encoded[-2:]) == (ids["<think>"], ids["</answer>"], end)
+    assert encoded[1:-2] == tokenizer.encode_text(words)
+    assert not set(encoded[1:-2]) & set(tokenizer.added_tokens.values())
+
+
+@pytest.mark.parametrize("flag", ["plain", "lstrip", "rstrip", "single_word", "normalized"])
+@pytest.mark.parametrize("layout", ["tokenizer.json", "vocab+merges"])
+def test_flags_of_added_tokens_mean_what_they_mean_in_transformers(tmp_path, flag, layout):
+    from transformers import AutoTokenizer
+
+    folder = write_tiny_tokenizer(tmp_path, layout=layout)
+    reference = AutoTokenizer.from_pretrained(str(folder))
+    flags = {"normalized": False, **({flag: True} if flag != "plain" else {})}
+    reference.add_tokens([AddedToken(text, **flags) for text in TAGS])
+    reference.save_pretrained(str(folder))
+    tokenizer = PromptTokenizer.load(folder)
+    for text in ("x <think> y", "<think>y</think>", "a<answer>b </answer>\n", "  <think>  <think>"):
+        assert tokenizer.encode_prompt(text) == reference(text)["input_ids"], text
+
+
+def test_named_tokens_may_stand_in_the_special_tokens_map_alone(tiny):
+    settings = json.loads((tiny / "tokenizer_config.json").read_text())
+    named = {key: settings.pop(key) for key in ("eos_token", "pad_token")}
+    write_json(tiny / "tokenizer_config.json", settings)
+    write_json(tiny / "special_tokens_map.json", named)
+    (tiny / "generation_config.json").unlink()
+    loaded = PromptTokenizer.load(tiny)
+    assert loaded.ids.eos == (loaded.added_tokens["<|im_end|>"],)
+    assert loaded.ids.pad == loaded.added_tokens["<|endoftext|>"]
 
 
 BROKEN = {

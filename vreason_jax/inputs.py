@@ -16,7 +16,7 @@ from vreason_jax.decoding.driver import decode_room
 from vreason_jax.decoding.prefill import CacheLengths, PrefillInputs
 from vreason_jax.errors import UserError
 from vreason_jax.prompt.batch import PromptBatch, batch_prompts
-from vreason_jax.prompt.chat import Prompt, build_prompt, wrap_question
+from vreason_jax.prompt.chat import QUESTION, Prompt, build_prompt, check_question, read_wrapping
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.video.patches import Patches, patchify, second_per_grid
@@ -60,10 +60,14 @@ Source = VideoFile | VideoArray | ImageFile
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One user turn: media in the order given, then the words."""
+    """One user turn: media in the order given, then the words.
+
+    `wrapping` is what the asker puts around the user's words, where it says {question}.
+    """
 
     media: tuple[Source, ...]
     text: str
+    wrapping: str = QUESTION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +118,10 @@ def prepare(
     tokens_per_second: float,
 ) -> Prepared:
     """Returns the question ready for the model; raises UserError for what cannot be read."""
-    text = wrap_question(config.prompt.template, question.text)
+    check_question(question.text)
+    wrapping = read_wrapping(config.prompt.template)
     media = read_media(question.media, config, preprocessing)
-    return _put_in_prompt(question, text, media, config, tokenizer, tokens_per_second)
+    return _put_in_prompt(question, wrapping, media, config, tokenizer, tokens_per_second)
 
 
 def read_media(
@@ -143,8 +148,8 @@ def ask_about(
     tokens_per_second: float,
 ) -> Prepared:
     """Returns the question about media that have been read; raises UserError as `prepare` does."""
-    text = wrap_question(config.prompt.template, question.text)
-    return _put_in_prompt(question, text, media, config, tokenizer, tokens_per_second)
+    wrapping = read_wrapping(config.prompt.template)
+    return _put_in_prompt(question, wrapping, media, config, tokenizer, tokens_per_second)
 
 
 def batch_inputs(
@@ -214,7 +219,9 @@ def input_arrays(row: Prepared) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _put_in_prompt(question, text, read: Media, config, tokenizer, tokens_per_second) -> Prepared:
+def _put_in_prompt(
+    question: Question, wrapping: str, read: Media, config, tokenizer, tokens_per_second
+) -> Prepared:
     media = [
         Medium("image", cut.grid)
         if clip.reader == "image"
@@ -224,7 +231,8 @@ def _put_in_prompt(question, text, read: Media, config, tokenizer, tokens_per_se
     prompt = build_prompt(
         tokenizer,
         media,
-        text,
+        question.text,
+        wrapping=wrapping.replace(QUESTION, question.wrapping),
         position_rule=config.model.position_rule,
         tokens_per_second=tokens_per_second,
     )

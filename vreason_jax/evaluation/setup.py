@@ -16,7 +16,7 @@ from vreason_jax.evaluation.protocol import Protocol, load_protocol
 from vreason_jax.evaluation.readers import read_benchmark, shapes
 from vreason_jax.evaluation.record import Record
 from vreason_jax.output.trace import library_versions
-from vreason_jax.prompt.chat import wrap_question
+from vreason_jax.prompt.chat import read_wrapping
 from vreason_jax.video.sampling import max_frames_of
 
 Warn = Callable[[str], None]
@@ -153,7 +153,7 @@ def prepare(request: Request, warn: Warn) -> Setup:
     """Returns the run that is asked for; raises UserError for whatever is wrong with it."""
     protocol, methods, records = read_questions(request, warn)
     first = next(iter(methods.values()))
-    wrap_question(first.prompt.template, "?")
+    read_wrapping(first.prompt.template)
     max_frames_of(first.video)
     checkpoint = Checkpoint.open(request.model, first)
     checkpoint.preprocessing.video_limits(first.video)

@@ -12,6 +12,7 @@ from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.template import SLOT
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 
+QUESTION = "{question}"  # where a wrapping puts the user's words
 TEXT_TOKEN, IMAGE_TOKEN, VIDEO_TOKEN = 0, 1, 2  # as transformers' mm_token_type_ids
 
 
@@ -40,17 +41,20 @@ def build_prompt(
     media: Sequence[Medium],
     text: str,
     *,
+    wrapping: str = QUESTION,
     position_rule: str = "max",
     tokens_per_second: float,
 ) -> Prompt:
     """Returns the prompt of one user turn: the media in the order given, then `text` verbatim.
 
-    The template adds the system turn and opens the assistant's. Every pad token of a medium is
-    repeated t*h*w/4 times. Raises UserError for an empty `text` and for a template that does not
-    show every medium once and in order.
+    `text` stands in the `wrapping`, where that says {question}. The template adds the system turn
+    and opens the assistant's. Added tokens count as such in both of them and never in `text`.
+    Every pad token of a medium is repeated t*h*w/4 times. Raises UserError for an empty turn and
+    for a template that does not show every medium once and in order.
     """
-    _check_not_empty(text)
+    check_question(wrapping.replace(QUESTION, text))
     rendered = tokenizer.template.render([medium.kind for medium in media])
+    rendered = rendered.replace(SLOT, wrapping.replace(QUESTION, SLOT))
     ids = tokenizer.encode_prompt(rendered, slot=SLOT, text=text)
     layout = _layout(tokenizer, ids, media)
     positions = positions_lib.prompt_positions(
@@ -67,28 +71,28 @@ def build_prompt(
     )
 
 
-def wrap_question(template_file: str | Path | None, text: str) -> str:
-    """Returns `text` put where `{question}` stands in a file, or as it is without a file.
+def read_wrapping(template_file: str | Path | None) -> str:
+    """Returns the text of a file that says {question}, or {question} alone without a file.
 
-    The newline that ends the file is not part of the wrapping. Raises UserError for an empty
-    `text`, an unreadable file, or one without `{question}`.
+    The newline that ends the file is not part of the wrapping. Raises UserError for an unreadable
+    file, or one without `{question}`.
     """
-    _check_not_empty(text)
     if template_file is None:
-        return text
+        return QUESTION
     try:
         wrapping = Path(template_file).read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"prompt.template: expected a text file with {{question}}, cannot read "
+            f"prompt.template: expected a text file with {QUESTION}, cannot read "
             f"{template_file}: {getattr(error, 'strerror', None) or error}"
         ) from None
-    if "{question}" not in wrapping:
-        raise UserError(f"prompt.template: {template_file} lacks {{question}}; say where it goes")
-    return wrapping.replace("{question}", text)
+    if QUESTION not in wrapping:
+        raise UserError(f"prompt.template: {template_file} lacks {QUESTION}; say where it goes")
+    return wrapping
 
 
-def _check_not_empty(text: str) -> None:
+def check_question(text: str) -> None:
+    """Raises UserError for a question of blanks alone."""
     if not text.strip():
         raise UserError("prompt: expected a question, got empty text; pass --prompt TEXT")
 

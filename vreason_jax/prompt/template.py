@@ -1,10 +1,15 @@
 """The chat template of a checkpoint, rendered in a sandbox as transformers renders it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from vreason_jax.errors import UserError
 from vreason_jax.json_files import read_json
@@ -26,12 +31,20 @@ STANDARD_TEMPLATE = (
 
 
 class ChatTemplate:
-    """A compiled Jinja template; `source` names the file it comes from in messages."""
+    """A compiled Jinja template; `source` names the file it comes from in messages.
 
-    def __init__(self, text: str, source: str, settings: dict[str, Any] | None = None):
-        self.source = source
-        named = {key: token_text((settings or {}).get(key)) for key in NAMED_TOKENS}
-        self._named_tokens = {key: text for key, text in named.items() if text is not None}
+    `notice` is a line for people where a file of the folder was passed over, else None.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        source: str,
+        settings: dict[str, Any] | None = None,
+        notice: str | None = None,
+    ):
+        self.source, self.notice = source, notice
+        self._named_tokens = _named_tokens(settings or {})
         try:
             self._template = _environment().from_string(text)
         except Exception as error:
@@ -41,21 +54,25 @@ class ChatTemplate:
     def load(cls, folder: str | Path, settings: dict[str, Any] | None = None) -> "ChatTemplate":
         """Returns the template of a checkpoint folder.
 
-        In this order: chat_template.json (the multimodal one of the published repositories),
-        chat_template.jinja, the one in tokenizer_config.json (`settings`) if it shows media, and
-        else Qwen2.5-VL's standard form. Raises UserError for a broken file or template.
+        In this order, which is that of transformers from 4.52 on: the one in processor_config.json,
+        chat_template.json (of the published repositories), chat_template.jinja, the default in
+        additional_chat_templates, the one in tokenizer_config.json (`settings`). From the third on
+        it may be the tokenizer's, for text alone: one that shows no media is passed over. In the
+        end stands Qwen2.5-VL's own form. Raises UserError for a broken file or template.
         """
         folder = Path(folder)
-        text = _text_of_files(folder)
-        if text is not None:
-            return cls(*text, settings)
-        source = folder / "tokenizer_config.json"
-        text = _default_template((settings or {}).get("chat_template"), source)
-        if text is not None:
-            template = cls(text, str(source), settings)
+        for name in ("processor_config.json", "chat_template.json"):
+            text = _default_template(read_json(folder / name).get("chat_template"), folder / name)
+            if text is not None:
+                return cls(text, str(folder / name), settings)
+        passed_over = None
+        for text, source in _templates_of_tokenizer(folder, settings or {}):
+            template = cls(text, source, settings)
             if template._shows_media():
                 return template
-        return cls(STANDARD_TEMPLATE, "the built-in template")
+            passed_over = passed_over or source
+        notice = f"{passed_over}: the chat template shows no media; Qwen2.5-VL's own form is used"
+        return cls(STANDARD_TEMPLATE, "the built-in template", notice=passed_over and notice)
 
     def render(self, kinds: Sequence[str]) -> str:
         """Returns the prompt text of one user turn: media of these kinds, then `SLOT`.
@@ -67,7 +84,11 @@ class ChatTemplate:
         messages = [{"role": "user", "content": parts}]
         try:
             rendered = self._template.render(
-                messages=messages, add_generation_prompt=True, **self._named_tokens
+                messages=messages,
+                tools=None,
+                documents=None,
+                add_generation_prompt=True,
+                **self._named_tokens,
             )
         except Exception as error:
             raise self._broken(error) from None
@@ -92,11 +113,26 @@ class ChatTemplate:
         return UserError(f"chat template of {self.source} is broken{where}: {reason}")
 
 
-def _environment() -> Any:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+class GenerationTags(Extension):
+    """`{% generation %} ... {% endgeneration %}` around what trainers learn from: no mark at all.
 
+    As in transformers, what is set inside is not known outside.
+    """
+
+    tags: ClassVar[set[str]] = {"generation"}
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """Returns the block's contents in a scope of their own."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols", GenerationTags],
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
@@ -104,33 +140,59 @@ def _environment() -> Any:
     return environment
 
 
-def _text_of_files(folder: Path) -> tuple[str, str] | None:
-    path = folder / "chat_template.json"
-    text = _default_template(read_json(path).get("chat_template"), path)
+def _templates_of_tokenizer(folder: Path, settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The texts and sources of templates that transformers' tokenizers save."""
+    for name in ("chat_template.jinja", "additional_chat_templates/default.jinja"):
+        path = folder / name
+        try:
+            yield path.read_text(encoding="utf-8"), str(path)
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read as a chat template: {error}") from None
+    path = folder / "tokenizer_config.json"
+    text = _default_template(settings.get("chat_template"), path)
     if text is not None:
-        return text, str(path)
-    path = folder / "chat_template.jinja"
-    try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a chat template: {error}") from None
+        yield text, str(path)
 
 
 def _default_template(value: Any, source: Path) -> str | None:
-    """The template itself, or of a list of named ones the one called default."""
+    """The template itself, or of several named ones the one called default."""
     if isinstance(value, list):
-        named = [t for t in value if isinstance(t, dict)]
-        value = next((t.get("template") for t in named if t.get("name") == "default"), None)
+        value = {t.get("name"): t.get("template") for t in value if isinstance(t, dict)}
+    if isinstance(value, dict):
+        value = value.get("default")
     if value is not None and not isinstance(value, str):
         raise UserError(f"{source}: expected chat_template to be text, got {value!r:.60}")
     return value
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+def _named_tokens(settings: dict[str, Any]) -> dict[str, str]:
+    """What templates call tokens by: the four names, and those that a file adds."""
+    extra = settings.get("extra_special_tokens")
+    names = {
+        **(extra if isinstance(extra, dict) else {}),
+        **{k: settings.get(k) for k in NAMED_TOKENS},
+    }
+    texts = {str(name): token_text(value) for name, value in names.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
     """Like transformers' filter: plain JSON, without Jinja's escapes for HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
 
 
 def _raise_exception(message: str) -> None:

@@ -3,10 +3,11 @@
 import codecs
 import dataclasses
 import functools
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from tokenizers import Encoding, Tokenizer
 
 from vreason_jax.errors import UserError
 from vreason_jax.json_files import read_json
@@ -21,6 +22,17 @@ MEDIA_TOKENS = {
     "image_pad": ("image_token_id", "<|image_pad|>"),
     "video_pad": ("video_token_id", "<|video_pad|>"),
 }
+
+# What the published tokenizer calls special, which is no text. Tokens that a fine-tune adds are
+# text, whatever it calls them: `<think>` and `<answer>` are for readers.
+CONTROL_TOKENS = frozenset(
+    f"<|{name}|>"
+    for name in (
+        *("endoftext", "im_start", "im_end", "object_ref_start", "object_ref_end", "box_start"),
+        *("box_end", "quad_start", "quad_end", "vision_start", "vision_end", "vision_pad"),
+        *("image_pad", "video_pad"),
+    )
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +55,10 @@ class PromptTokenizer:
         self.template = template
         self.added_tokens = files.added
         self._bpe = files.bpe
-        self._special = files.special
+        self._finder = files.finder
+        self._control = {i for text, i in files.added.items() if text in CONTROL_TOKENS}
         self._added_texts = {i: text for text, i in files.added.items()}
         self._bytes: dict[int, bytes] = {}  # of the ids met so far
-        # Longest first: of two added tokens that start alike the longer one is meant.
-        texts = sorted(files.added, key=len, reverse=True)
-        self._added_pattern = re.compile("|".join(map(re.escape, texts)) or r"(?!)")
 
     @classmethod
     def load(cls, folder: str | Path) -> "PromptTokenizer":
@@ -70,11 +80,7 @@ class PromptTokenizer:
 
     def encode_text(self, text: str) -> list[int]:
         """Returns the ids of `text` by plain BPE: the text of an added token is only text."""
-        try:
-            return self._bpe.encode(text, add_special_tokens=False).ids
-        except TypeError:
-            # Undecodable bytes of a command line arrive as lone surrogates.
-            raise UserError("prompt: expected valid Unicode text, got undecodable bytes") from None
+        return _encode(self._bpe, text).ids
 
     def encode_prompt(self, rendered: str, *, slot: str = "", text: str = "") -> list[int]:
         """Returns the ids of a rendered template in which `slot` stands for the user's `text`.
@@ -84,10 +90,12 @@ class PromptTokenizer:
         """
         ids = []
         position = 0
-        for match in self._added_pattern.finditer(rendered):
-            ids += self._encode_piece(rendered[position : match.start()], slot, text)
-            ids.append(self.added_tokens[match.group()])
-            position = match.end()
+        found = _encode(self._finder, rendered)
+        # A token's flags may let it take the blanks beside it along.
+        for rank, (start, end) in zip(found.ids, found.offsets, strict=True):
+            ids += self._encode_piece(rendered[position:start], slot, text)
+            ids.append(self.added_tokens[self._finder.id_to_token(rank)])
+            position = end
         return ids + self._encode_piece(rendered[position:], slot, text)
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
@@ -98,15 +106,15 @@ class PromptTokenizer:
     def text_bytes(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> bytes:
         """Returns the UTF-8 bytes of `ids`, which may begin or end inside a character.
 
-        Ids beyond the tokenizer (surplus rows of the head) have none, nor do special tokens unless
+        Ids beyond the tokenizer (surplus rows of the head) have none, nor do control tokens unless
         `skip_special_tokens` is false.
         """
-        skipped = self._special if skip_special_tokens else ()
+        skipped = self._control if skip_special_tokens else ()
         return b"".join(self._token_bytes(i) for i in map(int, ids) if i not in skipped)
 
     def _encode_piece(self, piece: str, slot: str, text: str) -> list[int]:
         if slot:
-            piece = piece.replace(slot, text, 1)
+            piece = piece.replace(slot, text)
         return self.encode_text(piece) if piece else []
 
     def _token_bytes(self, token_id: int) -> bytes:
@@ -144,6 +152,14 @@ class TextStream:
     def finish(self) -> str:
         """Returns what is left at the end: U+FFFD for an unfinished character, or nothing."""
         return self._decoder.decode(b"", final=True)
+
+
+def _encode(tokenizer: Tokenizer, text: str) -> Encoding:
+    try:
+        return tokenizer.encode(text, add_special_tokens=False)
+    except TypeError:
+        # Undecodable bytes of a command line arrive as lone surrogates.
+        raise UserError("prompt: expected valid Unicode text, got undecodable bytes") from None
 
 
 def _named_ids(folder: Path, files: TokenizerFiles) -> TokenIds:

@@ -8,7 +8,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from vreason_jax.errors import UserError
 from vreason_jax.json_files import read_json
@@ -20,6 +20,7 @@ QWEN2_SPLIT = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +29,8 @@ class TokenizerFiles:
 
     bpe: Tokenizer
     added: dict[str, int]  # text of an added token -> id
-    special: frozenset[int]  # ids of those that decoding leaves out
-    settings: dict[str, Any]  # tokenizer_config.json
+    finder: Tokenizer  # finds added tokens in a text as the library does, and nothing else
+    settings: dict[str, Any]  # tokenizer_config.json, and special_tokens_map.json below it
 
 
 def read_tokenizer_files(folder: Path) -> TokenizerFiles:
@@ -37,20 +38,24 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
 
     Raises UserError where files are missing, broken, or not of a byte-level BPE.
     """
-    settings = read_json(folder / "tokenizer_config.json")
+    named = read_json(folder / "special_tokens_map.json")
+    own = read_json(folder / "tokenizer_config.json")
+    settings = {**named, **{key: value for key, value in own.items() if value is not None}}
+    tokens = _declared_tokens(folder, settings)
     whole = folder / "tokenizer.json"
     if whole.is_file():
         full = _guarded(whole, lambda: Tokenizer.from_file(str(whole)))
         bpe = _without_added_tokens(full)
-        tokens = {i: (t.content, t.special) for i, t in full.get_added_tokens_decoder().items()}
+        tokens |= full.get_added_tokens_decoder()
     else:
-        bpe, tokens = _assemble(folder), {}
+        bpe = _assemble(folder)
     _check_byte_level(folder, bpe)
-    tokens = _declared_tokens(folder, settings) | tokens
-    named = _named_texts(settings)
-    special = (i for i, (text, is_special) in tokens.items() if is_special or text in named)
-    added = {text: i for i, (text, _) in tokens.items()}
-    return TokenizerFiles(bpe, added, frozenset(special), settings)
+    added = {token.content: i for i, token in tokens.items() if token.content}
+    finder = Tokenizer(models.BPE())
+    if bpe.normalizer is not None:
+        finder.normalizer = bpe.normalizer
+    finder.add_tokens([token for token in tokens.values() if token.content])
+    return TokenizerFiles(bpe, added, finder, settings)
 
 
 def token_text(value: Any) -> str | None:
@@ -96,22 +101,17 @@ def _check_byte_level(folder: Path, bpe: Tokenizer) -> None:
     raise UserError(f"{folder}: expected a byte-level BPE tokenizer, as Qwen2.5-VL has; {problem}")
 
 
-def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[int, tuple[str, bool]]:
-    """Added tokens by id, as (text, special), of the files that stand beside the vocabulary."""
+def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[int, AddedToken]:
+    """Added tokens by id, of the files that stand beside the vocabulary."""
     legacy = read_json(folder / "added_tokens.json")
     try:
-        tokens = {int(i): (str(text), False) for text, i in legacy.items()}
+        tokens = {int(i): AddedToken(text, normalized=False) for text, i in legacy.items()}
         for i, token in settings.get("added_tokens_decoder", {}).items():
-            tokens[int(i)] = str(token["content"]), bool(token.get("special", False))
+            flags = {name: bool(token[name]) for name in TOKEN_FLAGS if name in token}
+            tokens[int(i)] = AddedToken(token["content"], **flags)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: broken list of added tokens: {error!r}") from None
     return tokens
-
-
-def _named_texts(settings: dict[str, Any]) -> set[str | None]:
-    extra = settings.get("additional_special_tokens") or settings.get("extra_special_tokens") or []
-    values = list(extra.values()) if isinstance(extra, dict) else list(extra)
-    return {token_text(value) for value in [*values, *map(settings.get, NAMED_TOKENS)]}
 
 
 def _guarded(path: Path, read: Any) -> Any:
