@@ -19,7 +19,7 @@ FORBIDDEN = {
 # is not named here comes last.
 ORDER = (
     "__version__", "errors", "json_files", "toml_files", "settings", "config", "video", "prompt",
-    "controller", "model", "decoding", "runtime", "command_line", "shapes", "output", "inputs",
+    "controller", "model", "decoding", "runtime", "command_line", "output", "shapes", "inputs",
     "embedded", "engine", "session", "api", "convert", "evaluation", "training",
 )  # fmt: skip
 

@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 
 from vreason_jax.command_line import OptionParser, exit_code, write_out
-from vreason_jax.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,11 +31,12 @@ def _run(arguments: list[str] | None) -> None:
     from vreason_jax.evaluation import report
     from vreason_jax.evaluation.runs import merge_runs
     from vreason_jax.evaluation.summary import write_json
+    from vreason_jax.output.files import make_folder
 
     page = _page(options.folders, options.out)
     before = merge_runs(options.before) if options.before else None
     story = report.tell(merge_runs(options.folders), before)
-    _make_folder(page.parent)
+    make_folder(page.parent, "--out")
     write_json(page.parent / "summary.json", story.summary)
     report.write_page(page, story)
     write_out(f"{page}\n")
@@ -46,13 +46,6 @@ def _page(folders: list[str], out: str | None) -> Path:
     """Where the report goes: into the only folder, or into `report` for several."""
     path = Path(out or (folders[0] if len(folders) == 1 else "report"))
     return path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: cannot make the folder {folder}: {error.strerror}") from None
 
 
 def _parser() -> OptionParser:

@@ -1,4 +1,4 @@
-"""Output files: told early whether they can be written, and written whole or not at all."""
+"""Output files: checked early, and written whole or not at all."""
 
 import os
 import stat
@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vreason_jax.errors import UserError
+
+
+def make_folder(folder: str | Path, flag: str = "output") -> Path:
+    """Makes a folder and its parents, and returns it; raises UserError where that fails."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{flag}: cannot make the folder {folder}: {reason}") from None
+    return Path(folder)
 
 
 def check_writable(path: str | Path, flag: str = "output") -> None:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.output.files import make_folder
 from vreason_jax.shapes.sample import Sample
 
 ROWS_FILE = "eval_shapes.json"
@@ -25,8 +26,8 @@ def export(
 
     `progress` is called after every sample. Raises UserError where the folder cannot be written.
     """
-    folder = make_folder(folder)
-    make_folder(folder / "videos")
+    folder = make_folder(folder, "--out")
+    make_folder(folder / "videos", "--out")
     rows = []
     for sample in samples:
         path = f"./videos/{sample.name}.mp4"
@@ -54,17 +55,6 @@ def read_mp4(path: str | Path) -> np.ndarray:
     """Returns all frames of a video file: uint8 [F, h, w, 3]."""
     with av.open(str(path)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
-def make_folder(folder: str | Path) -> Path:
-    """Makes a folder and its parents; raises UserError where that cannot be done."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: expected a folder that can be written: {error.strerror}"
-        ) from None
-    return Path(folder)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from vreason_jax.prompt.tokenizer_files import QWEN2_SPLIT
 from vreason_jax.shapes.kinds import KINDS, LEVELS
 from vreason_jax.shapes.sample import sample_text
 from vreason_jax.shapes.text import SYSTEM
@@ -23,12 +24,6 @@ ADDED_TOKENS = (
     "<|repo_name|>", "<|file_sep|>",
 )  # fmt: skip
 SPECIAL_TOKENS = 14
-
-# Qwen2's split: contractions, words with at most one sign before, single digits, signs, blanks.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
 CHAT_TEMPLATE = """\
 {%- for message in messages %}
@@ -117,7 +112,7 @@ def _assemble(model: models.BPE) -> Tokenizer:
     tokenizer.normalizer = normalizers.NFC()  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore
         [
-            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

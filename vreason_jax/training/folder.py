@@ -10,7 +10,6 @@ from typing import Any
 import jax.numpy as jnp
 
 from vreason_jax.convert.safetensors_export import write_safetensors
-from vreason_jax.errors import UserError
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.shapes.scene import HEIGHT, WIDTH, WINDOW_SIZE
 from vreason_jax.shapes.tokenizer import VOCABULARY_SIZE, added_token_ids, build_tokenizer
@@ -62,16 +61,6 @@ def export(
         shutil.rmtree(old)
     else:
         draft.replace(target)
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder and its parents; raises UserError where that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: expected a folder that can be written: {error.strerror}"
-        ) from None
 
 
 def hf_config(model: ModelSizes, dtype: str) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import numpy as np
 
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import read_model_config
+from vreason_jax.output.files import make_folder
 from vreason_jax.runtime.checkpoint import build_model
 from vreason_jax.training import snapshots
 from vreason_jax.training.batches import batches_ahead
 from vreason_jax.training.config import TrainConfig, differences
-from vreason_jax.training.folder import export, make_folder, write_small_files
+from vreason_jax.training.folder import export, write_small_files
 from vreason_jax.training.optimizer import initial_parameters, make_optimizer
 from vreason_jax.training.step import data_mesh, make_step, place_batch, replicate
 from vreason_jax.training.validation import Validation
@@ -34,7 +35,7 @@ def open_folder(folder: Path, config: TrainConfig) -> None:
     Raises UserError for a folder of another config, saying what differs, and for one that cannot
     be written.
     """
-    make_folder(folder)
+    make_folder(folder, "--out")
     stated, now = folder / CONFIG, config.to_dict()
     if stated.exists():
         found = differences(json.loads(stated.read_text(encoding="utf-8")), now)

@@ -1,0 +1,87 @@
+"""All command lines alike: help, unknown flags, wrong values, and where an error is said."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from vreason_jax import evaluate, generate, report
+from vreason_jax.command_line import exit_code
+from vreason_jax.convert import __main__ as convert
+from vreason_jax.errors import UserError
+from vreason_jax.shapes import __main__ as shapes
+
+ROOT = Path(__file__).parent.parent
+
+
+def _script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PROGRAMS = {
+    "generate": generate.main, "evaluate": evaluate.main, "report": report.main,
+    "convert": convert.main, "shapes": shapes.main, "train": _script("train_shapes").main,
+}  # fmt: skip
+VALUES = {
+    "generate": "--model", "evaluate": "--set", "report": "--before", "convert": "--to",
+    "shapes": "--sheet", "train": "--set",
+}  # fmt: skip
+HOSTS = ["--coordinator", "localhost:1", "--process-id", "2", "--num-processes", "2"]
+
+
+@pytest.fixture(autouse=True)
+def libraries(monkeypatch):
+    """A program silences libraries for the whole process, of which it is here a guest."""
+    monkeypatch.setattr("vreason_jax.command_line._silence_libraries", lambda: None)
+
+
+@pytest.fixture(params=sorted(PROGRAMS))
+def program(request, capsys):
+    """Runs a program; returns its exit code and what it left on stdout and stderr."""
+
+    def run(*arguments):
+        code = PROGRAMS[request.param](list(arguments))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_help_goes_to_stdout_and_ends_in_0(program, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program("--help")
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert out.startswith("usage: python ") and "options:" in out
+
+
+def test_an_unknown_flag_is_one_line_on_stderr_and_exit_code_2(program):
+    code, out, err = program("--from", "x", "--to", "y", "--out", "z", "--oot=1", "dir")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert "--help lists all" in err
+
+
+@pytest.mark.parametrize(("name", "flag"), VALUES.items())
+def test_a_flag_without_its_value_names_the_flag(name, flag, capsys):
+    assert PROGRAMS[name]([flag]) == 2
+    expected = f"error: argument {flag}: expected one argument; --help lists all\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_programs_of_several_processes_take_the_same_flags(capsys):
+    for main in (generate.main, evaluate.main):
+        assert main(HOSTS) == 2
+        assert "--process-id: expected 0 to 1" in capsys.readouterr().err
+        assert main(HOSTS[:2]) == 2
+        assert "no --process-id" in capsys.readouterr().err
+
+
+def test_an_error_of_several_lines_is_printed_as_one(capsys):
+    def fail():
+        raise UserError("expected this\n  and that")
+
+    assert exit_code(fail) == 2
+    assert capsys.readouterr().err == "error: expected this   and that\n"
