@@ -92,9 +92,9 @@ class PromptTokenizer:
         position = 0
         found = _encode(self._finder, rendered)
         # A token's flags may let it take the blanks beside it along.
-        for token, (start, end) in zip(found.tokens, found.offsets, strict=True):
+        for rank, (start, end) in zip(found.ids, found.offsets, strict=True):
             ids += self._encode_piece(rendered[position:start], slot, text)
-            ids.append(self.added_tokens[token])
+            ids.append(self.added_tokens[self._finder.id_to_token(rank) or ""])
             position = end
         return ids + self._encode_piece(rendered[position:], slot, text)
 
