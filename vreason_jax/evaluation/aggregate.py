@@ -1,4 +1,4 @@
-"""A benchmark's own grouping of its questions, and the figures that its authors report."""
+"""A benchmark's groups of questions, and the figures that its authors report."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -13,32 +13,32 @@ _VSIBENCH_TASKS = 8
 
 
 def merged_task(benchmark: str, task: str) -> str:
-    """Returns the task of a question type: three of VSI-Bench's are levels of one task."""
+    """Returns the task of a question type; three of VSI-Bench's types are levels of one task."""
     if benchmark == vsibench.LAYOUT.name and task in vsibench.DIRECTIONS:
         return vsibench.DIRECTION
     return task
 
 
 def by_task(lines: Iterable[Line]) -> Groups:
-    """Returns the lines of each task, levels together; those without a task are in none."""
+    """Returns the lines of each task, with its levels; omits lines without a task."""
     return _groups(lines, lambda line: merged_task(line.benchmark, line.task))
 
 
 def by_level(lines: Iterable[Line]) -> Groups:
-    """Returns the lines of each level, of the tasks that have levels."""
+    """Returns the lines of each level, for tasks with levels."""
     types = _groups(lines, lambda line: line.task)
     return {n: g for n, g in types.items() if merged_task(g[0].benchmark, n) != n}
 
 
 def by_subset(lines: Iterable[Line]) -> Groups:
-    """Returns the lines of each subset; those without one are in none."""
+    """Returns the lines of each subset; omits lines without a subset."""
     return _groups(lines, lambda line: line.subset)
 
 
 def macro_tasks(lines: Iterable[Line]) -> float | None:
-    """Returns the mean over tasks, of which a small one counts as much as a large one.
+    """Returns the mean over tasks; each task has the same weight.
 
-    Levels count alike too: VSI-Bench's authors average the three before they are a task.
+    Levels have the same weight too: VSI-Bench's authors average the three into one task.
     """
     types = _groups(lines, lambda line: line.task)
     tasks: dict[str, list[float]] = {}
@@ -48,17 +48,17 @@ def macro_tasks(lines: Iterable[Line]) -> float | None:
 
 
 def macro(groups: Groups) -> float | None:
-    """Returns the unweighted mean of the groups' scores, None without groups."""
+    """Returns the unweighted mean of the groups' scores, or None without groups."""
     return float(np.mean([mean_score(lines) for lines in groups.values()])) if groups else None
 
 
 def mean_score(lines: Sequence[Line]) -> float:
-    """Returns the mean over questions, seeds averaged within."""
+    """Returns the mean over questions, each averaged over its seeds."""
     return float(np.mean(list(question_scores(lines).values())))
 
 
 def official(lines: Sequence[Line], before: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Returns what the benchmark's authors report, by name, as far as the lines can tell it.
+    """Returns the figures that the benchmark's authors report, by name, where the lines suffice.
 
     `before` are VideoMMMU's scores by question without the lecture, for its knowledge gain.
     """
@@ -76,7 +76,7 @@ def official(lines: Sequence[Line], before: Mapping[str, float] | None = None) -
 
 
 def _knowledge_gain(lines: Sequence[Line], before: Mapping[str, float]) -> dict[str, float]:
-    """(after - before) / (1 - before) over Adaptation; none where all was right before."""
+    """Returns (after - before) / (1 - before) over Adaptation; none if all was right before."""
     after = question_scores([line for line in lines if line.task == videommmu.WITH_PICTURE])
     both = [name for name in after if name in before]
     if not both:

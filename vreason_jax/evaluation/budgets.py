@@ -1,7 +1,7 @@
 """Scores with every answer cut at the same number of tokens.
 
-An answer counts only if it was complete within the budget; a method that writes less is then no
-longer compared with one that was allowed to write more.
+An answer counts only if it was complete within the budget, so that no method gains by writing more
+than another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ def equal_tokens(
 ) -> dict[str, Any] | None:
     """Returns the scores of all methods at one budget, and along budgets as a curve.
 
-    The budget is the largest number of tokens that every method's mean reaches: the smallest of the
-    means, rounded up. `against` names the method that each is compared with. None without answers.
+    The budget is the smallest of the methods' mean numbers of tokens, rounded up. `against` names
+    the method to compare each with. Returns None without answers.
     """
     seen = {
         name: [line.tokens for line in lines if not line.bad_video]

@@ -1,4 +1,4 @@
-"""Controls: what a run takes away from the model, to see what its answers rest on."""
+"""Controls: a run withholds a part of the input to test what the answers depend on."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ CONTROLS = (NONE, BLANK, SHUFFLED, NO_LAST_VALUES)
 
 
 def check_control(name: str) -> None:
-    """Raises UserError for a name that is no control."""
+    """Raises UserError for an unknown control."""
     if name not in CONTROLS:
         known = ", ".join(CONTROLS)
         raise UserError(
@@ -25,7 +25,7 @@ def check_control(name: str) -> None:
 
 
 def controlled_clip(clip: Clip, record: Record, control: str) -> Clip:
-    """Returns the clip of a record, as read, the way a control shows it.
+    """Returns the clip of a record as a control shows it.
 
     `blank`: every frame in the clip's mean colour; those of `shapes` are drawn blank before they
     are read (`videos.clip_source`). `shuffled`: in a random order that depends on the clip alone,

@@ -1,4 +1,4 @@
-"""What decoding costs: seconds of each method, and how much of them the controller takes."""
+"""Decoding costs: seconds of each method, and the controller's share."""
 
 import collections
 import dataclasses
@@ -13,14 +13,14 @@ Shape = Hashable
 
 
 def plain(run: RunConfig) -> RunConfig:
-    """Returns the config of plain decoding that is otherwise the same."""
+    """Returns the config with plain decoding, otherwise the same."""
     return dataclasses.replace(
         run, controller=dataclasses.replace(type(run.controller)(), objective="none")
     )
 
 
 def controlled(run: RunConfig) -> bool:
-    """Returns whether a method pays for a controller."""
+    """Returns whether a method runs a controller."""
     return run.controller.objective != "none"
 
 
@@ -31,7 +31,7 @@ class _Spent:
 
 
 class DecodeCosts:
-    """Seconds of decoding by method and shape, and those of plain decoding at the same shapes."""
+    """Decoding seconds by method and shape, and those of plain decoding at the same shapes."""
 
     def __init__(self, methods: Mapping[str, RunConfig]):
         self._methods = methods
@@ -39,7 +39,7 @@ class DecodeCosts:
         self._plain: dict[tuple[RunConfig, Shape], _Spent] = collections.defaultdict(_Spent)
 
     def add(self, method: str, shape: Shape, seconds: float, steps: int) -> None:
-        """Counts a batch that a method has answered."""
+        """Adds a batch that a method has answered."""
         run = self._methods[method]
         spent = [self._spent[method, shape]]
         if not controlled(run):
@@ -48,7 +48,7 @@ class DecodeCosts:
             one.seconds, one.steps = one.seconds + seconds, one.steps + steps
 
     def add_plain(self, run: RunConfig, shape: Shape, seconds: float, steps: int) -> None:
-        """Counts a batch that was decoded plainly for the sake of its time alone."""
+        """Adds a batch of plain decoding that ran only to be timed."""
         self._plain[run, shape] = _Spent(seconds, steps)
 
     def untimed(self, shape: Shape) -> list[RunConfig]:
@@ -57,7 +57,7 @@ class DecodeCosts:
         return [run for run in dict.fromkeys(twins) if not self._plain[run, shape].steps]
 
     def seconds(self) -> dict[str, float]:
-        """Returns all seconds of decoding by method."""
+        """Returns the decoding seconds by method."""
         totals = dict.fromkeys(self._methods, 0.0)
         for (method, _), spent in self._spent.items():
             totals[method] += spent.seconds

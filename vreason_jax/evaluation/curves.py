@@ -1,4 +1,4 @@
-"""What the traces of many answers say together: mean curves, peaks, entropy of right and wrong."""
+"""Mean curves and peaks over many traces, and the entropy of right and wrong answers."""
 
 import dataclasses
 import zipfile
@@ -20,10 +20,10 @@ SURVIVORS = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Peaks:
-    """Token indices of the EMA's peak; None where there is nothing, or no start-up to correct.
+    """Token indices of the EMA's peak; None without traces, or without a start-up to correct.
 
-    Corrected: of EMA_t / (1 - β^(t+1)). From zero an EMA climbs for about 1 / (1 - β) tokens,
-    whatever the entropy does, so that the raw peak lies late by itself.
+    The corrected peak is that of EMA_t / (1 - β^(t+1)). An EMA that starts at zero climbs for about
+    1 / (1 - β) tokens whatever the entropy does, which makes the raw peak late.
     """
 
     raw: int | None  # of the mean curve
@@ -34,7 +34,7 @@ class Peaks:
 
 @dataclasses.dataclass(frozen=True)
 class MethodCurves:
-    """One method's traces. Curves end where fewer than 5 % of its answers go on."""
+    """One method's traces; curves end where fewer than 5 % of the answers go on."""
 
     answers: int  # traces that were read
     unread: int  # answers whose trace is missing or broken
@@ -46,7 +46,7 @@ class MethodCurves:
 
 
 def read_trace(path: Path, keys: Sequence[str] = KEYS) -> dict[str, np.ndarray] | None:
-    """Returns arrays of a trace file, float64 [t] each; None where it is missing or broken."""
+    """Returns the arrays of a trace file, float64 [t] each, or None if it is missing or broken."""
     try:
         # Opened here: np.load leaves the file open where it finds it broken.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -60,8 +60,8 @@ def read_curves(
 ) -> dict[str, MethodCurves]:
     """Returns the curves of the methods `names` that have traces, in that order.
 
-    `configs` maps methods to their run configs, of which β and the EMA's start are used; a method
-    without one is taken to have the defaults.
+    `configs` maps methods to their run configs, which give β and the EMA's start; a method without
+    one has the defaults.
     """
     gatherers = {name: _Gatherer((configs or {}).get(name, {})) for name in names}
     for line in lines:
@@ -71,7 +71,7 @@ def read_curves(
 
 
 class _Gatherer:
-    """Takes one method's traces one by one and keeps only what the report needs of them."""
+    """Takes one method's traces one by one and keeps only the report's sums."""
 
     def __init__(self, config: Mapping[str, Any]):
         controller = config.get("controller", {})

@@ -1,4 +1,4 @@
-"""The patch grids of clips that have been read, kept, so that a later run plans without reading."""
+"""The patch grids of clips, kept so that a later run plans without reading the clips."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ FILE = "clips.jsonl"
 
 
 class Grids:
-    """`clips.jsonl` of a run's folder: the grid of every clip that has been read."""
+    """`clips.jsonl` of a run's folder: the grid of every clip read so far."""
 
     def __init__(self, folder: Path):
         self._file = LineFile(folder / FILE)
@@ -21,14 +21,14 @@ class Grids:
         }
 
     def share(self, clips: list[str]) -> None:
-        """Makes all processes know what any of them does, for they must plan alike."""
+        """Shares the grids among all processes, which must plan alike."""
         mine = np.array([self.known.get(clip, (0, 0, 0)) for clip in clips], np.int32)
         everyone = distributed.largest(mine.reshape(-1, 3))
         grids = (tuple(map(int, grid)) for grid in everyone)
         self.known = {clip: grid for clip, grid in zip(clips, grids, strict=True) if any(grid)}
 
     def note(self, clip: str, grid: Grid, writes: bool) -> None:
-        """Keeps the grid of a clip; a process that does not write only knows it."""
+        """Records the grid of a clip; only the writing process stores it."""
         if self.known.get(clip) != grid:
             self.known[clip] = grid
             if writes:

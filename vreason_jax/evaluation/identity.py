@@ -1,4 +1,4 @@
-"""What can change an answer, as a hash for every line, and whether a run goes on under it."""
+"""The settings that can change an answer: their hash, and the check that a run may continue."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def answer_values(run: RunConfig) -> dict[str, Any]:
-    """Returns the dotted keys of a run config that can change an answer, a template by its text."""
+    """Returns the keys of a run config that can change an answer; a template counts by its text."""
     values = {
         f"{section}.{key}": value
         for section, fields in run.to_dict().items()
@@ -41,7 +41,7 @@ def answer_values(run: RunConfig) -> dict[str, Any]:
 
 
 def protocol_values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a protocol's fields under keys of their own, what is long by its hash."""
+    """Returns a protocol's fields under keys of their own; long texts are given by their hash."""
     values = {f"protocol.{key}": value for key, value in fields.items()}
     for key, value in values.items():
         text = json.dumps(value, default=dict)
@@ -51,16 +51,16 @@ def protocol_values(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_hash(common: Mapping[str, Any], run: RunConfig) -> str:
-    """Returns the hash of all that can change a method's answers.
+    """Returns the hash of all settings that can change a method's answers.
 
-    `common` is the same for all methods of a run: benchmark, protocol, model and dtype.
+    `common` holds the settings of all methods of a run: benchmark, protocol, model and dtype.
     """
     values = {**common, **answer_values(run)}
     return _hash(json.dumps(values, sort_keys=True, default=str).encode())
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Returns "key: old there, new here" for what two mappings hold otherwise."""
+    """Returns "key: old there, new here" for each difference between two mappings."""
     return [
         f"{prefix}{key}: {old.get(key)!r} there, {new.get(key)!r} here"
         for key in dict.fromkeys((*old, *new))
@@ -71,10 +71,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 def check_same(
     old: Mapping[str, Any], common: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Raises UserError, naming all that differs, if a folder holds answers of another kind.
+    """Raises UserError with all differences if a folder holds answers under other settings.
 
-    `old` has "common" and "methods" as a former run wrote them. Methods of one side alone only add
-    lines; those of both must have the same values.
+    `old` has "common" and "methods" as a former run wrote them. A method on one side only adds
+    lines; a method on both sides must have the same values.
     """
     found = differences(old["common"], common)
     for name, values in methods.items():

@@ -1,4 +1,4 @@
-"""The lines of `predictions.jsonl`: one answer each, read back for statistics and report."""
+"""The lines of `predictions.jsonl`, one answer each, for statistics and report."""
 
 import dataclasses
 import json
@@ -47,21 +47,21 @@ class Line:
 
     @property
     def trace_path(self) -> Path | None:
-        """Where the answer's per-token arrays lie, None where none were kept."""
+        """The file of the answer's per-token arrays, or None if they were not kept."""
         return self.folder / "traces" / self.trace if self.trace else None
 
     @property
     def regression(self) -> bool:
-        """Whether the score is a mean relative accuracy, and not right or wrong."""
+        """Whether the score is a mean relative accuracy instead of right or wrong."""
         return self.kind == REGRESSION
 
     @property
     def bad_video(self) -> bool:
-        """Whether the question was never put, as its video could not be read."""
+        """Whether the question was not asked because its video could not be read."""
         return self.status in BAD_VIDEO
 
     def same_answer(self, other: "Line") -> bool:
-        """Whether two lines say the same of one question, wall times aside."""
+        """Whether two lines have the same answer to one question; wall times may differ."""
         keys = ("text", "answer", "gold", "score", "status", "tokens")
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
@@ -73,8 +73,8 @@ _REQUIRED = {name for name, field in _FIELDS.items() if field.default is datacla
 def read_lines(path: str | Path) -> list[Line]:
     """Returns the answers of a `predictions.jsonl` in the order of the file.
 
-    A last line that was cut off while it was written is dropped. Raises UserError with file and
-    line for anything else that is not an answer, and where there is no such file.
+    Drops a torn last line. Raises UserError with file and line for anything else that is not an
+    answer, and for a missing file.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""The lines of a run: appended whole, cut where torn, and what they say is done."""
+"""The lines of a run: whole lines are appended, torn ones are cut off."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ from vreason_jax.runtime import distributed
 
 
 class Key(NamedTuple):
-    """What there is one line for."""
+    """The identity of a line: there is one line per key."""
 
     id: str
     method: str
@@ -26,9 +26,9 @@ class Key(NamedTuple):
 
 
 class LineFile:
-    """A file of JSON objects, one a line, that several processes of a machine append to.
+    """A file of JSON objects, one per line, to which several processes of a machine append.
 
-    Nothing but whole lines counts: a last one that a kill or a full disk has torn is cut off.
+    Only whole lines count: a last line that a kill or a full disk has torn is cut off.
     """
 
     def __init__(self, path: Path):
@@ -38,8 +38,8 @@ class LineFile:
     def read(self, keep: Callable[[dict], bool] = lambda line: True) -> list[dict[str, Any]]:
         """Returns the whole lines, after cutting off a torn one.
 
-        Lines that `keep` refuses are taken out of the file, and not returned. Call it before
-        anybody appends. Raises UserError for a file that this program has not written.
+        Removes lines that `keep` refuses from the file and does not return them. Call it before any
+        process appends. Raises UserError for a file that this program has not written.
         """
         if not self.path.exists():
             return []
@@ -55,9 +55,9 @@ class LineFile:
         return kept
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Adds a line; raises UserError, having added nothing, where the disk takes less than it.
+        """Adds a line; raises UserError and adds nothing if the disk does not take all of it.
 
-        It has left this process when this returns, so killing the process does not lose it.
+        The line has left this process when this returns, so that a kill does not lose it.
         """
         data = _encode(line)
         with _refusals(self.path), _held(self._open()) as descriptor:
@@ -71,7 +71,7 @@ class LineFile:
                 raise
 
     def close(self) -> None:
-        """Closes the file; appending opens it anew."""
+        """Closes the file; appending opens it again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -93,10 +93,10 @@ class LineFile:
 
 
 class Predictions:
-    """`predictions.jsonl` of a run's folder, and which answers stand there."""
+    """`predictions.jsonl` of a run's folder, and the set of answers in it."""
 
     def __init__(self, folder: Path, *, retry_failed: bool = False):
-        """Reads what is done. With `retry_failed`, lines of video failures are taken out."""
+        """Reads the answers in the folder. With `retry_failed`, removes lines of video failures."""
         self.file = LineFile(folder / PREDICTIONS)
         failures = BAD_VIDEO if retry_failed else ()
         lines = self.file.read(lambda line: line.get("status") not in failures)
@@ -109,7 +109,7 @@ class Predictions:
         self.done.add(self._key(line))
 
     def share(self, keys: Sequence[Key]) -> None:
-        """Makes all processes know what any of them has a line for; they must plan alike."""
+        """Shares the answered keys among all processes, which must plan alike."""
         mine = np.array([(key in self.done) + (key.id in self.failed) for key in keys], np.uint8)
         everyone = distributed.largest(mine)
         self.done |= {key for key, state in zip(keys, everyone, strict=True) if state}
@@ -130,7 +130,7 @@ def _encode(line: Mapping[str, Any]) -> bytes:
 
 
 def _whole_lines(text: bytes) -> tuple[bytes, bytes]:
-    """Returns the text, and its part without a last line that is not whole."""
+    """Returns the text, and the text without a torn last line."""
     whole = text[: text.rfind(b"\n") + 1]
     if whole:
         last = whole[whole.rfind(b"\n", 0, -1) + 1 :]

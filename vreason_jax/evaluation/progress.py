@@ -1,4 +1,4 @@
-"""How far a run is, on stderr: a bar on a terminal, a line now and then in a file."""
+"""Progress of a run on stderr: a bar on a terminal, occasional lines in a file."""
 
 import sys
 import time
@@ -9,10 +9,10 @@ _SECONDS = {True: 0.2, False: 15.0}  # between two lines, on a terminal and else
 
 
 class Progress:
-    """Counts answers against a total and tells of it."""
+    """Counts answers against a total and prints the progress."""
 
     def __init__(self, total: int, done: int, *, stream: TextIO | None = None, shown: bool = True):
-        """`done` of the `total` answers were there before."""
+        """Starts with `done` of `total` answers."""
         self._total, self._done, self._before = total, done, done
         self._stream, self._shown = stream or sys.stderr, shown
         self._live = self._stream.isatty()
@@ -20,19 +20,19 @@ class Progress:
         self._told = float("-inf")
 
     def add(self, count: int) -> None:
-        """Counts answers that have just been written."""
+        """Counts new answers."""
         self._done += count
         late = time.monotonic() - self._told >= _SECONDS[self._live]
         if self._shown and (late or self._done == self._total):
             self._tell()
 
     def close(self) -> None:
-        """Leaves the line that a bar stands on."""
+        """Ends the line of the bar."""
         if self._shown and self._live:
             self._stream.write("\n")
 
     def line(self) -> str:
-        """Returns the bar, the count, the rate and the time that is left."""
+        """Returns the bar, the count, the rate and the remaining time."""
         share = self._done / self._total if self._total else 1.0
         bar = "#" * int(share * _WIDTH)
         minutes = (time.monotonic() - self._began) / 60

@@ -1,4 +1,4 @@
-"""`questions.jsonl`: a run's questions, for its report, and so that none changes unseen."""
+"""`questions.jsonl`: a run's questions, for its report and for detecting changes."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -17,12 +17,12 @@ Words = dict[str, Any]  # a question's KEYS
 
 
 def words_of(record: Record) -> Words:
-    """Returns what is kept of a record, as JSON gives it back."""
+    """Returns the kept fields of a record as plain JSON types."""
     return {key: getattr(record, key) for key in KEYS} | {"options": list(record.options)}
 
 
 def read_words(folder: str | Path) -> dict[str, Words]:
-    """Returns the questions of a run's folder by id, {} where none were kept.
+    """Returns the questions of a run's folder by id, or {}.
 
     Raises UserError for a file that this program has not written.
     """
@@ -38,10 +38,9 @@ def read_words(folder: str | Path) -> dict[str, Words]:
 
 
 def keep_words(folder: Path, records: Sequence[Record], answered: Collection[str]) -> None:
-    """Writes the questions of a run that begins, beside those that its folder has answers to.
+    """Writes the questions of a run that begins, and keeps those that the folder has answers to.
 
-    Raises UserError, having written nothing, where one of the ids in `answered` has become another
-    question since.
+    Raises UserError and writes nothing if an id in `answered` now belongs to another question.
     """
     old = {name: row for name, row in read_words(folder).items() if name in answered}
     new = {record.id: words_of(record) for record in records}

@@ -1,4 +1,4 @@
-"""`run.json`: what a folder's answers were made with, and every session that made some."""
+"""`run.json`: the settings of a folder's answers, and the sessions that made them."""
 
 import contextlib
 import fcntl
@@ -16,18 +16,18 @@ FILE = "run.json"
 
 
 class RunFile:
-    """`run.json` of a folder; several processes of a machine may write to it."""
+    """`run.json` of a folder, to which several processes of a machine may write."""
 
     def __init__(self, folder: Path):
         self._path = folder / FILE
         self._lock = folder / ".run.lock"
 
     def read(self) -> dict[str, Any]:
-        """Returns what a former run left, {} where there was none."""
+        """Returns the content that a former run left, or {}."""
         return read_json(self._path)
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Notes what is about to run: `facts`, methods and seeds beside those noted before."""
+        """Records a run that begins: `facts`, with methods and seeds added to the earlier ones."""
         with self._changing() as old:
             methods = {**old.get("methods", {}), **facts["methods"]}
             seeds = list(dict.fromkeys([*old.get("seeds", []), *facts["seeds"]]))
@@ -35,7 +35,7 @@ class RunFile:
             old.update({**facts, "methods": methods, "seeds": seeds, "sessions": sessions})
 
     def note(self, session: Mapping[str, Any]) -> None:
-        """Adds a session, or puts it in the place of what it said of itself before."""
+        """Adds a session, or replaces its earlier entry."""
         with self._changing() as old:
             same = ("started", "process")
             others = [s for s in old["sessions"] if any(s[key] != session[key] for key in same)]
@@ -53,9 +53,9 @@ class RunFile:
 
 @contextlib.contextmanager
 def sole_run(folder: Path) -> Iterator[None]:
-    """Holds a folder for one run, as two would answer everything twice.
+    """Locks a folder for one run; a second one would answer everything again.
 
-    Raises UserError where another program holds it.
+    Raises UserError if another program holds the lock.
     """
     with open(folder / ".lock", "w") as lock:
         try:

@@ -1,4 +1,4 @@
-"""A finished or half-finished run as a folder holds it, and several of them as one."""
+"""Runs as their folders hold them, finished or not, and the merging of several."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -13,9 +13,9 @@ from vreason_jax.json_files import read_json
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Answers, what `run.json` says of how they came about, and the questions' words by id.
+    """Answers, the content of `run.json`, and the questions by id.
 
-    The last two are {} where a folder has no such file.
+    The last two are {} if the folder has no such file.
     """
 
     lines: list[Line]
@@ -23,7 +23,7 @@ class Run:
     questions: dict[str, Words] = dataclasses.field(default_factory=dict)
 
     def method_names(self) -> list[str]:
-        """Returns the methods that have answers: in the order they were asked for, then seen."""
+        """Returns the methods with answers: as requested, then in the order of the lines."""
         seen = list(dict.fromkeys(line.method for line in self.lines))
         asked = [name for name in self.facts.get("methods", {}) if name in seen]
         return asked + [name for name in seen if name not in asked]
@@ -47,9 +47,9 @@ def read_run(folder: str | Path) -> Run:
 def merge_runs(folders: Sequence[str | Path]) -> Run:
     """Returns the runs of several folders as one, of several models or of several hosts.
 
-    Where models differ, a method is called "model · method". The same answer in two folders counts
-    once. Raises UserError for two benchmarks, for one id of two questions, for one question
-    answered differently under one name, and for one name that stands for two configurations.
+    If models differ, a method is called "model · method". An answer in two folders counts once.
+    Raises UserError for two benchmarks, for two questions under one id, for two answers to one
+    question under one name, and for two configurations under one name.
     """
     runs = [read_run(folder) for folder in folders]
     questions = _merge_words(dict(zip(map(str, folders), runs, strict=True)))
@@ -85,7 +85,7 @@ def _check_one(lines: list[Line], key: str) -> None:
 
 
 def _short_names(lines: Iterable[Line]) -> dict[str, str]:
-    """Models by what tells them apart: the last part of a path or hub id if that does."""
+    """Returns short distinct names: the last part of a model's path or hub id if that suffices."""
     models = list(dict.fromkeys(line.model for line in lines))
     short = [model.rstrip("/").rsplit("/", 1)[-1] for model in models]
     return dict(zip(models, short if len(set(short)) == len(models) else models, strict=True))
@@ -106,7 +106,7 @@ def _relabel(run: Run, names: dict[str, str]) -> Run:
 
 
 def _relabel_facts(facts: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
-    """Renames the keys that are methods: of `methods`, and in sessions of what is per method."""
+    """Renames methods where they are keys: in `methods`, and in the figures of sessions."""
 
     def rename(value: Any) -> Any:
         if not isinstance(value, dict):

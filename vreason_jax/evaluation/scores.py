@@ -1,4 +1,4 @@
-"""From lines to score tables, and from two methods' tables to their paired difference."""
+"""Score tables from lines, and paired differences from two methods' tables."""
 
 import collections
 import dataclasses
@@ -14,12 +14,12 @@ Value = Callable[[Line], float]
 
 
 def strict(line: Line) -> float:
-    """Returns the score that counts unless another is asked for."""
+    """Returns the default score of a line."""
     return line.score
 
 
 def score_table(lines: Sequence[Line], value: Value = strict) -> tuple[list[str], np.ndarray]:
-    """Returns question ids, and their scores [Q, S] by seed in rising order, NaN where none."""
+    """Returns question ids and their scores [Q, S] by rising seed, NaN where there is none."""
     rows = {name: row for row, name in enumerate(dict.fromkeys(line.id for line in lines))}
     columns = {seed: column for column, seed in enumerate(sorted({line.seed for line in lines}))}
     table = np.full((len(rows), len(columns)), np.nan)
@@ -35,10 +35,10 @@ def question_scores(lines: Sequence[Line], value: Value = strict) -> dict[str, f
 
 
 def constant_accuracy(lines: Sequence[Line]) -> float | None:
-    """Returns the accuracy of always giving the answer that most questions have, 0 to 1.
+    """Returns the accuracy, 0 to 1, of always giving the most frequent gold answer.
 
-    That is what chance is to be held to where some answers are frequent. Regression rows, which
-    are not right or wrong, are left out; None without others.
+    This is the level of chance where some answers are frequent. Regression rows are not right or
+    wrong and are left out; returns None without others.
     """
     golds = {line.id: line.gold for line in lines if not line.regression}
     if not golds:
@@ -48,7 +48,7 @@ def constant_accuracy(lines: Sequence[Line]) -> float | None:
 
 
 def describe(lines: Sequence[Line], value: Value = strict) -> dict[str, Any] | None:
-    """Returns the fields of `statistics.Estimate` for one method's lines, None without lines."""
+    """Returns the fields of `statistics.Estimate` for one method's lines, or None without lines."""
     if not lines:
         return None
     return dataclasses.asdict(statistics.estimate(score_table(lines, value)[1]))
@@ -59,8 +59,8 @@ def compare(
 ) -> dict[str, Any] | None:
     """Returns the difference other - first over the questions that both answered, or None.
 
-    `value` is the mean difference, `low` and `high` its bootstrap interval. McNemar's test is for
-    right and wrong alone: regression rows are left out of it, and without others it is None.
+    `value` is the mean difference, `low` and `high` its bootstrap interval. McNemar's test needs
+    right or wrong: it leaves regression rows out, and is None without others.
     """
     a, b = question_scores(first, value), question_scores(other, value)
     shared = [name for name in a if name in b]

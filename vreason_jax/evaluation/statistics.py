@@ -1,7 +1,7 @@
-"""What the scores of an evaluation can say, and how surely. NumPy only.
+"""Means, intervals and tests over the scores of an evaluation, in NumPy.
 
-A score table is float [Q, S]: questions by seeds, NaN where a seed has no answer. Questions are
-the sample: the answers of one question under several seeds are averaged before anything else.
+A score table is float [Q, S]: questions by seeds, NaN where a seed has no answer. The sample is the
+set of questions: the answers of a question under several seeds are averaged first.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ _CHUNK = 1_000  # resamples drawn at once
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A mean over questions. Fields that one question or one seed cannot give are NaN."""
+    """A mean over questions; fields that need more questions or seeds are NaN."""
 
     value: float
     standard_error: float  # over questions
@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Stated probability against being right, in bins of equal width; NaN in empty bins."""
+    """Stated probability against accuracy in bins of equal width; NaN in empty bins."""
 
     edges: np.ndarray  # [bins + 1]
     count: np.ndarray  # [bins]
@@ -42,7 +42,7 @@ class Reliability:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """A mean over answers at every token index, each index on its own."""
+    """A mean over answers at every token index."""
 
     mean: np.ndarray  # [T], NaN where no answer has a number
     error: np.ndarray  # [T], standard error over answers, NaN below two
@@ -93,8 +93,8 @@ def paired_bootstrap(
 ) -> tuple[float, float]:
     """Returns the percentile interval of the mean of paired differences [Q], one per question.
 
-    Drawing Q questions with replacement is a multinomial draw over the distinct differences; that
-    is quick, since scores take few values, and the order of the lines does not matter.
+    Drawing Q questions with replacement is a multinomial draw over the distinct differences. This
+    is fast, since scores take few values, and independent of the order of the lines.
     """
     values, counts = np.unique(differences, return_counts=True)
     size, generator = len(differences), np.random.default_rng(key)
@@ -108,9 +108,9 @@ def paired_bootstrap(
 
 
 def discordant(first: np.ndarray, other: np.ndarray) -> tuple[int, int]:
-    """Returns how many questions only `first` and only `other` has right.
+    """Returns the numbers of questions that only `first`, and only `other`, has right.
 
-    Scores [Q] are seeds averaged: a question is right if more than half of its seeds are.
+    Scores [Q] are means over seeds: a question is right if more than half of its seeds are.
     """
     first, other = np.asarray(first) > 0.5, np.asarray(other) > 0.5
     return int(np.sum(first & ~other)), int(np.sum(other & ~first))
@@ -143,7 +143,7 @@ def reliability(probability: np.ndarray, score: np.ndarray, bins: int = 10) -> R
 
 
 class CurveSum:
-    """Gathers answers of any lengths into a Curve; holds sums only, so their number is free."""
+    """Sums answers of any lengths for a Curve; memory does not grow with their number."""
 
     def __init__(self, length: int):
         self._count = np.zeros(length, np.int64)
@@ -151,7 +151,7 @@ class CurveSum:
         self._squares = np.zeros(length)
 
     def add(self, values: np.ndarray) -> None:
-        """Adds one answer's numbers [t]; those past the length and NaN are left out."""
+        """Adds one answer's numbers [t]; leaves out NaN and numbers past the length."""
         values = np.asarray(values[: len(self._sum)], np.float64)
         finite = np.isfinite(values)
         values = np.where(finite, values, 0.0)
@@ -160,7 +160,7 @@ class CurveSum:
         self._squares[: len(values)] += values * values
 
     def curve(self) -> Curve:
-        """Returns the curve up to the last index that any answer reached."""
+        """Returns the curve up to the last index of the longest answer."""
         length = int(np.max(np.flatnonzero(self._count), initial=-1)) + 1
         count, total = self._count[:length], self._sum[:length]
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""`summary.json`: what the lines of an evaluation say, as numbers with their errors."""
+"""`summary.json`: the results of an evaluation as numbers with their errors."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,13 +29,13 @@ Before = Mapping[str, Mapping[str, float]]  # by method, then by question
 def summarise(
     lines: Sequence[Line], run: dict[str, Any] | None = None, before: Before | None = None
 ) -> dict[str, Any]:
-    """Returns the summary of an evaluation as plain JSON types, always from the lines alone.
+    """Returns the summary of an evaluation as plain JSON types, from the lines alone.
 
-    `run` is the content of `run.json`; of it the order of the methods and the control are used.
+    `run` is the content of `run.json`, which gives the order of the methods and the control.
     Scores, differences and rates are shares (0..1), p two-sided, tokens and seconds means per
-    answer. Of each model the first method is what its other methods are compared with. `before`
-    are the methods' scores without the lecture, for VideoMMMU's knowledge gain. Raises UserError
-    for two answers of one question, method and seed.
+    answer. Each method is compared with the first method of its model. `before` are the methods'
+    scores without the lecture, for VideoMMMU's knowledge gain. Raises UserError for two answers of
+    one question, method and seed.
     """
     check_unique(lines)
     names = Run(list(lines), run or {}).method_names()
@@ -77,13 +77,13 @@ def write_summary(folder: str | Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Writes a JSON object for people and programs, whole or not at all."""
+    """Writes an indented JSON object, completely or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def _method(lines: list[Line], before: Mapping[str, float] | None) -> dict[str, Any]:
-    """What one method's lines say without regard to the others."""
+    """Returns the figures of one method that need no other method."""
     statuses = {status: sum(line.status == status for line in lines) for status in STATUSES}
     tasks, subsets = aggregate.by_task(lines), aggregate.by_subset(lines)
     seen = [line for line in lines if not line.bad_video]
@@ -117,7 +117,7 @@ def _method(lines: list[Line], before: Mapping[str, float] | None) -> dict[str, 
 
 
 def _scores(lines: list[Line], value: Value = strict) -> dict[str, Any]:
-    """Score over all rows, accuracy over rows that are right or wrong, MRA over regression."""
+    """Returns the score of all rows, accuracy of right-or-wrong rows, MRA of regression rows."""
     return {
         "score": describe(lines, value),
         "accuracy": describe(_kind(lines, regression=False), value),
@@ -126,7 +126,7 @@ def _scores(lines: list[Line], value: Value = strict) -> dict[str, Any]:
 
 
 def _differences(first: list[Line], other: list[Line]) -> dict[str, Any]:
-    """The paired differences to the first method: of all rows, by kind and by task."""
+    """Returns paired differences to the first method: over all rows, by kind and by task."""
     by_kind = {
         f"difference_{key}": compare(_kind(first, regression), _kind(other, regression))
         for key, regression in (("accuracy", False), ("mra", True))
@@ -141,7 +141,7 @@ def _kind(lines: list[Line], regression: bool) -> list[Line]:
 
 
 def _per_token(lines: list[Line]) -> float:
-    """The mean entropy over all tokens of all answers: long answers count as their tokens do."""
+    """Returns the mean entropy over all tokens of all answers; longer answers weigh more."""
     sums = [(li.entropy * li.tokens, li.tokens) for li in lines if li.entropy is not None]
     entropy, tokens = np.sum(sums, axis=0) if sums else (0.0, 0)
     return entropy / tokens if tokens else np.nan

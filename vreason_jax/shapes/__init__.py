@@ -4,9 +4,9 @@
     text, tokenizer                                                what a model reads and writes
     export, sheet, __main__                                        mp4 files, rows, contact sheets
 
-Everything is a pure function of (split, index, kind, level, frames): nothing is stored, and train,
-validation and test never share a scene (see `sample`). NumPy only, apart from the edges: PyAV
-in `export`, Pillow in `sheet`, the tokenizers library in `tokenizer`.
+Everything is a pure function of (split, index, kind, level, frames). Nothing is stored, and train,
+validation and test never share a scene (see `sample`). The package needs NumPy alone, except for
+PyAV in `export`, Pillow in `sheet` and the tokenizers library in `tokenizer`.
 """
 
 from vreason_jax.shapes.kinds import KINDS, ORDER_KINDS

@@ -1,4 +1,4 @@
-"""Reproducible chance: the same seed text gives the same draws on every machine and version."""
+"""Reproducible random draws: one seed text gives the same draws on every machine and version."""
 
 import hashlib
 import random
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Dice:
-    """Draws from `random.Random.random` alone, the one method whose stream Python guarantees."""
+    """Draws from `random.Random.random` alone, the only method whose stream Python guarantees."""
 
     def __init__(self, seed: str):
         """Seeds from any text; two texts give unrelated streams."""
@@ -17,15 +17,15 @@ class Dice:
         self._random = random.Random(int.from_bytes(digest, "big")).random
 
     def real(self, low: float, high: float) -> float:
-        """Returns a number of [low, high)."""
+        """Returns a number in [low, high)."""
         return low + (high - low) * self._random()
 
     def reals(self, count: int, low: float, high: float) -> list[float]:
-        """Returns `count` independent numbers of [low, high)."""
+        """Returns `count` independent numbers in [low, high)."""
         return [self.real(low, high) for _ in range(count)]
 
     def whole(self, low: int, high: int) -> int:
-        """Returns an integer of low..high, both included."""
+        """Returns an integer from low to high, both included."""
         return low + int((high - low + 1) * self._random())
 
     def chance(self, probability: float) -> bool:
@@ -37,7 +37,7 @@ class Dice:
         return items[int(len(items) * self._random())]
 
     def some(self, items: Sequence[T], count: int) -> list[T]:
-        """Returns `count` different ones of `items`, in random order."""
+        """Returns `count` different items in random order."""
         pool = list(items)
         if count > len(pool):
             raise ValueError(f"{count} of {len(pool)} items")

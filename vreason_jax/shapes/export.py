@@ -58,7 +58,7 @@ def read_mp4(path: str | Path) -> np.ndarray:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file; raises UserError where that cannot be done."""
+    """Writes a text file; raises UserError where the system refuses."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

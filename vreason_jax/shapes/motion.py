@@ -1,4 +1,4 @@
-"""Paths: one coordinate, in pixels, for every frame."""
+"""Paths: one coordinate in pixels per frame."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ def one_way(frames: int, start: float, end: float) -> np.ndarray:
 def there_and_back(frames: int, start: float, end: float) -> np.ndarray:
     """Returns a path from `start` to `end` and back, twice as fast as `one_way`: float64 [F].
 
-    It visits the very positions of `one_way(frames, start, end)`, the even ones on the way
-    there and the odd ones on the way back: frames without their order do not tell the two apart.
+    It visits the positions of `one_way(frames, start, end)`: the even ones on the way there,
+    the odd ones on the way back. Frames without their order therefore look the same for both.
     """
     positions = one_way(frames, start, end)
     return np.concatenate([positions[0::2], positions[1::2][::-1]])
@@ -43,17 +43,17 @@ def two_speeds(frames: int, start: float, first: float, second: float) -> np.nda
 
 
 def stops(positions: list[float], seconds: list[int]) -> np.ndarray:
-    """Returns a path that stays at each position for its seconds, of two frames each: [F]."""
+    """Returns a path that stays at each position for its seconds, two frames each: [F]."""
     return np.repeat(np.asarray(positions, float), np.asarray(seconds) * 2)
 
 
 def shaking(dice: Dice, frames: int, centre: float, reach: float) -> np.ndarray:
-    """Returns independent positions around `centre`: without order, so they cannot reveal it."""
+    """Returns independent positions around `centre`, which do not reveal the frames' order."""
     return np.asarray(dice.reals(frames, centre - reach, centre + reach))
 
 
 def durations(dice: Dice, parts: int, seconds: int, *, even: bool) -> list[int]:
-    """Returns how many whole seconds each of `parts` takes, at least one, `seconds` in all."""
+    """Returns the whole seconds of each of `parts`: at least one each, `seconds` in total."""
     if even:
         cuts = [round(seconds * part / parts) for part in range(1, parts)]
     else:

@@ -1,4 +1,4 @@
-"""What every kind of question makes: a scene, a question about it, the answer and the reply."""
+"""The result of every kind of question: a scene, a question, the answer and the reply."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ CELLS = tuple((row, column) for row in range(ROWS) for column in range(COLUMNS))
 class Puzzle:
     """A question about a scene. `options` are texts without letters, empty for a number.
 
-    `reasoning` is the reply without its tags, and without the question that a reply begins with.
+    `reasoning` is the reply without its tags and without the question at its beginning.
     """
 
     scene: Scene
@@ -37,7 +37,7 @@ class Puzzle:
 
     @property
     def answer_words(self) -> str:
-        """The option that the letter stands for, or the number."""
+        """The text of the right option, or the number."""
         return self.options[LETTERS.index(self.answer)] if self.options else self.answer
 
 
@@ -58,7 +58,7 @@ def draw_radius(dice: Dice, level: int) -> float:
 
 
 def cell_centre(dice: Dice, cell: Cell, jitter: float = 2.0) -> tuple[float, float]:
-    """Returns y and x of about the middle of a cell."""
+    """Returns y and x near the middle of a cell."""
     row, column = cell
     return (
         (row + 0.5) * CELL + dice.real(-jitter, jitter),
@@ -69,7 +69,7 @@ def cell_centre(dice: Dice, cell: Cell, jitter: float = 2.0) -> tuple[float, flo
 def bystanders(
     dice: Dice, level: int, cells: list[Cell], colours: Sequence[str], frames
 ) -> list[Thing]:
-    """Returns a shaking thing for every cell: it distracts, and tells nothing of the order."""
+    """Returns a shaking thing for every cell; it distracts, and does not reveal the order."""
     things = []
     for cell, colour in zip(cells, colours, strict=True):
         y, x = cell_centre(dice, cell, 0.0)

@@ -1,4 +1,4 @@
-"""Scene -> frames: every thing is stamped in a small square around its centre."""
+"""Draws scenes: stamps every thing in a small square around its centre."""
 
 import functools
 import math
@@ -23,7 +23,7 @@ def render(scene: Scene) -> np.ndarray:
 def backdrop(background: tuple[int, int, int]) -> np.ndarray:
     """Returns a frame without things, uint8 [84, 112, 3]: redder to the right, bluer downwards.
 
-    The shading tells a part of the picture where it lies, as real pictures mostly do.
+    The shading shows where a part of the picture lies, as real pictures mostly do.
     """
     return _padded_backdrop(background)[PAD:-PAD, PAD:-PAD].copy()
 
@@ -61,7 +61,7 @@ def _stamp(canvas: np.ndarray, thing: Thing) -> None:
 
 
 def _distance(shape: str, y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Returns about how many pixels a point lies outside of the shape (inside: negative)."""
+    """Returns the approximate distance of a point from the shape in pixels (inside: negative)."""
     if shape == "circle":
         return np.sqrt(y * y + x * x) - radius
     if shape == "triangle":  # point up, as wide as high

@@ -44,7 +44,7 @@ class SampleText:
 
     @property
     def name(self) -> str:
-        """Unique within `shapes`: "test-000012-count-2"."""
+        """The name, unique within `shapes`: "test-000012-count-2"."""
         return f"{self.split}-{self.index:06d}-{self.kind}-{self.level}"
 
     def row(self, path: str) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def sample(split, index, kind=None, level=None, *, frames: int = FRAMES) -> Samp
     Args:
       split: "train", "validation" or "test".
       index: 0 .. SPLIT_SIZE[split] - 1.
-      kind: one of KINDS; left out, they take turns with the index.
-      level: 1, 2 or 3; left out, it changes after each round of the kinds.
+      kind: one of KINDS; by default the index chooses one in turn.
+      level: 1, 2 or 3; by default it changes after each round of the kinds.
       frames: an even number of 16 to 20.
 
     Raises:
@@ -92,7 +92,7 @@ def sample(split, index, kind=None, level=None, *, frames: int = FRAMES) -> Samp
 
 
 def sample_text(split, index, kind=None, level=None, *, frames: int = FRAMES) -> SampleText:
-    """Returns what `sample` returns, without the pixels, which are most of the work."""
+    """Returns the result of `sample` without the pixels, which are most of the work."""
     _check(split, index, kind, level, frames)
     kind = KINDS[index % len(KINDS)] if kind is None else kind
     level = LEVELS[index // len(KINDS) % len(LEVELS)] if level is None else level
@@ -116,10 +116,10 @@ def sample_text(split, index, kind=None, level=None, *, frames: int = FRAMES) ->
 
 
 def scene_signature(scene: Scene) -> str:
-    """Returns what a scene shows, to the second and the cell, in words.
+    """Returns a scene in words, to the second and the cell.
 
-    Two scenes with the same pixels have the same signature, so splits that share no signature share
-    no clip; scenes that differ by a few pixels mostly have the same one too.
+    Scenes with the same pixels have the same signature, so splits without a common signature have
+    no common clip. Scenes that differ by a few pixels mostly have the same signature too.
     """
     return "; ".join([str(scene.background), *sorted(map(_shown, scene.things))])
 

@@ -1,4 +1,4 @@
-"""What a clip shows: things with a shape, and where, how large, which colour they are per frame."""
+"""The content of a clip: things with a shape, and their place, size and colour in each frame."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ BACKGROUNDS = ((26, 28, 36), (18, 30, 34), (34, 26, 32))
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """One shape through the clip; positions and radii are in pixels, of the shape's centre."""
+    """One shape throughout the clip; position of its centre and radius are in pixels."""
 
     shape: str  # one of SHAPES, or "wall"
     colours: tuple[str, ...]  # [F], names of RGB
@@ -44,7 +44,7 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """The words for it, such as "red circle", by the colour of the first frame."""
+        """The name, such as "red circle", with the colour of the first frame."""
         return f"{self.colours[0]} {self.shape}"
 
 
@@ -71,7 +71,7 @@ def make_thing(
     radius: ArrayLike = 10.0,
     visible: ArrayLike = True,
 ) -> Thing:
-    """Returns a thing; all but `shape` is one value, or one for each of the `frames`."""
+    """Returns a thing; each argument but `shape` is one value, or one for each of the `frames`."""
     colours = (colour,) * frames if isinstance(colour, str) else tuple(colour)
     return Thing(
         shape,
@@ -84,7 +84,7 @@ def make_thing(
 
 
 def make_wall(y: float, x: float, *, frames: int, radius: float = 12.0) -> Thing:
-    """Returns a gray block; at the end of `Scene.things` it hides what passes behind it."""
+    """Returns a gray block; as the last of `Scene.things` it hides the things behind it."""
     return make_thing("wall", "gray", y, x, frames=frames, radius=radius)
 
 

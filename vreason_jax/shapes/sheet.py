@@ -18,7 +18,7 @@ PAPER, INK, FAINT, GOOD = (250, 250, 248), (32, 33, 36), (128, 131, 138), (24, 1
 def write_sheet(samples: Sequence[Sample], path: str | Path) -> None:
     """Draws the samples below each other into an image file.
 
-    Raises UserError where there is nothing to draw, or the file cannot be written.
+    Raises UserError if there are no samples or the file cannot be written.
     """
     if not samples:
         raise UserError("contact sheet: expected at least one clip, got none")

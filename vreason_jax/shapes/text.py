@@ -1,4 +1,4 @@
-"""The text that a model is trained on and later reads and writes: the one place that knows it."""
+"""Prompts and replies of `shapes`, in the one form that training and inference share."""
 
 import dataclasses
 import re
@@ -40,7 +40,7 @@ def prompt_text(question: str, video_tokens: int) -> str:
 
 
 def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int) -> Example:
-    """Returns the token ids of a sample, and which of them the clip and the question decide.
+    """Returns the token ids of a sample and a mask of those that depend on clip and question.
 
     Args:
       tokenizer: a `tokenizers.Tokenizer`, as `tokenizer.load_tokenizer` returns it.
@@ -48,7 +48,7 @@ def encode_example(tokenizer: Any, question: str, reply: str, video_tokens: int)
       reply: the reply with its tags, without the end of the turn.
       video_tokens: merged tokens of the video: frames / 2 * 12.
 
-    Prompt and reply are encoded apart, as in decoding, where the prompt is given.
+    Prompt and reply are encoded separately, as in decoding, where the prompt is given.
     """
     prompt = tokenizer.encode(prompt_text(question, video_tokens)).ids
     target = tokenizer.encode(reply + "<|im_end|>")

@@ -18,7 +18,7 @@ SHORTEST_WITH_OPTIONS, SHORTEST_WITH_NUMBER = 105, 114
 
 
 class Maybe(NamedTuple):
-    """A step that a reply may leave out, if it is long enough without it."""
+    """A step that a reply may leave out if it is long enough without it."""
 
     text: str
 
@@ -46,13 +46,13 @@ def listed(items: Sequence[str]) -> str:
 def restate_question(problem: str, options: Sequence[str]) -> str:
     """Returns the problem, then the options without their letters, one below the other.
 
-    So that a model learns early to look things up in the question.
+    This teaches a model early to look things up in the question.
     """
     return "\n".join([problem, *(f"{text}." for text in options)])
 
 
 def opening(dice: Dice, goal: str) -> str:
-    """Returns the first step: what to do, and how."""
+    """Returns the first step, which names the task and the way to do it."""
     first = dice.pick(
         ("I need to {}.", "Let me {}.", "The question asks me to {}.", "My task is to {}.")
     ).format(goal)
@@ -74,7 +74,7 @@ def timeline(dice: Dice, entries: Sequence[str]) -> str:
 
 
 def second_look(dice: Dice, entries: Sequence[str]) -> str:
-    """Returns a slip about one second of the timeline, and its correction."""
+    """Returns a mistake about one second of the timeline, and its correction."""
     second = dice.whole(0, len(entries) - 1)
     right = entries[second]
     wrong = dice.pick([entry for entry in entries if entry != right] or [right])
@@ -82,7 +82,7 @@ def second_look(dice: Dice, entries: Sequence[str]) -> str:
 
 
 def slip(dice: Dice, wrong: str, right: str) -> str:
-    """Returns a wrong clause that the next one takes back; a check where the two are equal."""
+    """Returns a wrong clause and its correction, or a check if the two are equal."""
     if wrong == right:
         return dice.pick(("I check again: {}.", "Yes, {}.", "To be sure, {}.")).format(right)
     return dice.pick(
@@ -96,19 +96,19 @@ def slip(dice: Dice, wrong: str, right: str) -> str:
 
 
 def restate(dice: Dice, text: str) -> str:
-    """Returns the same facts introduced once more."""
+    """Returns the same facts with a new introduction."""
     return dice.pick(
         ("Let me say it again: {}.", "In other words, {}.", "So far: {}.", "To sum up, {}.")
     ).format(text)
 
 
 def conclude(text: str) -> str:
-    """Returns the last step, in always the same words."""
+    """Returns the last step, always in the same words."""
     return f"So the answer is {text}."
 
 
 def compose(dice: Dice, steps: Sequence[str | Maybe], answer: str) -> str:
-    """Returns the reasoning: `steps`, one below the other, some of the optional ones left out."""
+    """Returns the reasoning: one step per line, without some of the optional ones."""
     shortest = SHORTEST_WITH_OPTIONS if answer in LETTERS else SHORTEST_WITH_NUMBER
     kept = list(steps)
     for step in dice.shuffled([step for step in steps if isinstance(step, Maybe)]):

@@ -1,6 +1,6 @@
-"""Samples of `shapes` as arrays to train on, made ahead by a process of its own.
+"""Training arrays from samples of `shapes`, made ahead in a separate process.
 
-No JAX here: the process that makes batches starts in a second, and takes no device.
+This module does not import JAX: the process starts within a second and takes no device.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ Encoded = tuple[Prompt, np.ndarray, np.ndarray]  # with the reply's ids and thei
 
 
 class BatchMaker:
-    """Makes the batch of any step; keeps the texts of the buffer it is in."""
+    """Makes the batch of any step, and keeps the texts of the current buffer."""
 
     def __init__(self, config: TrainConfig, checkpoint: Path):
         """`checkpoint` is a folder with the tokenizer, the template and config.json."""
@@ -76,7 +76,7 @@ class BatchMaker:
         return prompt, reply, weights.astype(np.float32)
 
     def assemble(self, rows: list[tuple[SampleText, Encoded]]) -> Arrays:
-        """Returns the arrays of samples with their examples, padded to one length."""
+        """Returns the arrays of samples and their examples, padded to one length."""
         size = self._config.data.prompt_tokens
         multiple = self._config.data.reply_multiple
         room = -(-max(len(reply) for _, (_, reply, _) in rows) // multiple) * multiple
@@ -96,7 +96,7 @@ class BatchMaker:
 
 @contextlib.contextmanager
 def batches_ahead(config: TrainConfig, checkpoint: Path, first: int) -> Iterator[Iterator[Arrays]]:
-    """Gives the batches of steps `first`, `first + 1`, ..., made ahead in another process."""
+    """Opens an iterator over the batches from step `first` on, made ahead in another process."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(
@@ -149,7 +149,7 @@ def _send_batches(config: TrainConfig, checkpoint: Path, first: int, sender) -> 
 
 
 def _pixels(text: SampleText) -> np.ndarray:
-    """The clip's patches as bytes: uint8 [t, h * w, 1176]."""
+    """Returns the clip's patches as bytes: uint8 [t, h * w, 1176]."""
     patches = patchify(render(text.scene), _AS_BYTES)
     time, height, width = patches.grid
     return np.rint(patches.values).astype(np.uint8).reshape(time, height * width, -1)

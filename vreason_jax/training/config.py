@@ -1,4 +1,4 @@
-"""The one file that a training run follows: sizes of the model, data, optimiser, length."""
+"""The config of a training run: sizes of the model, data, optimiser, length."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ FOLDER = CONFIG_FOLDER / "train"
 
 @dataclasses.dataclass(frozen=True)
 class ModelSizes:
-    """What config.json will say of the model; widths in numbers, depths in layers."""
+    """Sizes of the model for config.json; depths count layers."""
 
     text_layers: int = 4
     text_width: int = 128
@@ -47,7 +47,7 @@ class ModelSizes:
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """Which samples are seen, how often each level, and what of a reply counts how much."""
+    """The mix of samples and levels, and the weights of a reply's tokens in the loss."""
 
     batch: int = 32
     frames: int = FRAMES
@@ -94,7 +94,7 @@ class OptimizerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Length, seed, and how often what is written."""
+    """Length, seed, and the periods of snapshots and validation."""
 
     steps: int = 2000
     seed: int = 0
@@ -117,7 +117,7 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Everything that the bytes of the result depend on."""
+    """All settings that determine the bytes of the result."""
 
     model: ModelSizes = dataclasses.field(default_factory=ModelSizes)
     data: DataOptions = dataclasses.field(default_factory=DataOptions)

@@ -21,7 +21,7 @@ MAX_POSITIONS = 4096
 
 
 def write_small_files(folder: Path, model: ModelSizes, run: RunOptions) -> None:
-    """Writes everything of a checkpoint but the weights: configs, tokenizer, chat template."""
+    """Writes the files of a checkpoint except the weights: configs, tokenizer, chat template."""
     folder.mkdir(parents=True, exist_ok=True)
     build_tokenizer(folder)
     ids = added_token_ids()
@@ -42,7 +42,7 @@ def write_small_files(folder: Path, model: ModelSizes, run: RunOptions) -> None:
 def export(
     target: Path, small_files: Path, config: ModelConfig, arrays: dict[str, Any], dtype: str
 ) -> None:
-    """Writes the whole checkpoint folder, in place of an older one, in one step."""
+    """Writes the whole checkpoint folder in one step, in place of an older one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
     mask = os.umask(0)
@@ -64,7 +64,7 @@ def export(
 
 
 def hf_config(model: ModelSizes, dtype: str) -> dict[str, Any]:
-    """Returns config.json as the Hub's Qwen2.5-VL checkpoints lay it out."""
+    """Returns config.json in the layout of the Hub's Qwen2.5-VL checkpoints."""
     ids = added_token_ids()
     return {
         "architectures": ["Qwen2_5_VLForConditionalGeneration"],

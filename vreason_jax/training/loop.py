@@ -1,4 +1,4 @@
-"""A training run from its folder: started, or gone on with where it stopped."""
+"""A training run in its folder: starts, or continues from the newest snapshot."""
 
 import json
 import sys
@@ -32,8 +32,8 @@ SNAPSHOTS = "snapshots"
 def open_folder(folder: Path, config: TrainConfig) -> None:
     """Makes the training folder, or checks that it is one of `config`.
 
-    Raises UserError for a folder of another config, saying what differs, and for one that cannot
-    be written.
+    Raises UserError for a folder that cannot be written, and for one of another config, naming the
+    differences.
     """
     make_folder(folder, "--out")
     stated, now = folder / CONFIG, config.to_dict()
@@ -52,7 +52,7 @@ def open_folder(folder: Path, config: TrainConfig) -> None:
 
 
 def train(folder: Path, config: TrainConfig, progress: TextIO = sys.stderr) -> Path:
-    """Trains to the end and returns the checkpoint folder; goes on from the newest snapshot."""
+    """Trains to the end, from the newest snapshot if any, and returns the checkpoint folder."""
     open_folder(folder, config)
     run = Run(folder, config, progress)
     with batches_ahead(config, folder / SMALL_FILES, run.step) as batches:
@@ -62,10 +62,10 @@ def train(folder: Path, config: TrainConfig, progress: TextIO = sys.stderr) -> P
 
 
 class Run:
-    """Parameters, optimizer state and step, with what is written at set steps."""
+    """Parameters, optimizer state and step; writes snapshots and validations when they are due."""
 
     def __init__(self, folder: Path, config: TrainConfig, progress: TextIO):
-        """Starts anew, or from the newest snapshot in the folder."""
+        """Starts from the newest snapshot in the folder, or from the beginning."""
         self._folder, self._config = folder, config
         self._model_config = read_model_config(folder / SMALL_FILES)
         self._mesh = data_mesh()
@@ -83,7 +83,7 @@ class Run:
         _cut_curve(folder / CURVE, self.step)
 
     def advance(self, arrays) -> None:
-        """Takes one step, and writes what is due after it."""
+        """Takes one step, then writes the snapshot or validation that is due."""
         batch = place_batch(arrays, self._mesh)
         parameters, state, loss = self._step_function(
             self._tree["parameters"], self._tree["state"], batch
@@ -126,7 +126,7 @@ class Run:
 
 
 class _Progress:
-    """One line that tells step, loss, rate and the time left; lines of its own for notes."""
+    """A line with step, loss, rate and remaining time; notes get lines of their own."""
 
     def __init__(self, stream: TextIO, config: TrainConfig, first: int):
         self._stream, self._steps, self._batch = stream, config.run.steps, config.data.batch
@@ -161,7 +161,7 @@ class _Progress:
 
 
 def _cut_curve(path: Path, step: int) -> None:
-    """Drops what a killed run wrote after the snapshot that this one goes on from."""
+    """Drops the points that a killed run wrote after the snapshot from which this run continues."""
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,7 +1,7 @@
 """The weighted cross entropy of replies, through the project's own model.
 
-Prompts are padded on the left and replies on the right, so that every reply begins at one slot,
-as in decoding: only reply positions need the last layer and the head.
+Prompts are padded on the left and replies on the right, so that all replies begin at the same slot,
+as in decoding. Only reply positions need the last layer and the head.
 """
 
 import jax
@@ -22,7 +22,7 @@ _QUERY_BLOCK = 80
 
 @struct.dataclass
 class Batch:
-    """Prompts and replies of one length each, with one video a row, all on one grid."""
+    """Prompts of one length and replies of one length; each row has one video, all on one grid."""
 
     pixels: jax.Array  # uint8 [B, t, h * w, 1176], in the order of video/patches.py
     token_ids: jax.Array  # int32 [B, S]
@@ -33,9 +33,9 @@ class Batch:
 
 
 def reply_loss(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> tuple[jax.Array, jax.Array]:
-    """Returns the sum of weight x cross entropy over the reply's tokens, and that of the weights.
+    """Returns the weighted sum of cross entropy over the reply's tokens, and the sum of weights.
 
-    A sum, so that the shares of several devices add up to the loss of the whole batch.
+    These are sums, so that the shares of several devices add up to the loss of the whole batch.
     """
     length = batch.weights.shape[1]
     logits = reply_logits(model, batch, plan)
@@ -60,7 +60,7 @@ def reply_logits(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> jax.Array:
 
 
 def normalise(pixels: jax.Array) -> jax.Array:
-    """Returns what video/patches.py makes of the pixels: uint8 [..., 1176] -> float32."""
+    """Returns normalised pixels, as video/patches.py makes them: uint8 [..., 1176] -> float32."""
     values = pixels.reshape(*pixels.shape[:-1], 3, -1).astype(jnp.float32)
     shape = (1,) * (values.ndim - 2) + (3, 1)
     mean, std = (
@@ -72,7 +72,7 @@ def normalise(pixels: jax.Array) -> jax.Array:
 
 
 def _embed(model, batch, plan):
-    """Token embeddings with the videos' in place of their pad tokens, which are one run a row."""
+    """Returns token embeddings with the video's in place of each row's run of pad tokens."""
     rows, times, patches, values = batch.pixels.shape
     video = model.vision(normalise(batch.pixels).reshape(rows * times, patches, values), plan)
     video = video.reshape(rows, -1, video.shape[-1])
@@ -83,10 +83,10 @@ def _embed(model, batch, plan):
 
 
 def _causal_context(query, keys, values, starts, first):
-    """Context [B, K, G, T, H] of queries at the slots from `first` on.
+    """Returns the context [B, K, G, T, H] of queries at the slots from `first` on.
 
-    Batch and key heads are one axis here, and the heads that share keys one with the queries:
-    forward and backward are then plain batched products, the fast ones in XLA's CPU code.
+    Batch and key heads form one axis, and so do queries and the heads that share keys. Forward and
+    backward are then plain batched products, which are fast in XLA's CPU code.
     """
     batch, kv_heads, groups, length, width = query.shape
     query = query.reshape(batch * kv_heads, groups, length, width)

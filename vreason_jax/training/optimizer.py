@@ -1,4 +1,4 @@
-"""The weights that training starts from, and the rule that changes them."""
+"""Initial weights and the optimiser."""
 
 import math
 import zlib
@@ -20,7 +20,7 @@ _HEAD_STD = 0.02
 def initial_parameters(config: ModelConfig, seed: int) -> dict[str, np.ndarray]:
     """Returns float32 parameters by dotted path.
 
-    Norms 1, biases 0, matrices N(0, 1 / inputs); each residual branch ends in a smaller one.
+    Norms are 1, biases 0, matrices N(0, 1 / inputs), and smaller at the end of a residual branch.
     """
     return {
         tensor.path: _initial(tensor.path, tensor.shape, config, seed)

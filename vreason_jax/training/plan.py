@@ -1,4 +1,4 @@
-"""Which samples make up which batch: a pure function of the config and the step."""
+"""The samples of each batch, as a pure function of the config and the step."""
 
 import dataclasses
 import functools
@@ -20,10 +20,10 @@ class Pick:
 
 
 def picks(config: TrainConfig, first: int, count: int) -> list[Pick]:
-    """Returns the samples number `first` to `first + count - 1` of a run.
+    """Returns the samples `first` to `first + count - 1` of a run.
 
-    Kinds take turns; levels follow the weights of the stage that the number falls in. No sample
-    comes twice, and another seed takes other samples.
+    Kinds take turns; levels follow the weights of the current stage. No sample comes twice, and
+    another seed takes other samples.
     """
     numbers = range(first, first + count)
     draws = np.random.default_rng([config.run.seed, first]).random(count)
@@ -38,8 +38,7 @@ def picks(config: TrainConfig, first: int, count: int) -> list[Pick]:
 def batch_order(config: TrainConfig, buffer: int, lengths: tuple[int, ...]) -> list[np.ndarray]:
     """Returns the rows of each batch of a buffer, given the reply's length of every row.
 
-    A batch holds neighbours by length, so that little of it is padding, and the batches come in
-    random order.
+    A batch holds rows of similar length and so has little padding. Batches come in random order.
     """
     random = np.random.default_rng([config.run.seed, buffer, 1])
     # A random key between equals, or rows of equal length would keep the order of the kinds.

@@ -1,4 +1,4 @@
-"""Orbax snapshots of a run, so that it goes on after a kill as if nothing had happened."""
+"""Orbax snapshots of a run, from which it continues after a kill with the same bytes."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ _KEPT = 2
 def save(folder: Path, step: int, tree: Any) -> None:
     """Writes the tree of arrays as the snapshot after `step` steps, and removes old ones.
 
-    A snapshot appears under its name only when it is whole.
+    A snapshot gets its name only when it is complete.
     """
     import orbax.checkpoint as ocp
 
@@ -25,7 +25,7 @@ def save(folder: Path, step: int, tree: Any) -> None:
 
 
 def latest(folder: Path) -> int | None:
-    """Returns the number of steps of the newest snapshot, None without one."""
+    """Returns the number of steps of the newest snapshot, or None."""
     steps = _steps(folder)
     return steps[-1] if steps else None
 

@@ -27,7 +27,7 @@ def data_mesh() -> Mesh:
 
 
 def replicate(tree, mesh: Mesh):
-    """Returns the arrays of a tree, whole on every device."""
+    """Returns the arrays of a tree, replicated on every device."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 

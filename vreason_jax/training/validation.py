@@ -1,4 +1,4 @@
-"""Greedy answers to validation questions, read and decoded as those of an evaluation."""
+"""Greedy answers to validation questions, read and decoded as in an evaluation."""
 
 import collections
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Validation:
     """A fixed set of questions, prepared once."""
 
     def __init__(self, config: TrainConfig, checkpoint: Path):
-        """`checkpoint` is a folder with everything but the weights."""
+        """Takes a checkpoint folder, which needs no weights."""
         overrides = {
             "controller.objective": "none",
             "sampling.max_new_tokens": config.run.max_new_tokens,
@@ -51,7 +51,7 @@ class Validation:
         return [(reply.text, len(reply.token_ids) - (not reply.truncated)) for reply in found]
 
     def scores(self, model: Qwen25VL, mesh: Mesh) -> dict[str, Any]:
-        """Returns accuracy overall, by kind and by level, mean tokens, and the share closed."""
+        """Returns accuracy overall, by kind and by level, mean tokens, and share closed."""
         return score(self._samples, self.replies(model, mesh))
 
     def _ask(self, sample: Sample) -> Asked:
@@ -61,7 +61,7 @@ class Validation:
 
 
 def score(samples: Sequence[Sample], replies: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    """Returns accuracy overall, by kind and by level, mean tokens, and the share closed."""
+    """Returns accuracy overall, by kind and by level, mean tokens, and share of closed replies."""
     right = collections.defaultdict(list)
     for asked, (text, _) in zip(samples, replies, strict=True):
         correct = extract_answer(text) in (asked.answer, asked.answer_words)

@@ -1,4 +1,4 @@
-"""`report.html`: what an evaluation's lines and traces say, for people, as one file."""
+"""`report.html`: an evaluation's lines and traces for people, as one file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> None:
 
 
 def tell(run: Run, before: Run | None = None) -> Story:
-    """Returns a run with its summary and its traces, which are read here.
+    """Returns a run with its summary and its traces, which this function reads.
 
-    `before` holds answers that were given without VideoMMMU's lectures.
+    `before` holds the answers without VideoMMMU's lectures.
     """
     known = None if before is None else scores_before(before)
     summary = summarise(run.lines, run.facts, known)
@@ -29,7 +29,7 @@ def tell(run: Run, before: Run | None = None) -> Story:
 
 
 def write_page(out: str | Path, story: Story) -> None:
-    """Writes a story as HTML, whole or not at all."""
+    """Writes a story as an HTML file, completely or not at all."""
     # Undecodable bytes of a file name are lone surrogates, which UTF-8 cannot hold.
     page = build(story).encode("utf-8", errors="replace")
     write_atomic(out, lambda file: file.write(page))

@@ -11,7 +11,7 @@ from vreason_jax.evaluation.report.markup import MINUS, Markup, tag
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """A linear axis: what it measures with its unit, its range, and its marks."""
+    """A linear axis: its quantity and unit, its range, and its marks."""
 
     label: str
     low: float
@@ -20,11 +20,11 @@ class Axis:
 
     @staticmethod
     def text(tick: float) -> str:
-        """Returns a mark's number."""
+        """Returns the text of a mark."""
         return f"{tick:,.10g}".replace("-", MINUS)
 
     def place(self, value: float, start: float, stop: float) -> float:
-        """Returns where a value lies between two pixels."""
+        """Returns the place of a value between two pixels."""
         return start + (value - self.low) / (self.high - self.low) * (stop - start)
 
 
@@ -36,7 +36,7 @@ def nice_axis(
     count: int = 5,
     limits: tuple[float, float] | None = None,
 ) -> Axis:
-    """Returns an axis with round marks around all finite values; within `limits` if given."""
+    """Returns an axis with round marks around all finite values, within `limits` if given."""
     numbers = np.asarray(values, float)
     numbers = numbers[np.isfinite(numbers)]
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 1.0)

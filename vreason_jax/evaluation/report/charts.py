@@ -1,4 +1,4 @@
-"""Charts of scores, tokens and seconds: from the lines alone."""
+"""Charts of scores, tokens and seconds, from the lines alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ STAGES = ("video", "vision", "prefill", "decode")
 
 
 def forest(rows: Mapping[str, dict[str, Any]], tones: Mapping[str, str]) -> Markup:
-    """Returns paired differences with their intervals, one a row, in percentage points."""
+    """Returns paired differences with their intervals, one per row, in percentage points."""
     left, right, bottom = 140, WIDTH - 138, 10 + ROW * len(rows)
     ends = [100 * row[key] for row in rows.values() for key in ("low", "high")]
     axis = nice_axis("difference, percentage points; right of 0 is better", [*ends, 0.0], count=3)
@@ -38,7 +38,7 @@ def forest(rows: Mapping[str, dict[str, Any]], tones: Mapping[str, str]) -> Mark
 
 
 def score_against_tokens(story: Story) -> Markup:
-    """Returns each method's score against the tokens it writes, with 95 % intervals."""
+    """Returns each method's score against its mean tokens, with 95 % intervals."""
     points = {
         name: (method["tokens"], method["score"])
         for name, method in story.methods.items()
@@ -117,7 +117,7 @@ def _bar(
 def _chance(
     axis: Axis, found: Iterable[Any], top: float, bottom: float, left: float, right: float
 ) -> list[Markup]:
-    """The best constant answer of a task as a mark across its bars; none where rows are graded."""
+    """Returns a mark for the best constant answer of a task; none where rows have graded scores."""
     known = [s["constant"] for s in found if s and s["constant"] is not None and not s["mra"]]
     if not known:
         return []
@@ -127,7 +127,7 @@ def _chance(
 
 
 def stage_bars(story: Story) -> Markup:
-    """Returns the seconds of an answer by stage, one stacked bar a method."""
+    """Returns the seconds per answer by stage, one stacked bar per method."""
     left, right, row, top = 4, WIDTH - 36, 38, 22
     totals = [method["seconds"]["total"] or 0.0 for method in story.methods.values()]
     axis = nice_axis("seconds per answer", totals, zero=True)

@@ -1,4 +1,4 @@
-"""Charts of how entropy and stated probability go with being right."""
+"""Charts of entropy and stated probability against correctness."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ LEFT, RIGHT = 150, WIDTH - 96
 
 
 def reliability_diagram(got: Reliability, style: str, title: str) -> Markup:
-    """Returns stated probability against score; the dots' area is the number of answers."""
+    """Returns stated probability against score; a dot's area shows its number of answers."""
     x = nice_axis("probability of the answer's tokens", [0, 1], count=4)
     panel = Panel(x, nice_axis("share right", [0, 1], count=4), height=290)
     panel.line(np.array([0.0, 1.0]), np.array([0.0, 1.0]), "diagonal")
@@ -46,7 +46,7 @@ def right_and_wrong(story: Story) -> Markup:
 
 
 def _mean(values: np.ndarray) -> tuple[float, float, float, int] | None:
-    """Lower end, mean, upper end and number; None without values."""
+    """Returns lower end, mean, upper end and number of the values, or None without any."""
     if not len(values):
         return None
     error = standard_error(values)

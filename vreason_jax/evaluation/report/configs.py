@@ -1,4 +1,4 @@
-"""How the methods were configured, and with what they were run."""
+"""Configurations of the methods, and versions of the software."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from vreason_jax.evaluation.report.tables import method, table
 
 
 def setup(story: Story) -> Markup | None:
-    """Returns configurations and versions; None where the run left none."""
+    """Returns configurations and versions, or None if the run recorded none."""
     if not story.run.facts:
         return None
     keys, note = differing(story), "Keys as in configs/; all others are alike."
@@ -23,7 +23,7 @@ def setup(story: Story) -> Markup | None:
 
 
 def differing(story: Story) -> Markup | None:
-    """Returns the config keys in which the methods differ, a method a column; None without any."""
+    """Returns the config keys in which methods differ, one column per method, or None."""
     flat = {name: _flatten(config) for name, config in _configs(story).items()}
     keys = dict.fromkeys(key for config in flat.values() for key in config)
     rows: list[list[Child]] = [
@@ -35,7 +35,7 @@ def differing(story: Story) -> Markup | None:
 
 
 def whole(story: Story) -> list[Markup]:
-    """Returns every method's whole config, folded."""
+    """Returns each method's whole config, folded."""
     return [
         tag(
             "details", tag("summary", method(story, name)), tag("pre", json.dumps(config, indent=1))
@@ -45,7 +45,7 @@ def whole(story: Story) -> list[Markup]:
 
 
 def versions(story: Story) -> Markup | None:
-    """Returns the versions of what can change an answer, in one line."""
+    """Returns the versions of everything that can change an answer, in one line."""
     found = story.run.facts.get("versions") or {}
     words = " · ".join(f"{name} {version}" for name, version in found.items() if version)
     return tag("p", words, class_="small") if words else None

@@ -1,4 +1,4 @@
-"""Where the time went: stages in full, what was shared, and the controller's share."""
+"""Time by stage, the use of shared passes, and the controller's share."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ COUNTS = {
 
 
 def costs(story: Story) -> Markup:
-    """Returns seconds by stage, what was shared, and the controller's share."""
+    """Returns seconds by stage, the use of shared passes, and the controller's share."""
     note = "Shared stages (video, vision, prefill) divided among the answers that used them."
     bars = figure("Seconds per answer", note, stage_bars(story))
     if not story.run.facts.get("sessions"):
@@ -43,7 +43,7 @@ def costs(story: Story) -> Markup:
 
 
 def sessions(story: Story) -> Markup:
-    """Returns the seconds of each stage in full, one row for each time the command ran."""
+    """Returns the full seconds of each stage, one row per session."""
     head = [
         "started",
         "devices",
@@ -64,7 +64,7 @@ def sessions(story: Story) -> Markup:
 
 
 def sharing(story: Story) -> Markup:
-    """Returns how often each stage ran, and how many answers one pass served."""
+    """Returns the passes of each stage and the answers per pass."""
     counts = {
         key: sum(
             (session.get("counts") or {}).get(key) or 0 for session in story.run.facts["sessions"]
@@ -80,7 +80,7 @@ def sharing(story: Story) -> Markup:
 
 
 def controller(story: Story) -> Markup | None:
-    """Returns the controller's estimated seconds by method, None where nothing was measured."""
+    """Returns the controller's estimated seconds by method, or None if nothing was measured."""
     rows = []
     for name in story.names:
         known = [
@@ -105,7 +105,7 @@ def controller(story: Story) -> Markup | None:
 
 
 def _total(value: Any) -> float | None:
-    """Seconds of a stage, over methods where it is kept by method."""
+    """Returns the seconds of a stage, summed over methods where it is kept by method."""
     if isinstance(value, dict):
         return sum(number or 0.0 for number in value.values())
     return value

@@ -1,4 +1,4 @@
-"""Single answers with their traces: first those on which the methods part."""
+"""Single answers with their traces, beginning with those on which methods differ."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ CHARACTERS = 4_000  # of one text
 def pick(lines: list[Line], size: int = QUESTIONS) -> list[list[Line]]:
     """Returns the answers of up to `size` questions, by question, of one seed each.
 
-    Questions on which scores differ come first; of them, and then of the rest, evenly over the run.
+    Questions with differing scores come first. Both groups are sampled evenly over the run.
     """
     questions: dict[str, dict[str, Line]] = {}
     for line in sorted(lines, key=lambda line: line.seed):
@@ -31,7 +31,7 @@ def pick(lines: list[Line], size: int = QUESTIONS) -> list[list[Line]]:
 
 
 def show(story: Story, answers: list[Line]) -> Markup:
-    """Returns one question's answers, folded; the fold says who was right."""
+    """Returns one question's answers, folded; the heading names the methods that are right."""
     place = {name: index for index, name in enumerate(story.names)}
     answers = sorted(answers, key=lambda line: place[line.method])[:METHODS]
     verdicts = [

@@ -1,4 +1,4 @@
-"""HTML and SVG as nested calls: what is not markup already is escaped, and every tag is closed."""
+"""HTML and SVG as nested calls, which escape plain text and close every tag."""
 
 import html
 import math
@@ -11,17 +11,17 @@ MINUS = "−"
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
 
 Child = str | None | Iterable["Child"]
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Markup:
-    """Returns an element. Plain text is escaped, None left out, lists are flattened.
+    """Returns an element; escapes plain text, omits None, flattens lists.
 
-    `class_` stands for class, an underscore inside a name for a dash. Numbers keep two decimals;
-    raises ValueError for one that is not finite.
+    `class_` means class; an underscore inside a name means a dash. Numbers keep two decimals.
+    Raises ValueError for a number that is not finite.
     """
     words = "".join(
         f' {_name(key)}="{_value(v)}"' for key, v in attributes.items() if v is not None
@@ -32,7 +32,7 @@ def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Mar
 
 
 def join(*children: Child) -> Markup:
-    """Returns children one after the other, escaped where they are not markup."""
+    """Returns children one after the other; escapes those that are not markup."""
     parts = []
     for child in children:
         if isinstance(child, Markup):
@@ -45,7 +45,7 @@ def join(*children: Child) -> Markup:
 
 
 def keep_units(words: Child) -> Child:
-    """Returns words whose units stay on the line of what they belong to: "5 %", "decode, s"."""
+    """Returns words with units that stay on the line of their number: "5 %", "decode, s"."""
     if isinstance(words, Markup) or not isinstance(words, str):
         return words
     return re.sub(r" (?=%)|(?<=,) (?=\S{1,3}$)", "\N{NO-BREAK SPACE}", words)
@@ -70,14 +70,14 @@ def decimal(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
 
 
 def small(value: float | None) -> str:
-    """Returns a number that may be tiny, with three digits that matter: "0.0123", "1.2e−05"."""
+    """Returns a number, perhaps tiny, with three significant digits: "0.0123", "1.2e−05"."""
     if value is None or not math.isfinite(value):
         return DASH
     return f"{value:.3g}".replace("-", MINUS)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Returns a share (0..1) in percent, without its sign: the heading names the unit."""
+    """Returns a share (0..1) in percent, without the sign, as the heading names the unit."""
     return decimal(None if share is None else 100 * share, digits)
 
 
@@ -89,7 +89,7 @@ def interval(low: float | None, high: float | None, scale: float = 100, digits: 
 
 
 def p_value(p: float | None) -> str:
-    """Returns a p value with two digits that matter."""
+    """Returns a p value with two significant digits."""
     if p is None:
         return DASH
     if p < 0.001:
@@ -98,7 +98,7 @@ def p_value(p: float | None) -> str:
 
 
 def shorten(label: str, size: int) -> str:
-    """Returns a label of at most `size` characters; of "model · method" the model gives way."""
+    """Returns a label of at most `size` characters; in "model · method" it shortens the model."""
     if len(label) <= size:
         return label
     model, middle, method = label.rpartition(" · ")

@@ -1,4 +1,4 @@
-"""The page as a whole: one file without any reference to another."""
+"""The whole page: one file without references to others."""
 
 import datetime
 from pathlib import Path

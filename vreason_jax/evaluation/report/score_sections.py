@@ -1,4 +1,4 @@
-"""The parts of the page about scores, from the lines alone."""
+"""Sections about scores, from the lines alone."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SENTENCES = 4  # comparisons that are told one by one
 
 
 def results(story: Story) -> Markup:
-    """Returns what was found: in words, as intervals, and as a table."""
+    """Returns the results in words, as intervals, and as a table."""
     note = (
         "± is the standard error over questions; several seeds of a question are averaged first. "
         "Lenient: the answer is also found where the tags are missing or wordy. Seconds are an "
@@ -48,9 +48,9 @@ def _changes(story: Story) -> Markup | None:
 
 
 def verdicts(story: Story) -> list[str]:
-    """Returns what the comparisons say in words, and no more than the intervals allow.
+    """Returns the comparisons in words that the intervals support.
 
-    One sentence for each; of many only how many intervals lie on either side of 0.
+    Few comparisons get a sentence each; many get one with the number of intervals beside 0.
     """
     if len(story.compared) > SENTENCES:
         return [_tally(story)]
@@ -165,7 +165,7 @@ def _groups(story: Story, key: str, heading: str, macro: str = "") -> Child:
 
 
 def failures(story: Story) -> Markup:
-    """Returns the counts of what did not come to an answer."""
+    """Returns the counts of questions without an answer."""
     note = (
         "Truncated: cut at the token limit. A question whose video is missing or cannot be decoded "
         "counts as wrong in every score of this page, but for the last column."

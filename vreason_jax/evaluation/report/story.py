@@ -1,4 +1,4 @@
-"""What every part of the page draws on."""
+"""The data of the page, and the frames of its parts."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from vreason_jax.evaluation.runs import Run
 
 @dataclasses.dataclass(frozen=True)
 class Story:
-    """A run, what its lines say, and its traces by method."""
+    """A run, its summary, and its traces by method."""
 
     run: Run
     summary: dict[str, Any]
@@ -26,27 +26,27 @@ class Story:
 
     @property
     def methods(self) -> dict[str, dict[str, Any]]:
-        """What the summary says of each method."""
+        """The summary of each method."""
         return self.summary["methods"]
 
     @property
     def compared(self) -> dict[str, dict[str, Any]]:
-        """The methods that have a paired difference to a first one."""
+        """The methods with a paired difference to the first one of their model."""
         return {name: m for name, m in self.methods.items() if m.get("difference")}
 
     @property
     def mixed(self) -> bool:
-        """Whether some rows are right or wrong and others scored by mean relative accuracy."""
+        """Whether some rows are right or wrong and others have mean relative accuracy."""
         return all(any(m[key] for m in self.methods.values()) for key in ("accuracy", "mra"))
 
     def label(self, name: str) -> str:
-        """The name in a chart: of models that are told apart, only what tells them apart."""
+        """The name in a chart; with several models, only the distinct parts of their names."""
         model, middle, method = name.rpartition(" · ")
         return shorten(f"{self._distinct[model]}{middle}{method}" if model else name, 22)
 
     @functools.cached_property
     def _distinct(self) -> dict[str, str]:
-        """The parts of each model's name that not all of them have: "3B", "7B"."""
+        """The parts of each model's name that are not common to all: "3B", "7B"."""
         models = {name.rpartition(" · ")[0] for name in self.names}
         parts = {model: re.split(r"[-_/]", model) for model in models}
         common = set.intersection(*(set(words) for words in parts.values()))
@@ -59,7 +59,7 @@ class Story:
 
 
 def figure(title: str, note: Child, *content: Child, wide: bool = False) -> Markup:
-    """Returns a titled picture or table with a note that says how to read it."""
+    """Returns a titled picture or table with a note on how to read it."""
     return tag(
         "figure",
         tag("figcaption", tag("h3", title), tag("p", keep_units(note))),
@@ -74,5 +74,5 @@ def grid(*figures: Child) -> Markup:
 
 
 def section(name: str, title: str, *content: Child) -> Markup:
-    """Returns a part of the page that the header links to."""
+    """Returns a section that the header links to."""
     return tag("section", tag("h2", title), content, id=name)

@@ -1,7 +1,7 @@
-"""Small charts as SVG: lines with bands, dots with whiskers, labels at the lines' ends.
+"""Small charts as SVG: lines with bands, dots with whiskers, labels at the ends of lines.
 
-Coordinates are pixels of a picture that is WIDTH wide and that the page scales; colours and line
-styles are classes of style.css (`s0`, `s1`, ... are the methods), so that they follow the theme.
+Coordinates are pixels of a picture of width WIDTH, which the page scales. Colours and line styles
+are classes of style.css (`s0`, `s1`, ... for the methods), so that they follow the theme.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ def tone(index: int) -> str:
 
 
 class Panel:
-    """One pair of axes that marks are added to, back to front."""
+    """A pair of axes with marks, added back to front."""
 
     def __init__(self, x: Axis, y: Axis, *, height: int = 250, left: int = 44, right: float = 14):
         self.x, self.y, self.height = x, y, height
@@ -33,7 +33,7 @@ class Panel:
         self.taken: list[tuple[float, float, float]] = []  # x, width and y of words
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Returns the pixels of a point; what lies outside of the axes is moved to their edge."""
+        """Returns the pixels of a point; moves points outside the axes to their edge."""
         x, y = (min(max(v, a.low), a.high) for v, a in ((x, self.x), (y, self.y)))
         return self.x.place(x, self.left, self.right), self.y.place(y, self.bottom, self.top)
 
@@ -69,7 +69,7 @@ class Panel:
         self.add("line", class_=f"whisker {style}", x1=x1, y1=y1, x2=x2, y2=y2)
 
     def dot(self, x: float, y: float, style: str, title: str, radius: float = 4) -> None:
-        """Adds a point that tells its numbers when pointed at."""
+        """Adds a point that shows its numbers on hover."""
         cx, cy = self.at(x, y)
         self.add("circle", tag("title", title), class_=f"dot {style}", cx=cx, cy=cy, r=radius)
 
@@ -78,16 +78,16 @@ class Panel:
         self.add("text", words, class_=style or None, x=x, y=y, text_anchor=anchor)
 
     def end_label(self, x: float, y: float, words: str, style: str) -> None:
-        """Names a line at its right end; labels that would overlap are moved apart at the end."""
+        """Labels a line at its right end; rendering moves overlapping labels apart."""
         self.ends.append((*self.at(x, y), words, style))
 
     def beside(self, x: float, y: float, words: str, style: str) -> None:
-        """Names a point to its right, above other names in the way."""
+        """Labels a point to its right, above labels that are in the way."""
         px, py = self.at(x, y)
         self.text(px + 9, self._free(px + 9, py + 4, words), words, f"label {style}")
 
     def mark(self, x: float, y: float, words: str | None, style: str) -> None:
-        """Marks a point of a line down to the axis, with words above it if there are any."""
+        """Marks a point of a line down to the axis, with optional words above it."""
         px, py = self.at(x, y)
         self.add("line", class_=f"drop {style}", x1=px, y1=py, x2=px, y2=self.bottom)
         self.add("circle", class_=f"ring {style}", cx=px, cy=py, r=3.5)
@@ -97,7 +97,7 @@ class Panel:
         self.text(px, level, words, f"small label {style}", "middle")
 
     def _free(self, x: float, y: float, words: str) -> float:
-        """The height at or above `y` where words do not cover earlier ones."""
+        """Returns the height at or above `y` where words do not cover earlier ones."""
         room = CHARACTER * len(words)
         while any(abs(x - a) < max(room, b) and abs(y - c) < 12 for a, b, c in self.taken):
             y -= 12
@@ -105,7 +105,7 @@ class Panel:
         return y
 
     def render(self, title: str) -> Markup:
-        """Returns the picture; `title` says what it shows to those who cannot see it."""
+        """Returns the picture; `title` describes it for screen readers."""
         parts = [self._grid(), tag("g", self.marks), self._end_labels()]
         return picture(parts, self.height, title)
 
@@ -121,7 +121,7 @@ class Panel:
         return tag("g", parts, class_="axes")
 
     def _end_labels(self) -> Markup:
-        """Labels beside the axes' right edge, with a thread to lines that end before it."""
+        """Returns labels beside the axes' right edge, with a thread to lines that end before it."""
         ends = sorted(self.ends, key=lambda end: end[1])
         places = spread([end[1] for end in ends], 13, self.top, self.bottom)
         parts = []
@@ -134,13 +134,13 @@ class Panel:
 
 
 def picture(parts: Sequence[Markup], height: float, title: str) -> Markup:
-    """Returns a picture WIDTH wide; `title` says what it shows to those who cannot see it."""
+    """Returns a picture of width WIDTH; `title` describes it for screen readers."""
     box = f"0 0 {WIDTH} {number(height)}"
     return tag("svg", parts, viewBox=box, role="img", aria_label=title, class_="chart")
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Returns rising places moved apart to at least `gap`, kept between `low` and `high`."""
+    """Returns rising places at least `gap` apart, between `low` and `high`."""
     moved = list(places)
     for i in range(len(moved)):
         moved[i] = max(moved[i], low if i == 0 else moved[i - 1] + gap)
@@ -155,7 +155,7 @@ def label_room(labels: Iterable[str]) -> float:
 
 
 def thin(values: np.ndarray, points: int) -> np.ndarray:
-    """Returns block means, so that a long line keeps its shape in at most `points` points."""
+    """Returns block means, at most `points` of them, which keep the shape of a long line."""
     block = -(-len(values) // points) if len(values) else 1
     padded = np.full(-(-len(values) // block) * block, np.nan)
     padded[: len(values)] = values
@@ -166,6 +166,6 @@ def thin(values: np.ndarray, points: int) -> np.ndarray:
 
 
 def _point(point: tuple[float, float]) -> str:
-    """One decimal: a tenth of a pixel, at half the size of two."""
+    """Returns a coordinate with one decimal, which halves the file and is a tenth of a pixel."""
     x, y = point
     return f"{number(round(x, 1))} {number(round(y, 1))}"

@@ -31,8 +31,8 @@ def table(
 ) -> Markup:
     """Returns a table that scrolls inside its own box; the first column names the row.
 
-    `spans` are headings above the head, with the number of columns that each covers; the last
-    `totals` rows are set apart.
+    `spans` are headings above the head, each with its number of columns. The last `totals` rows are
+    set apart.
     """
     above = [
         tag("th", words, colspan=size, scope="colgroup", class_="over" if words else None)
@@ -55,7 +55,7 @@ def key(story: Story) -> Markup:
 
 
 def method(story: Story, name: str, *, whole: bool = False) -> Markup:
-    """Returns a method's label, or its whole name, beside a swatch of its colour."""
+    """Returns a method's label or whole name beside a swatch of its colour."""
     words = name if whole else story.label(name)
     dot = tag("i", class_=f"swatch {story.tone(name)}")
     return tag("span", dot, words, class_="method", title=None if words == name else name)
@@ -97,7 +97,7 @@ def results(story: Story) -> Markup:
 
 
 def _score_columns(story: Story) -> dict[str, Sequence[Child]]:
-    """Columns for the kinds of score that occur."""
+    """Returns columns for the kinds of score that occur."""
     methods = story.methods.values()
     columns: dict[str, Sequence[Child]] = {}
     for words, kind in (("accuracy", "accuracy"), ("MRA", "mra")):
@@ -113,7 +113,7 @@ def _score_columns(story: Story) -> dict[str, Sequence[Child]]:
 
 
 def changes(story: Story) -> Markup:
-    """Returns how far each method is from the first: in its answers, and on the first's answers."""
+    """Returns the distance of each method from the first: in its answers and on the first's."""
     head = [
         "method", "mean entropy, nats", "answers changed, %", "mean |Δlogit|", "KL to it, nats",
     ]  # fmt: skip
@@ -128,7 +128,7 @@ def changes(story: Story) -> Markup:
 
 
 def equal_budget(story: Story) -> Markup:
-    """Returns scores as run beside those with every answer cut at the same number of tokens."""
+    """Returns scores as run beside scores with all answers cut at the same number of tokens."""
     equal = story.summary["equal_tokens"]
     budget = equal["budget"]
     head = [
@@ -147,9 +147,9 @@ def equal_budget(story: Story) -> Markup:
 
 
 def groups(story: Story, key: str, heading: str, macro: str) -> Markup:
-    """Returns scores by task, level or subset, a method a column, with their means below.
+    """Returns scores by task, level or subset, one column per method, with their means below.
 
-    `macro` is the key of the mean over groups; without one, the groups are no parts of a whole.
+    `macro` is the key of the mean over groups; None if the groups are not parts of a whole.
     """
     names = dict.fromkeys(group for m in story.methods.values() for group in m[key])
     rows: list[list[Child]] = []
@@ -176,7 +176,7 @@ def _totals(story: Story, macro: str) -> list[list[Child]]:
 
 
 def peaks(story: Story) -> Markup:
-    """Returns where the EMA of each method peaks, in tokens."""
+    """Returns the token at which each method's EMA peaks."""
     head = [
         "method", "traces", "peak of the mean EMA, token", "bias-corrected, token",
         "median over answers, token", "bias-corrected, token",
@@ -191,7 +191,7 @@ def peaks(story: Story) -> Markup:
 
 
 def statuses(story: Story) -> Markup:
-    """Returns answers by status, and accuracy with unreadable videos as wrong and without them."""
+    """Returns answers by status, and accuracy with and without unreadable videos."""
     head = ["method", "answers", *(status.replace("_", " ") for status in STATUSES)]
     head += ["score, bad videos wrong, %", "score without them, %"]
     rows = [

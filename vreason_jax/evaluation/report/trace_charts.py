@@ -1,4 +1,4 @@
-"""Charts along the tokens of an answer: means over all traces, and one answer's trace."""
+"""Charts along the tokens of an answer: means over all traces, and single traces."""
 
 from collections.abc import Mapping
 
@@ -18,10 +18,10 @@ TOKEN = "token of the answer"
 def mean_curves(
     story: Story, key: str, unit: str, *, peaks: str | None = None, axis: Axis | None = None
 ) -> Markup | None:
-    """Returns a mean along the answer with its 95 % band, a line a method; None without any.
+    """Returns a mean along the answer with its 95 % band, one line per method, or None.
 
-    `peaks` names the field of `Peaks` to mark. Methods for which the value is always 0, as α is in
-    plain decoding, are left out.
+    `peaks` names the field of `Peaks` to mark. Methods whose value is always 0, such as α in plain
+    decoding, are left out.
     """
     curves = {
         name: method.curves[key]
@@ -59,14 +59,14 @@ def _mark_peaks(panel: Panel, story: Story, curves: Mapping[str, Curve], field: 
 
 
 def _thinned(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens, mean, and the band's edges, at POINTS points or fewer."""
+    """Returns tokens, mean, and the band's edges, at POINTS points or fewer."""
     tokens = thin(np.arange(len(curve.mean), dtype=float), POINTS)
     mean, error = thin(curve.mean, POINTS), REACH * thin(curve.error, POINTS)
     return tokens, mean, mean - error, mean + error
 
 
 def alive_curves(story: Story) -> Markup:
-    """Returns how many answers go on at each token, in percent."""
+    """Returns the share of answers that go on at each token, in percent."""
     alive = {name: 100 * m.alive / m.answers for name, m in story.curves.items()}
     longest = max(len(values) for values in alive.values())
     x = nice_axis(TOKEN, [0, max(longest, 1)], zero=True)
@@ -102,7 +102,7 @@ def spark(trace: Mapping[str, np.ndarray], style: str) -> Markup:
 
 
 def _alpha_bands(panel: Panel, alpha: np.ndarray, sign: int, style: str) -> None:
-    """Paints the tokens whose α has a sign, each half a token to both sides, as one path."""
+    """Returns one path over the tokens whose α has a sign, half a token to both sides of each."""
     edges = np.diff(np.concatenate([[0], (alpha == sign).astype(int), [0]]))
     path = ""
     for start, stop in zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0), strict=True):

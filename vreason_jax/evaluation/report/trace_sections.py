@@ -1,4 +1,4 @@
-"""The parts of the page about what happens along an answer, and single answers."""
+"""Sections about the course of answers, and single answers."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from vreason_jax.evaluation.statistics import reliability
 
 
 def entropy(story: Story) -> Markup | None:
-    """Returns the mean curves along the answer; None without traces."""
+    """Returns the mean curves along the answer, or None without traces."""
     if not story.curves:
         return None
     note = (
@@ -62,7 +62,7 @@ def _optional(title: str, note: str, chart: Markup | None) -> Markup | None:
 
 
 def confidence(story: Story) -> Markup | None:
-    """Returns how entropy and stated probability go with being right."""
+    """Returns entropy and stated probability against correctness."""
     figures: list[Child] = [_calibration(story, name) for name in story.names]
     if any(len(c.entropy_right) or len(c.entropy_wrong) for c in story.curves.values()):
         note = (

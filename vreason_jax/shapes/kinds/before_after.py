@@ -1,4 +1,4 @@
-"""What happens right before or after an event: four shapes, each does one thing once."""
+"""Questions about what happens right before or after an event; each of four shapes acts once."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ JUMP = 14.0  # pixels, half a cell
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: an event every two seconds; 2: uneven; 3: shapes shake, gray blocks stand around."""
+    """Returns a puzzle. Level 1: an event every two seconds; 2: uneven; 3: shaking, with blocks."""
     cells, colours = dice.shuffled(CELLS), dice.some(COLOURS, 4)
     seconds = _event_seconds(dice, level, frames // 2)
     events = [dice.pick(EVENTS) for _ in colours]

@@ -1,4 +1,4 @@
-"""How many times does a shape bounce: none to three times, off two opposite walls."""
+"""Questions about how often a shape bounces off two opposite walls: none to three times."""
 
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.motion import bouncing, shaking
@@ -37,7 +37,7 @@ NUMBER_WORDS = ("zero times", "once", "twice", "three times")
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: up and down, alone; 2: also left and right, beside another; 3: beside two."""
+    """Returns a puzzle. Level 1: up and down; 2: also left and right, with another; 3: with two."""
     across = level > 1 and dice.chance(0.5)
     times = dice.whole(0, MOST)
     traverse, contact = _timing(dice, times, frames)
@@ -88,7 +88,7 @@ def _timing(dice: Dice, times: int, frames: int) -> tuple[int, int]:
 
 
 def _story(path, words, contact: int, traverse: int) -> tuple[list[str], list[str]]:
-    """Returns the heading of every second, with bounces, and the headings without repetition."""
+    """Returns the heading in each second, with bounces, and the headings without repetition."""
     entries, headings, bounces = [], [words[0]], 0
     for second in range(len(path) // 2):
         frame = 2 * second

@@ -1,4 +1,4 @@
-"""Which colour does a shape have first, second, third or last: it changes three times."""
+"""Questions about the first, second, third or last colour of a shape that changes three times."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from vreason_jax.shapes.words import (
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: alone; 2: uneven, beside another shape; 3: beside one that changes colour too."""
+    """Returns a puzzle. Level 1: alone; 2: uneven, with another; 3: with one that changes too."""
     shapes, cells = dice.shuffled(SHAPES), dice.some(CELLS, level)
     sequences = [dice.some(COLOURS, 4) for _ in range(2)]
     hero, seconds = _changing(dice, level, frames, shapes[0], sequences[0], cells[0])

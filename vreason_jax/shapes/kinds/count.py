@@ -1,4 +1,4 @@
-"""How many shapes are there: all, of one colour, or of one form; some are shown for a time only."""
+"""Questions about the number of shapes: all, of one colour, or of one form."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ MOST_IN_ALL = 7
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: all shapes; 2: those of a colour; 3: those of a form, some shown for a while."""
+    """Returns a puzzle. Level 1: all shapes; 2: those of a colour; 3: of a form, some briefly."""
     number = dice.whole(1, MOST)
     extra = 0 if level == 1 else dice.whole(1, MOST_IN_ALL - number)
     cells = dice.some(CELLS, number + extra)
@@ -60,7 +60,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
 
 
 def _looks(dice: Dice, level: int, number: int, extra: int):
-    """Returns what to count, and shape and colour of every thing, those to count first."""
+    """Returns the words for the counted things, and all things' looks, counted ones first."""
     if level == 1:
         return "shapes", [(dice.pick(SHAPES), dice.pick(COLOURS)) for _ in range(number)]
     colours, shapes = dice.shuffled(COLOURS), dice.shuffled(SHAPES)
@@ -92,7 +92,7 @@ def _shown(dice: Dice, level: int, frames: int, cell: Cell, shape: str, colour: 
 
 
 def _row(things: dict[Cell, Thing], numbers: dict[Cell, int], row: int) -> str:
-    """Returns what stands in the cells of a row, what counts with its number: "red circle 2"."""
+    """Returns the contents of a row; each counted thing has its number: "red circle 2"."""
     texts = []
     for cell in ((row, column) for column in range(COLUMNS)):
         name = things[cell].name if cell in things else "empty"

@@ -1,4 +1,4 @@
-"""Which way does a shape move: one way, or there and back, along one axis."""
+"""Questions about the way a shape moves along one axis: one way, or there and back."""
 
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.motion import one_way, shaking, there_and_back
@@ -38,7 +38,7 @@ HIDDEN_WITHIN = 8.0  # pixels between the centres of a shape and of the wall tha
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: the shape alone; 2: another one beside its lane; 3: two, and a wall to hide it."""
+    """Returns a puzzle. Level 1: one shape; 2: another beside its lane; 3: two, and a wall."""
     across = dice.chance(0.5)  # along x
     words = ("right", "left") if across else ("down", "up")
     towards_high, returns = dice.chance(0.5), dice.chance(0.5)

@@ -1,4 +1,4 @@
-"""Which shape is the fastest: one in every row; on the last level they change speed."""
+"""Questions about the fastest of the shapes, one in each row; on level 3 they change speed."""
 
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.motion import two_speeds
@@ -19,7 +19,7 @@ EDGE = 10.0  # pixels that a centre stays away from the side
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: much faster than the others; 2: less so; 3: one speeds up, another slows down."""
+    """Returns a puzzle. Level 1: a clear lead; 2: a smaller one; 3: two of them change speed."""
     winner = dice.whole(0, ROWS - 1)
     moves = _moves(dice, level, winner)
     colours = dice.some(COLOURS, ROWS)
@@ -61,7 +61,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
 
 
 def _moves(dice: Dice, level: int, winner: int) -> list[tuple[float, float]]:
-    """Returns how many pixels every thing moves in the first and in the second half."""
+    """Returns the pixels that each thing moves in the first and in the second half."""
     if level < 3:
         most = 34.0 if level == 1 else 46.0
         halves = [dice.real(12.0, most) / 2 for _ in range(ROWS)]

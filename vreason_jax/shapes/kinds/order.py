@@ -1,4 +1,4 @@
-"""Which shape appears first, second, third or last: four shapes, one at a time."""
+"""Questions about the first, second, third or last of four shapes that appear one at a time."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from vreason_jax.shapes.words import (
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: two seconds each; 2: uneven, shaking, beside a gray block; 3: with two, or gaps."""
+    """Returns a puzzle. Level 1: two seconds each; 2: uneven, shaking, a block; 3: two, or gaps."""
     things, entries = appearances(dice, level, frames)
     cells = dice.some(CELLS, level - 1)
     names = [thing.name for thing in things]
@@ -55,7 +55,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
 
 
 def appearances(dice: Dice, level: int, frames: int) -> tuple[list[Thing], list[str]]:
-    """Returns four things that appear one after another, and what every second shows."""
+    """Returns four things that appear one after another, and the words for each second."""
     parts = 4 + (level == 3)  # the fifth part is empty
     seconds = durations(dice, parts, frames // 2, even=level == 1)
     present = list(range(4))

@@ -1,4 +1,4 @@
-"""Where is a shape at a second: it jumps from place to place."""
+"""Questions about the place of a jumping shape at one second."""
 
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.motion import stops
@@ -33,7 +33,7 @@ from vreason_jax.shapes.words import (
 
 
 def build(dice: Dice, level: int, frames: int) -> Puzzle:
-    """Level 1: it visits the columns of a row; 2: four places, beside another; 3: each twice."""
+    """Returns a puzzle. Level 1: columns of a row; 2: four places, with another; 3: each twice."""
     shape, colours = dice.pick(SHAPES), dice.shuffled(COLOURS)
     # In any order, so that the second in the question alone says nothing about the place.
     row = dice.whole(0, ROWS - 1)
