@@ -1,4 +1,4 @@
-"""Prints the share of updates at which a method explored: the rate for `random` to be held to.
+"""Prints the share of updates at which a method explored, which is the fair rate for `random`.
 
     python scripts/alpha_rate.py DIR [METHOD]
 

@@ -1,10 +1,10 @@
-"""Times decoding, prefill, vision and V-Reason's overhead beside the device's own bounds.
+"""Times decoding, prefill, vision and V-Reason's overhead beside the bounds of the device.
 
     python scripts/bench.py                                       the 0.25b shape on this device
     python scripts/bench.py --against transformers                the same, beside torch
-    python scripts/bench.py --gpu --out bench.json                all that a GPU should show
+    python scripts/bench.py --gpu --out bench.json                all benchmarks for a GPU
 
-Weights are random and made on the device, except against transformers, where both load one file.
+Weights are random and made on the device; against transformers, both sides load one file.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def measure_bound(dtype: jnp.dtype) -> dict[str, float]:
-    """Returns what the device can do at most: GB/s of a copy, TFLOP/s of a matrix product."""
+    """Returns the bounds of the device: GB/s of a copy, TFLOP/s of a matrix product."""
     small = jax.default_backend() == "cpu"
     numbers = jnp.ones((2**26 if small else 2**30,), dtype)
     copy = jax.jit(lambda x: x + 1)
@@ -142,7 +142,7 @@ class Run:
         )
 
     def chunk(self) -> float:
-        """Decodes one chunk; returns its milliseconds a token."""
+        """Decodes one chunk; returns its milliseconds per token."""
         begin = time.perf_counter()
         self.state, trace = self._chunk(self.model, self.context, self.state)
         jax.block_until_ready(trace)
@@ -168,7 +168,7 @@ def paired_decode(runs: dict[str, Run], pairs: int) -> dict[str, float]:
 
 
 def best_seconds(function: Callable, repeats: int = 5) -> float:
-    """Returns the shortest of a few timings, the first call (compilation) not counted."""
+    """Returns the shortest of a few timings, without the first call, which compiles."""
     jax.block_until_ready(function())
     times = []
     for _ in range(repeats):
@@ -185,7 +185,7 @@ def _vision_inputs(question, config: ModelConfig):
 
 
 def _decode_bytes(model: Qwen25VL, run: Run) -> int:
-    """Bytes that a decode step has to read: weights but the embedding's other rows, and cache."""
+    """Returns the bytes that a decode step must read: cache, and weights without the embedding."""
     decoder = model.decoder
     embedding = 0 if decoder.head is None else decoder.embedding[...].nbytes
     return _bytes(decoder) - embedding + _bytes(run.state.cache)

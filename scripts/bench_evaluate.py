@@ -1,11 +1,11 @@
-"""Questions a minute on `shapes`: `evaluate` against calling `reasoner.generate` for each.
+"""Times questions per minute on `shapes`: `evaluate` against one `reasoner.generate` per question.
 
     python scripts/bench_evaluate.py --limit 288 --batch-size 24 --mesh data=2
 
 Both give the same answers by the same methods with the same model, loaded and compiled before the
-clock starts; the loop is what a user would write, in one process. Prints one JSON object: questions
-a minute of either, their ratio, and the share of time that `evaluate` waited for videos after its
-first batch.
+clock starts. The loop runs in one process, as a user would write it. Prints one JSON object:
+questions per minute of both, their ratio, and the share of time that `evaluate` waited for videos
+after its first batch.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The same model and clip by transformers on torch, timed in turn with ours."""
+"""Times the same model and clip in transformers on torch, alternating with this package."""
 
 import argparse
 import json
@@ -159,7 +159,7 @@ class Theirs:
 
 
 def _write(shape: str, config: ModelConfig, folder: Path, dtype: str) -> bool:
-    """Writes a random checkpoint that both sides load; False if it would be too large for that."""
+    """Writes a random checkpoint for both sides; returns False if it would be too large."""
     if config.text.width > 2048:
         return False
     state = nnx.to_flat_state(nnx.state(random_model(config, jnp.dtype(dtype)), nnx.Param))
@@ -172,6 +172,6 @@ def _write(shape: str, config: ModelConfig, folder: Path, dtype: str) -> bool:
 
 
 def _same(ours: Ours, theirs: Theirs) -> int:
-    """How many tokens both sides have in common before the first difference."""
+    """Returns the number of equal tokens before the first difference."""
     pairs = zip(ours.tokens, theirs.tokens, strict=True)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), len(ours.tokens))

@@ -1,4 +1,4 @@
-"""The shapes that benchmarks run: model sizes, and a prompt with a given number of video tokens."""
+"""Shapes for benchmarks: model sizes, and a prompt with a given number of video tokens."""
 
 import numpy as np
 

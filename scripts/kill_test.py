@@ -1,9 +1,9 @@
-"""Kills an evaluation at random moments, starts it again each time, and compares its lines.
+"""Kills an evaluation at random moments, restarts it each time, and compares its lines.
 
     python scripts/kill_test.py --kills 20 -- --limit 24 --set sampling.max_new_tokens=32
 
-What follows `--` are flags of `python -m vreason_jax.evaluate`, without --out. The lines of the run
-that was killed must be, as a set and wall times aside, those of an undisturbed one.
+Flags after `--` go to `python -m vreason_jax.evaluate`; leave --out out. The killed run must have
+the same set of lines as an undisturbed one, apart from wall times.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def tear(file: Path, rng: random.Random) -> None:
 
 
 def read(folder: Path) -> list[str]:
-    """Returns the whole lines without what differs from run to run."""
+    """Returns the whole lines without the fields that differ from run to run."""
     try:
         text = (folder / "predictions.jsonl").read_text()
     except FileNotFoundError:

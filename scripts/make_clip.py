@@ -2,7 +2,7 @@
 
     python scripts/make_clip.py [--kind direction --level 3 --index 9]
 
-The clip comes from the validation split, so that the test split stays for measuring.
+The clip comes from the validation split; the test split is only for measuring.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Writes tests/goldens/video_*: what qwen-vl-utils and transformers make of small videos.
+"""Writes tests/goldens/video_*: results of qwen-vl-utils and transformers on small videos.
 
     python scripts/make_video_goldens.py        needs the extra `parity` and decord
 

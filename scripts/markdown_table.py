@@ -1,11 +1,11 @@
-"""Prints what evaluations say as the Markdown tables of this repository's documents.
+"""Prints the results of evaluations as the Markdown tables of this repository's documents.
 
     python scripts/markdown_table.py runs/overview [runs/compared]
     python scripts/markdown_table.py --kinds runs/test runs/blank runs/shuffled
 
-The first form has a row a method; the second run, of the same methods with --compare-logits, adds
-mean |Δlogit| and KL. The second form has a row a kind of question, and a column for the first
-method of each run.
+The first form has one row per method; the second run, of the same methods with --compare-logits,
+adds mean |Δlogit| and KL. The second form has one row per kind of question and a column for the
+first method of each run.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def by_method(summary: dict[str, Any], compared: dict[str, Any] | None = None) -> list[Cells]:
-    """Returns the cells of a summary, a row a method, with the distances of `compared`."""
+    """Returns the cells of a summary, one row per method, with the distances of `compared`."""
     head = ["method", "right, %", "difference, points [95 %]", "p"]
     rows = [[*head, "tokens", "entropy, nats", "replies changed, %"]]
     for name, method in summary["methods"].items():
@@ -48,7 +48,7 @@ def by_method(summary: dict[str, Any], compared: dict[str, Any] | None = None) -
 
 
 def by_kind(summaries: list[dict[str, Any]]) -> list[Cells]:
-    """Returns the cells of the first method of each summary, a row a task and a subset."""
+    """Returns the cells of the first method of each summary, one row per task and subset."""
     firsts = [next(iter(summary["methods"].values())) for summary in summaries]
     runs = [summary["control"] for summary in summaries]
     rows = [["", "best constant answer, %", *runs]]

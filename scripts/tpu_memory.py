@@ -1,10 +1,10 @@
-"""Memory that the 7B model's programs take on each chip of a TPU slice, without the slice.
+"""Prints the memory of the 7B model's programs on each chip of a TPU slice, without the slice.
 
     JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/tpu_memory.py
     JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/tpu_memory.py --topology v5e:2x2
 
 Programs are compiled ahead of time by libtpu for a described topology; the compiler's own account
-of their buffers is real, times are not measured.
+of their buffers is real; times are not measured.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure(kind: str, objective: str, topology: str = TOPOLOGY) -> dict[str, float]:
-    """Returns bytes a chip (temporary, weights and other arguments, total) of a compiled program.
+    """Returns bytes per chip (temporary, weights and other arguments, total) of a compiled program.
 
     `kind` is "decode" (a chunk of tokens) or "prefill"; 6,144 video tokens, a cache of 8,192 slots.
     """

@@ -1,6 +1,6 @@
 """Trains the small checkpoint on `shapes`: python scripts/train_shapes.py --out FOLDER.
 
-Run again with the same folder after a kill, it goes on where it stopped and ends in the same bytes.
+After a kill, the same command continues and ends in the same bytes.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def _use_cpu_threads(devices: int) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Lets malloc keep what is freed: a step takes 2 GB, and clean pages cost a quarter of it."""
+    """Lets malloc keep freed memory: a step takes 2 GB, and new pages cost a quarter of its time."""
     arena_max, mmap_max, trim_threshold = -8, -4, -1  # of glibc's mallopt
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if mallopt is not None:

@@ -56,7 +56,7 @@ class ControllerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PruneConfig:
-    """V-Reason Lite: which share of the video tokens leaves the cache after prefill, and which."""
+    """V-Reason Lite: share and choice of the video tokens that leave the cache after prefill."""
 
     fraction: float = 0.0
     policy: str = "value_norm"
@@ -68,7 +68,7 @@ class PruneConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """How a token is drawn from the logits; temperature 0 is greedy."""
+    """The sampling of tokens from logits; temperature 0 is greedy."""
 
     max_new_tokens: int = 1024
     seed: int = 0
@@ -90,10 +90,10 @@ class SamplingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class VideoConfig:
-    """Which frames are read and how large they become.
+    """The choice and size of frames.
 
-    `min_pixels` and `max_pixels` (per frame) left at none take the checkpoint's
-    limits for video (video/preprocessing.py), else 100352 and 200704.
+    `min_pixels` and `max_pixels` are per frame. None means the checkpoint's limits for video
+    (video/preprocessing.py), or else 100352 and 200704.
     """
 
     num_frames: int | None = None
@@ -114,7 +114,7 @@ class VideoConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelOptions:
-    """How the checkpoint is run. `dtype` none: float32 on a CPU, else the checkpoint's own."""
+    """Options of the model. `dtype` None means float32 on a CPU, else the checkpoint's own."""
 
     dtype: str | None = None
     position_rule: str = "max"
@@ -134,7 +134,7 @@ class PromptConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Everything that can change an answer, apart from the model, the video and the question."""
+    """All settings that can change an answer, apart from the model, the video and the question."""
 
     controller: ControllerConfig = dataclasses.field(default_factory=ControllerConfig)
     prune: PruneConfig = dataclasses.field(default_factory=PruneConfig)
@@ -160,7 +160,7 @@ def load_config(
 
 
 def config_values(name_or_file: str) -> dict[str, Any]:
-    """Returns the dotted keys that a config file sets, by name or by path, and their values.
+    """Returns the values that a config file, by name or path, sets, by dotted key.
 
     Raises UserError, which names the file, for an unknown key or a value of another type.
     """

@@ -1,4 +1,4 @@
-"""`--check`: which videos of a benchmark are missing or cannot be read, before any model loads."""
+"""`--check`: the missing and unreadable videos of a benchmark, before any model loads."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ _SMALL = PixelLimits(28 * 28, 4 * 28 * 28)
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A video that a run could not show, and the questions about it."""
+    """A video that a run cannot show, and the questions about it."""
 
     ids: tuple[str, ...]
     video: str  # as the records name it
@@ -31,7 +31,7 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        """One line for people."""
+        """The problem in one line."""
         count = f"{len(self.ids)} question{'s' if len(self.ids) > 1 else ''}"
         return f"{self.status}: {self.video} ({count}): {self.reason}"
 
@@ -44,11 +44,11 @@ def check_videos(
     workers: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Problem]:
-    """Returns what is wrong with the videos of some records, in the order of the records.
+    """Returns the problems with the videos of some records, in the order of the records.
 
-    Each video, and each part that records name of it, is read once: its first and last frame, in a
-    process of its own with the time limit of `config`, `workers` at a time. `progress` is called
-    with how many are done and how many there are. Clips of `shapes` that are drawn have no files.
+    It reads the first and last frame of each video, and of each part that records name, in a
+    process of its own with the time limit of `config`, `workers` at a time. It calls `progress`
+    with the number done and the total. Clips of `shapes` that are drawn have no files.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:

@@ -26,7 +26,7 @@ def load_methods(
 
     A method is a file of `configs/` or a path, named by its stem, or a table of the experiment. A
     config file overrides the protocol, a table the file it is based on, and `overrides` all.
-    Raises UserError for what does not exist, comes twice, or reads clips differently.
+    Raises UserError for methods that do not exist, come twice, or read clips differently.
     """
     values = [(Path(name).stem if name.endswith(".toml") else name, name, {}) for name in names]
     if experiment is not None:
@@ -42,12 +42,12 @@ def load_methods(
 
 
 def is_random(run: RunConfig) -> bool:
-    """Returns whether tokens are drawn, so that seeds differ."""
+    """Returns whether tokens are sampled, so that seeds matter."""
     return run.sampling.temperature > 0
 
 
 def seeds_of(run: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
-    """Returns the seeds that a method runs with: at temperature 0 the first alone."""
+    """Returns the seeds of a method; at temperature 0 only the first."""
     return seeds if is_random(run) else seeds[:1]
 
 

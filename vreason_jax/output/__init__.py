@@ -1,1 +1,1 @@
-"""Text, trace, plot, warnings: what a finished answer leaves behind."""
+"""The outputs of an answer: text, trace, plot, warnings."""

@@ -1,4 +1,4 @@
-"""The answer proper, taken out of the text that reasons towards it."""
+"""The answer proper, extracted from the reasoning around it."""
 
 import re
 
@@ -6,13 +6,13 @@ _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
 def extract_answer(text: str) -> str | None:
-    """Returns what stands in the first closed pair of answer tags, stripped; None without one."""
+    """Returns the stripped content of the first closed pair of answer tags, or None."""
     span = answer_span(text)
     return text[slice(*span)] if span else None
 
 
 def answer_span(text: str) -> tuple[int, int] | None:
-    """Returns where that answer begins and ends in `text`; None without one."""
+    """Returns the start and end of that answer in `text`, or None."""
     match = _ANSWER.search(text)
     if not match:
         return None

@@ -21,10 +21,10 @@ def make_folder(folder: str | Path, flag: str = "output") -> Path:
 
 
 def check_writable(path: str | Path, flag: str = "output") -> None:
-    """Raises UserError if a file cannot be written at `path`; leaves nothing behind.
+    """Raises UserError if no file can be written at `path`; leaves nothing behind.
 
-    Tries it with a file of another name beside it, as `write_atomic` will: permission bits alone
-    say nothing about read-only file systems, nor about what root may do. `flag` names the option.
+    It writes a file of another name beside it, as `write_atomic` will: permission bits say nothing
+    about read-only file systems or the rights of root. `flag` names the option in the error.
     """
     path = Path(path)
     try:
@@ -40,10 +40,10 @@ def check_writable(path: str | Path, flag: str = "output") -> None:
 
 
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Calls `write` with an open binary file that becomes `path` when all of it is there.
+    """Calls `write` with an open binary file, which becomes `path` once it is complete.
 
-    A reader sees the old file or the new one, never half of it; a symbolic link keeps pointing
-    where it did. Devices and pipes are written in place. Raises UserError if the disk refuses.
+    A reader sees the old file or the new one, never a part. A symbolic link keeps its target.
+    Devices and pipes are written in place. Raises UserError if the system refuses.
     """
     path = Path(path)
     try:
@@ -71,7 +71,7 @@ def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> Path:
 
 
 def _mode(path: Path) -> int | None:
-    """File type and permission bits of what `path` leads to, None where nothing is."""
+    """Returns file type and permission bits of the target of `path`, or None if there is none."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What went into the model, as one .npz under transformers' names."""
+"""The inputs of the model as one .npz file under transformers' names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,10 @@ from vreason_jax.output.files import write_atomic
 
 
 def dump_inputs(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes the arrays by their names, whole or not at all, at `path` whatever its suffix.
+    """Writes the arrays by name to `path`, whatever its suffix, completely or not at all.
 
-    Uncompressed, as patches hardly shrink; nothing in the file needs unpickling. Raises
-    ValueError for an array of objects, which would.
+    The file is uncompressed, as patches hardly shrink. Raises ValueError for an array of objects,
+    which would need pickling.
     """
     for name, array in arrays.items():
         if np.asarray(array).dtype == object:

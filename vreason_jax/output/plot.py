@@ -28,7 +28,7 @@ def check_plot(path: str | Path, flag: str = "--plot") -> None:
 def write_plot(path: str | Path, trace: Mapping[str, Any], title: str | None = None) -> None:
     """Writes the picture of a trace (its form: `output.trace.build_trace`) as PNG, SVG or PDF.
 
-    `title` defaults to the objective and what it did. Raises UserError without matplotlib.
+    `title` defaults to the objective and its effect. Raises UserError without matplotlib.
     """
     kind = _format(path, "--plot")
     figure = draw_trace(trace, title)
@@ -36,7 +36,7 @@ def write_plot(path: str | Path, trace: Mapping[str, Any], title: str | None = N
 
 
 def draw_trace(trace: Mapping[str, Any], title: str | None = None) -> Any:
-    """Returns a matplotlib Figure with its own Agg canvas; pyplot and its state stay untouched."""
+    """Returns a matplotlib Figure with its own Agg canvas; does not touch pyplot."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def draw_trace(trace: Mapping[str, Any], title: str | None = None) -> Any:
 
 
 def _draw_bands(axes: Any, trace: Mapping[str, Any]) -> None:
-    """Paints runs of equal α, each token half a token to both sides."""
+    """Draws bands over runs of equal α; each token covers half a token to both sides."""
     alpha = np.array(trace["alpha"])
     edges = np.concatenate([[0], np.flatnonzero(np.diff(alpha)) + 1, [len(alpha)]])
     for start, stop in itertools.pairwise(edges):
@@ -114,7 +114,7 @@ def _finish(figure: Any, axes: Any, trace: Mapping[str, Any], title: str | None)
 
 
 def _mark_updates(axis: Any, trace: Mapping[str, Any]) -> None:
-    """A tick on the lower edge for each update of ΔV."""
+    """Draws a tick on the lower edge for each update of ΔV."""
     at = np.flatnonzero(trace["updated"])
     if len(at) == 0:
         return  # an empty unclipped line would claim the figure's corner in the layout
@@ -126,7 +126,7 @@ def _mark_updates(axis: Any, trace: Mapping[str, Any]) -> None:
 
 
 def _add_legend(axis: Any, trace: Mapping[str, Any]) -> None:
-    """One row above the axes, so that it never covers a line."""
+    """Adds a legend in one row above the axes, where it covers no line."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -164,14 +164,14 @@ def _count(number: int, noun: str) -> str:
 
 
 def _start_at_zero(axis: Any, *lines: np.ndarray) -> None:
-    """Leaves a little air above the lines, and below zero so that points on it show."""
+    """Sets limits with a margin above the lines and below zero, so that points at zero show."""
     values = np.concatenate(lines)
     largest = float(np.max(values[np.isfinite(values)], initial=0.0)) or 1.0
     axis.set_ylim(-0.03 * largest, 1.08 * largest)
 
 
 def _numbers(values: Any) -> np.ndarray:
-    """Floats, with NaN (a gap in the line) where the trace has null."""
+    """Returns floats, with NaN (a gap in the line) where the trace has null."""
     return np.array(values, dtype=np.float64)
 
 

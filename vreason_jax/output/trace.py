@@ -1,4 +1,4 @@
-"""The trace of an answer: its numbers token by token, and what it was made with."""
+"""The trace of an answer: its numbers per token, its config and versions."""
 
 import importlib.metadata
 import json
@@ -31,11 +31,11 @@ def build_trace(
     tokens: Mapping[str, int],
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Returns the trace as plain JSON types; `answer` and `versions` are filled in here.
+    """Returns the trace as plain JSON types, with `answer` and `versions` added.
 
     `arrays` has every key of TOKEN_KEYS, each [T] for T generated tokens, in nats (entropy, EMA,
-    peak, log-probability) and L2 norms. Numbers that are not finite become null, as JSON has no
-    word for them. Raises ValueError if a key is missing or the lengths differ.
+    peak, log-probability) and L2 norms. Numbers that are not finite become null, as JSON cannot
+    hold them. Raises ValueError if a key is missing or the lengths differ.
     """
     columns = {key: _column(key, arrays) for key in TOKEN_KEYS}
     lengths = {key: len(column) for key, column in columns.items()}
@@ -56,7 +56,7 @@ def build_trace(
 
 
 def write_trace(path: str | Path, trace: Mapping[str, Any]) -> None:
-    """Writes the trace as one JSON object, whole or not at all."""
+    """Writes the trace as one JSON object, completely or not at all."""
     text = json.dumps(to_plain(trace), allow_nan=False, ensure_ascii=False)
     # Undecodable bytes of a path are lone surrogates: UTF-8 cannot hold them, JSON escapes can.
     data = (text + "\n").encode("utf-8", errors="backslashreplace")

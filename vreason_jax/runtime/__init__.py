@@ -1,1 +1,1 @@
-"""What runs around the model: weights, device mesh, compilation, several hosts, memory."""
+"""The runtime of the model: weights, device mesh, compilation, several hosts, memory."""

@@ -1,4 +1,4 @@
-"""Compiled programs kept between runs, and the seconds that compiling takes."""
+"""The cache of compiled programs between runs, and the seconds of compilation."""
 
 import contextlib
 import os
@@ -13,11 +13,12 @@ _CACHE_EVENTS = "/jax/compilation_cache/cache_"  # hits, misses
 
 
 def enable_cache(warn: Callable[[str], None]) -> Path | None:
-    """Keeps every compiled program, however small, in a folder of the user's alone; returns it.
+    """Stores every compiled program in a private folder of the user, and returns the folder.
 
-    The folder is $VREASON_JAX_CACHE, else vreason-jax in $XDG_CACHE_HOME or ~/.cache. Programs read
-    from it are run, so one that others can open is not used: `warn` takes the reason as a line, and
-    None comes back. A cache that the caller has set up in JAX already stays as it is.
+    The folder is $VREASON_JAX_CACHE, else vreason-jax in $XDG_CACHE_HOME or ~/.cache. Its programs
+    are
+    executed, so a folder that others can open is not used: then `warn` gets the reason as a line,
+    and the result is None. A cache that the caller has set up in JAX stays as it is.
     """
     chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     if chosen:
@@ -38,7 +39,7 @@ def enable_cache(warn: Callable[[str], None]) -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Returns where compiled programs are kept."""
+    """Returns the folder of compiled programs."""
     chosen = os.environ.get("VREASON_JAX_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -46,10 +47,9 @@ def cache_folder() -> Path:
 
 
 class CompileClock:
-    """Counts the seconds JAX spends on compiling, and what it finds in the persistent cache.
+    """Counts the seconds of compilation and the hits in the persistent cache.
 
-    Listens to JAX's own events, so it sees every program, whoever starts it. A context manager:
-    it listens from entry to exit.
+    It listens to JAX's own events from entry to exit and so sees every program, whoever starts it.
     """
 
     def __init__(self):
@@ -69,12 +69,12 @@ class CompileClock:
 
     @property
     def seconds(self) -> float:
-        """All compilation so far."""
+        """The seconds of compilation so far."""
         return sum(end - begin for begin, end in self._spans)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the seconds of the block, less those of compilation inside it, to `stages[name]`.
+        """Adds the seconds of the block, without compilation inside it, to `stages[name]`.
 
         The block must wait for its results: what JAX still computes is not counted.
         """
@@ -106,7 +106,7 @@ class CompileClock:
 
 
 def _make_private(folder: Path) -> str | None:
-    """Creates the folder for the owner alone; returns what is wrong with it, or None."""
+    """Creates the folder for the owner alone; returns the reason why it cannot be used, or None."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()

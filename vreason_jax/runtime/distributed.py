@@ -1,4 +1,4 @@
-"""Several hosts: JAX's own start, which process prints, and failing together."""
+"""Several hosts: joining them, the process that prints, and failing together."""
 
 import contextlib
 import importlib.util
@@ -40,9 +40,9 @@ def start(
 
     Hosts come from the arguments, from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
     JAX_PROCESS_ID, from Slurm or Open MPI with more than one process, or from the metadata of a TPU
-    VM. One host's CPU gets as many devices as `mesh`, that of `--mesh`, names, at most one a core.
-    Raises UserError when hosts are named incompletely, the others do not answer, JAX_PLATFORMS
-    names what is not there, or `mesh` is none.
+    VM. A single host's CPU is split into as many devices as `mesh` (the text of `--mesh`) needs, at
+    most one per core. Raises UserError if hosts are named incompletely, if other hosts do not
+    answer, if JAX_PLATFORMS names an absent platform, or if `mesh` is not a mesh.
     """
     _join_hosts(_given_arguments(coordinator, process_id, num_processes) or _named_arguments())
     if mesh and not jax.distributed.is_initialized():
@@ -57,9 +57,9 @@ def is_main() -> bool:
 
 
 def agree(error: UserError | None = None) -> None:
-    """Waits for all processes; raises UserError in every one if any of them came with an error.
+    """Waits for all processes; raises UserError in each of them if any has an error.
 
-    Every process must call it at the same stage. So a file that one host misses ends all of them,
+    Every process must call it at the same stage. A file missing on one host then ends all of them,
     and none waits forever for the others.
     """
     if jax.process_count() == 1:
@@ -92,7 +92,7 @@ def together(stage: Callable[[], Any]) -> Any:
 
 
 def agree_late(error: UserError | None = None) -> None:
-    """As `agree`, for processes that come hours apart: no device waits, so no collective times out.
+    """As `agree`, for processes that arrive hours apart: a collective would time out.
 
     May be called once.
     """
@@ -112,7 +112,7 @@ def agree_late(error: UserError | None = None) -> None:
 
 
 def largest(values: np.ndarray) -> np.ndarray:
-    """Returns, number by number, the largest that any process has; all pass one shape."""
+    """Returns the elementwise maximum over all processes, which pass arrays of one shape."""
     if jax.process_count() == 1:
         return values
     from jax.experimental import multihost_utils
@@ -138,9 +138,9 @@ def _join_hosts(arguments: dict | None) -> None:
 
 
 def _use_cores(devices: int) -> None:
-    """Makes a CPU that many devices, at most one a core: each computes with little more than one.
+    """Splits a CPU into devices, at most one per core; a device uses little more than one core.
 
-    What XLA_FLAGS says, or a process that has used JAX already, stays as it is.
+    XLA_FLAGS takes precedence, and a process that has used JAX already stays as it is.
     """
     if devices > 1 and _CPU_DEVICES not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):
@@ -149,10 +149,10 @@ def _use_cores(devices: int) -> None:
 
 
 def _find_devices() -> None:
-    """Has JAX look for its devices, which other hosts answer to, and its libraries speak of.
+    """Initialises JAX's devices, hiding the libraries' output if there is no TPU.
 
-    A libtpu that finds no TPU says so on stderr at length, whatever the log levels; one that finds
-    some has things to say that matter.
+    Without a TPU, libtpu writes a long message to stderr whatever the log levels; with one, its
+    messages matter.
     """
     try:
         with contextlib.nullcontext() if _tpu_chips() else _silent(2):
@@ -164,7 +164,7 @@ def _find_devices() -> None:
 
 
 def _given_arguments(coordinator, process_id, num_processes) -> dict | None:
-    """What the flags say, or None when there are none."""
+    """Returns the arguments of the flags, or None without any."""
     given = {
         "--coordinator": coordinator,
         "--process-id": process_id,
@@ -188,7 +188,7 @@ def _given_arguments(coordinator, process_id, num_processes) -> dict | None:
 
 
 def _named_arguments() -> dict | None:
-    """What the JAX_ variables say, or None when they are not set."""
+    """Returns the arguments in the JAX_ variables, or None if they are not set."""
     if not any(name in os.environ for name in _EXPLICIT[1:]):
         return None
     missing = [name for name in _EXPLICIT if not os.environ.get(name)]
@@ -209,7 +209,7 @@ def _named_arguments() -> dict | None:
 
 
 def _keep_stdout_clean() -> None:
-    """Leaves stdout to Python: what CPU hosts connect by, Gloo, tells there of every new group."""
+    """Keeps stdout for Python: Gloo, which connects CPU hosts, prints there for every new group."""
     if jax.process_count() == 1 or jax.default_backend() != "cpu":
         return
     sys.stdout.flush()
@@ -228,7 +228,7 @@ def _silent(descriptor: int) -> Iterator[None]:
 
 
 def _send_nowhere(descriptor: int) -> int:
-    """Lets what is written to a descriptor vanish; returns another that leads where it led."""
+    """Discards the output of a descriptor; returns a new descriptor with the old target."""
     kept = os.dup(descriptor)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
@@ -244,7 +244,7 @@ def _launched_together() -> bool:
 
 
 def _on_tpu_vm() -> bool:
-    """Whether TPU chips are there and JAX may use them; then JAX itself looks for the slice."""
+    """Returns whether JAX may use TPU chips of this machine; it then looks for the slice itself."""
     configured = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
     platforms = os.environ.get("JAX_PLATFORMS") or configured or "tpu"
     if sys.platform != "linux" or "tpu" not in platforms:

@@ -1,4 +1,4 @@
-"""How many video tokens fit into a device's memory: a warning before, rather than a crash after."""
+"""An estimate of the video tokens that fit into a device's memory, for a warning before a crash."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ _FULL_WIDTHS = 8  # activations of a model width alive at once in a layer: input
 
 
 def free_bytes(device: Any) -> int | None:
-    """Returns the memory still free on a device, the host's on a CPU; None where nobody says."""
+    """Returns the free memory of a device (of the host for a CPU), or None if it is unknown."""
     if device.platform == "cpu":
         return _free_host_bytes()
     try:
@@ -25,10 +25,11 @@ def free_bytes(device: Any) -> int | None:
 
 
 def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 1) -> int:
-    """Returns the bytes one more video token takes on each of `model_axis` devices.
+    """Returns the bytes of one more video token on each of `model_axis` devices.
 
-    What stays (cache and the method's float32 copies of the last layer's values) plus the larger
-    of the two passing peaks, vision tower and prefill. An estimate, some tens of percent wide.
+    This is the lasting part (cache, and the method's float32 copies of the last layer's values)
+    plus the larger of two temporary peaks, vision tower and prefill. The estimate may be off by
+    some tens of percent.
     """
     text = config.text
     shared = text.kv_heads * text.head_width
@@ -41,14 +42,14 @@ def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 
 
 
 def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:
-    """Returns how many video tokens fit beside `other_tokens` of text and answer."""
+    """Returns the number of video tokens that fit beside `other_tokens` of text and answer."""
     return max(0, free // per_token - other_tokens)
 
 
 def memory_warning(
     video_tokens: int, free: int | None, per_token: int, other_tokens: int = 0
 ) -> str | None:
-    """Returns the line that says how many video tokens fit and what to lower, or None if all do."""
+    """Returns a line that says how many tokens fit and what to lower, or None if all fit."""
     if free is None:
         return None
     fitting = fitting_tokens(free, per_token, other_tokens)
@@ -68,7 +69,7 @@ def _vision_bytes(config: ModelConfig, itemsize: int) -> int:
 
 
 def _free_host_bytes() -> int:
-    """Available memory of the machine, or what is left of the container's share if that is less."""
+    """Returns the free memory of the machine or of the container, whichever is less."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     for line in _lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):

@@ -1,4 +1,4 @@
-"""Copies of the model: which devices and processes belong to one, and how those keep in step."""
+"""Copies of the model: the devices and processes of each, and their lockstep."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from vreason_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Replicas:
-    """The rows of a mesh that this process computes on, apart from those of other processes.
+    """The rows of a mesh on which this process computes.
 
-    Processes that share a row of the mesh's `data` axis, a copy of the model, run in lockstep on a
-    mesh of their own. They never wait for the others.
+    A row of the mesh's `data` axis is a copy of the model. Processes that share a row run in
+    lockstep on a mesh of their own, and never wait for other processes.
     """
 
     mesh: Mesh  # (data, model): the rows of this group of processes
@@ -37,11 +37,11 @@ class Replicas:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes for its group."""
+        """Whether this process writes the results of its group."""
         return jax.process_index() == self.processes[0]
 
     def largest(self, value: int) -> int:
-        """Returns the largest of the numbers that the group's processes come with, in step."""
+        """Returns the largest of the numbers of the group's processes, in step."""
         if len(self.processes) == 1:
             return value
         shape = self.mesh.devices.shape
