@@ -61,7 +61,7 @@ def _use_cpu_threads(devices: int) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Lets malloc keep freed memory: a step takes 2 GB, and new pages cost a quarter of its time."""
+    """Lets malloc keep freed memory: a step takes 2 GB, new pages cost a quarter of its time."""
     arena_max, mmap_max, trim_threshold = -8, -4, -1  # of glibc's mallopt
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if mallopt is not None:
