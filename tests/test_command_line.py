@@ -1,9 +1,13 @@
 """All command lines alike: help, unknown flags, wrong values, and where an error is said."""
 
+import contextlib
 import importlib.util
+import io
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from vreason_jax import evaluate, generate, report
 from vreason_jax.command_line import exit_code
@@ -77,6 +81,31 @@ def test_programs_of_several_processes_take_the_same_flags(capsys):
         assert "--process-id: expected 0 to 1" in capsys.readouterr().err
         assert main(HOSTS[:2]) == 2
         assert "no --process-id" in capsys.readouterr().err
+
+
+# The libraries stay as they are in every example.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text() | st.integers(1, 10**6).map(lambda size: "x" * size))
+def test_an_error_is_one_printable_line_of_bounded_length(text):
+    def fail():
+        raise UserError(text)
+
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr):
+        assert exit_code(fail) == 2
+    line = stderr.getvalue()
+    assert line.startswith("error: ") and line.endswith("\n")
+    assert line[:-1].isprintable() and len(line) < 2100
+    if len(text) < 2000 and text.isprintable():
+        assert line == f"error: {text}\n"
+
+
+def test_an_interrupted_program_ends_with_one_line_and_130(capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert exit_code(interrupt) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
 
 
 def test_an_error_of_several_lines_is_printed_as_one(capsys):

@@ -12,6 +12,8 @@ from typing import NoReturn
 
 from vreason_jax.errors import UserError, nearest
 
+_LONGEST_LINE = 2000  # characters of an error
+
 
 class OptionParser(argparse.ArgumentParser):
     """An ArgumentParser that raises UserError, where argparse prints its usage and exits."""
@@ -64,13 +66,20 @@ def join_hosts(options: argparse.Namespace) -> None:
 
 
 def exit_code(program: Callable[[], None]) -> int:
-    """Runs a program; returns 0, or 2 after a UserError, whose line is then stderr's last."""
+    """Runs a program; returns 0, 2 after a UserError or 130 after Ctrl-C.
+
+    The last line of stderr then says why. It is one printable line of bounded length, whatever
+    file names and values the error quotes.
+    """
     _silence_libraries()
     try:
         program()
     except UserError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -130,6 +139,14 @@ def positive_number(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return number
+
+
+def _one_line(text: str) -> str:
+    """Returns the text in one line, control characters escaped, a long one without its middle."""
+    line = " ".join(text.splitlines())
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    half = _LONGEST_LINE // 2
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _silence_libraries() -> None:
