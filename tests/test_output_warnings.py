@@ -2,9 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from random_checkpoint import hf_config
 from trace_samples import sample_arrays, sample_trace
 
+from vreason_jax.model.config import model_config_from_hf
 from vreason_jax.output import warnings as signs
+from vreason_jax.prompt.chat import Prompt
+from vreason_jax.prompt.positions import Medium, next_position, prompt_positions
 
 VOCABULARY = 1000
 LIMIT = 0.9 * math.log(VOCABULARY)  # 6.217 nats
@@ -89,3 +93,44 @@ def test_every_sign_is_one_line():
     found = all_signs(trace, value_norm=1e9)
     assert len(found) == 3
     assert all("\n" not in sign for sign in found)
+
+
+def prompt_of(*layout):
+    """A prompt of words (by their number) and media, and a model of 100 positions at 2 a second."""
+    positions = prompt_positions(layout, tokens_per_second=2)
+    size = positions.shape[1]
+    media = tuple(part for part in layout if isinstance(part, Medium))
+    prompt = Prompt(np.zeros(size, np.int32), positions, next_position(positions), media, size)
+    return prompt, model_config_from_hf(hf_config(max_position_embeddings=100))
+
+
+def test_a_prompt_and_its_answer_may_fill_the_positions_but_not_go_beyond():
+    assert signs.prompt_warnings(*prompt_of(60), max_new_tokens=40) == []
+    (sign,) = signs.prompt_warnings(*prompt_of(60), max_new_tokens=41)
+    assert all(part in sign for part in ("60 tokens", "up to 41", "reach 101", "embeddings of 100"))
+
+
+@pytest.mark.parametrize(
+    ("video", "reach"),
+    [
+        (Medium("video", (4, 12, 12), 0.5), 10 + 4 * 36 + 1),  # more tokens than positions
+        (Medium("video", (4, 2, 2), 20.0), 10 + 3 * 40 + 1 + 1),  # more positions than tokens
+    ],
+)
+def test_tokens_and_positions_both_count(video, reach):
+    (sign,) = signs.prompt_warnings(*prompt_of(10, video), max_new_tokens=1)
+    assert f"reach {reach}," in sign
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.5, False), (0.49, True), (1.0, False), (0, True)])
+def test_a_rate_that_the_time_axis_cannot_tell_apart_is_named_once(seconds, told):
+    video = Medium("video", (3, 2, 2), seconds)
+    found = signs.prompt_warnings(*prompt_of(1, video, 1, video), max_new_tokens=1)
+    assert len(found) == told
+    if told:
+        assert "above the 4 that" in found[0] and "3 temporal patches" in found[0]
+
+
+def test_a_single_temporal_patch_and_an_image_have_no_rate():
+    short, image = Medium("video", (1, 2, 2), 0.01), Medium("image", (1, 2, 2), 0.01)
+    assert signs.prompt_warnings(*prompt_of(1, short, 1, image), max_new_tokens=1) == []

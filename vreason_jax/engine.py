@@ -131,6 +131,8 @@ class Engine(Replica):
         self.load_warnings: list[str] = []
         self.warn = warn
         compilation.enable_cache(self._warn_of_loading)
+        if checkpoint.tokenizer.template.notice:
+            self._warn_of_loading(checkpoint.tokenizer.template.notice)
         with compilation.CompileClock() as clock, clock.stage("load"):
             devices = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, checkpoint.config)
             model = load_model(

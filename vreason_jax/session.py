@@ -14,7 +14,7 @@ from vreason_jax.decoding.state import DecodeSettings, TokenTrace
 from vreason_jax.engine import Engine
 from vreason_jax.inputs import Prepared
 from vreason_jax.output.trace import build_trace
-from vreason_jax.output.warnings import failure_signs
+from vreason_jax.output.warnings import failure_signs, prompt_warnings
 from vreason_jax.prompt.tokenizer import TextStream
 from vreason_jax.runtime import compilation, memory
 from vreason_jax.runtime.mesh import place_rows
@@ -48,6 +48,7 @@ class Session:
         self._settings = DecodeSettings.of(checkpoint.run, eos, has_video=steered)
         self._traces: list[TokenTrace] = []
         self._value_norms = np.zeros(len(rows))
+        self._prompt_warnings = [self._prompt_warning(row) for row in rows]
         self._chunks = self._run()
 
     def pieces(self) -> Iterator[str]:
@@ -146,7 +147,17 @@ class Session:
         )
         for line in own:
             self._engine.warn(line)
-        return [*self._engine.load_warnings, *self._memory_warnings, *own]
+        before = [*self._engine.load_warnings, *self._prompt_warnings[row], *self._memory_warnings]
+        return [*before, *own]
+
+    def _prompt_warning(self, row: Prepared) -> list[str]:
+        """What is said before anything is computed."""
+        checkpoint = self._engine.checkpoint
+        budget = checkpoint.run.sampling.max_new_tokens
+        lines = prompt_warnings(row.prompt, checkpoint.config, budget)
+        for line in lines:
+            self._engine.warn(line)
+        return lines
 
     def _config_record(self) -> dict[str, Any]:
         checkpoint = self._engine.checkpoint

@@ -1,6 +1,7 @@
-"""The failure signs that the V-Reason paper names, looked for in a finished trace.
+"""What a prompt asks of a model beyond what it was made for, and failure signs in a trace.
 
-Each function returns one line that says what was seen and what to try, or None.
+The signs are those that the V-Reason paper names. Each function returns one line that says what was
+seen and what to try, or None.
 """
 
 import math
@@ -9,12 +10,61 @@ from typing import Any
 
 import numpy as np
 
+from vreason_jax.model.config import ModelConfig
+from vreason_jax.prompt.chat import Prompt
+from vreason_jax.prompt.positions import Medium, medium_positions
+from vreason_jax.video.sampling import FRAMES_PER_GRID
+
 HIGH_ENTROPY = 0.9  # share of log |V|, the entropy of a uniform guess
 EARLY_PEAK = 10  # tokens
 IDLE_RATIO = 1e-4  # of the video values' norm
 
 # Objectives whose direction depends on where the EMA peaks.
 PEAK_OBJECTIVES = ("switch", "inverted", "random_direction", "frozen")
+
+
+def prompt_warnings(prompt: Prompt, config: ModelConfig, max_new_tokens: int) -> list[str]:
+    """Returns one line for each thing in the prompt that the model was not made for.
+
+    `max_new_tokens` is the answer's budget.
+    """
+    videos = [medium for medium in prompt.media if medium.kind == "video"]
+    signs = [
+        beyond_positions(prompt, config.text.max_positions, max_new_tokens),
+        *(unresolved_rate(medium, config.tokens_per_second) for medium in videos),
+    ]
+    return list(dict.fromkeys(sign for sign in signs if sign is not None))
+
+
+def beyond_positions(prompt: Prompt, limit: int, max_new_tokens: int) -> str | None:
+    """Tells of a prompt and answer that go beyond max_position_embeddings.
+
+    Tokens and positions both count: a video may take more of the one or of the other.
+    """
+    tokens = len(prompt.token_ids)
+    reach = max(tokens, prompt.next_position) + max_new_tokens
+    if reach <= limit:
+        return None
+    return (
+        f"the prompt of {tokens} tokens and the answer of up to {max_new_tokens} reach {reach}, "
+        f"beyond the model's max_position_embeddings of {limit}, where it was never trained: ask "
+        "in fewer words, or lower video.num_frames, video.max_pixels or sampling.max_new_tokens"
+    )
+
+
+def unresolved_rate(video: Medium, tokens_per_second: float) -> str | None:
+    """Tells of a video whose successive temporal patches share positions on the time axis."""
+    times = np.unique(medium_positions(video, tokens_per_second)[0])
+    patches = video.grid[0]
+    if len(times) == patches:
+        return None
+    rate = FRAMES_PER_GRID / max(video.second_per_grid, 1e-9)
+    return (
+        f"a video at a rate of {rate:g} frames a second is above the "
+        f"{FRAMES_PER_GRID * tokens_per_second:g} that the model's time axis resolves "
+        f"(tokens_per_second {tokens_per_second:g}): its {patches} temporal patches have only "
+        f"{len(times)} positions in time; lower video.num_frames, or give a folder its right --fps"
+    )
 
 
 def failure_signs(
