@@ -40,6 +40,10 @@ def test_options_follow_the_problem_without_anything_between():
     assert bare().question_text(number) == "<What falls?> number"
     braces = dataclasses.replace(number, problem="{x} {question} %s")
     assert bare().question_text(braces) == "<{x} {question} %s> number"
+    assert (bare().wrapping(braces), bare().words(braces)) == (
+        "<{question}> number",
+        braces.problem,
+    )
 
 
 def test_our_wording_asks_for_reasoning_and_an_answer_in_tags():

@@ -91,6 +91,15 @@ def test_users_words_are_never_markup(tokenizer, words):
     assert [i for i in prompt.token_ids if i in added] == [i for i in plain.token_ids if i in added]
 
 
+def test_wrapping_of_the_asker_has_added_tokens_and_the_words_in_it_do_not(tokenizer):
+    words = "<tool_call>{question}</tool_call>"
+    wrapping = "Use <tool_call>{question}</tool_call>"
+    prompt = build_prompt(tokenizer, [VIDEO], words, wrapping=wrapping, tokens_per_second=2)
+    assert f"<|vision_end|>Use <tool_call>{words}</tool_call><|im_end|>" in shown(tokenizer, prompt)
+    for tag in ("<tool_call>", "</tool_call>"):
+        assert (prompt.token_ids == tokenizer.added_tokens[tag]).sum() == 1
+
+
 @pytest.mark.parametrize("words", ["", " ", "\n\t\u3000"])
 def test_empty_question_is_a_user_error(tokenizer, words):
     with pytest.raises(UserError, match="--prompt"):

@@ -136,8 +136,10 @@ class Batches:
 
     def _ask(self, media: Media, record: Record) -> Prepared:
         try:
-            text = self._setup.protocol.question_text(record, self._subtitles(media, record))
-            return self._setup.checkpoint.ask(media, Question((), text))
+            protocol = self._setup.protocol
+            words = protocol.words(record, self._subtitles(media, record))
+            question = Question((), words, protocol.wrapping(record))
+            return self._setup.checkpoint.ask(media, question)
         except UserError as error:
             raise UserError(f"{record.id}: {error}") from None
 

@@ -12,6 +12,7 @@ from vreason_jax.evaluation import protocol_notes
 from vreason_jax.evaluation.readers import shapes, videommmu
 from vreason_jax.evaluation.record import CHOICE, FREE, Record
 from vreason_jax.evaluation.template import PromptFile, read_template
+from vreason_jax.prompt.chat import QUESTION
 from vreason_jax.settings import apply_overrides, one_of, table_values
 from vreason_jax.toml_files import read_named_toml
 
@@ -45,9 +46,25 @@ class Protocol:
     subtitles: bool = False
 
     def question_text(self, record: Record, subtitles: str = "") -> str:
-        """Returns the user's words for a record: question, template, and what its kind adds."""
+        """Returns the user's turn for a record: question, template, and what its kind adds."""
+        return self.wrapping(record).replace(QUESTION, self.words(record, subtitles))
+
+    def wrapping(self, record: Record) -> str:
+        """Returns what stands around the question: the template, and what its kind adds.
+
+        Only here may a tag be an added token of the tokenizer; in the question it is text.
+        """
         suffix = self.suffixes.get(record.task, self.suffixes.get(record.kind, ""))
-        return self.template.replace("{question}", self._question(record, subtitles)) + suffix
+        return self.template + suffix
+
+    def words(self, record: Record, subtitles: str = "") -> str:
+        """Returns the question itself: hints, the record's problem and its options."""
+        question = self._with_options(record)
+        parts = [f"{self.subtitle_words}\n{subtitles}".strip()] if subtitles else []
+        if record.benchmark == videommmu.LAYOUT.name:
+            question, hint = self._with_picture(record, question)
+            parts += [hint] if hint else []
+        return "\n".join([*parts, question])
 
     def select(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
         """Returns the records that this protocol asks, without the parts that it does not use."""
@@ -75,14 +92,6 @@ class Protocol:
     def to_dict(self) -> dict[str, Any]:
         """Returns the plain values, for a run's identity."""
         return dataclasses.asdict(self)
-
-    def _question(self, record: Record, subtitles: str) -> str:
-        question = self._with_options(record)
-        parts = [f"{self.subtitle_words}\n{subtitles}".strip()] if subtitles else []
-        if record.benchmark == videommmu.LAYOUT.name:
-            question, hint = self._with_picture(record, question)
-            parts += [hint] if hint else []
-        return "\n".join([*parts, question])
 
     def _with_options(self, record: Record) -> str:
         if record.kind != CHOICE or record.task in self.unlisted:
@@ -167,6 +176,6 @@ def _from_tables(name: str, tables: Mapping[str, Any]) -> Protocol:
 def _check(protocol: Protocol) -> None:
     one_of("prompt.options", protocol.options, OPTION_FORMS)
     one_of("scoring.rule", protocol.rule, RULES)
-    if "{question}" not in protocol.template:
+    if QUESTION not in protocol.template:
         raise UserError("prompt.template lacks {question}; say where it goes")
     apply_overrides(load_config(), protocol.run_overrides())  # raises for values out of range
