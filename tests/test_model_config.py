@@ -176,6 +176,7 @@ def test_the_dtype_is_found_where_any_release_writes_it(dtypes, expected):
         ({"hidden_act": "gelu"}, "expected hidden_act 'silu', got 'gelu'"),
         ({"rope_scaling": {"type": "yarn", "factor": 4}}, "expected rope type .* got 'yarn'"),
         ({"rope_scaling": {"type": "mrope", "mrope_section": [8, 8, 8]}}, "does not sum to half"),
+        ({"rope_scaling": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor 1, got 0.5"),
         ({"num_key_value_heads": 3}, "28 query heads are no multiple of 3"),
         ({"num_key_value_heads": 0}, "num_key_value_heads"),
         ({"num_attention_heads": 0}, "num_attention_heads"),

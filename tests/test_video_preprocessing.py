@@ -55,6 +55,7 @@ def test_the_published_image_limits_never_count_for_video(folder, files):
     [
         {"min_pixels": 784, "max_pixels": 3136},
         {"size": {"shortest_edge": 784, "longest_edge": 3136}},
+        {"size": {"min_pixels": 784, "max_pixels": 3136, "height": None}},
         {"size": {"shortest_edge": 1, "longest_edge": 2}, "min_pixels": 784, "max_pixels": 3136},
     ],
 )
@@ -109,6 +110,7 @@ def test_videos_and_images_have_their_own_normalisation(folder):
     [
         "{", "[]", {"min_pixels": "a"}, {"max_pixels": 0}, {"max_pixels": 10**30},
         {"min_pixels": 9, "max_pixels": 8}, {"size": {"longest_edge": True}},
+        {"size": {"height": 224, "width": 224}}, {"size": 224}, {"size": [224, 224]},
         {"image_std": [0.5]}, {"image_std": ["a", 1, 2]}, {"image_std": [1, 1, 0]},
         {"image_mean": "red"}, {"do_normalize": False}, {"do_rescale": False},
         {"do_resize": False}, {"rescale_factor": 1}, {"rescale_factor": "1/255"},

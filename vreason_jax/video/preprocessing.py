@@ -14,6 +14,8 @@ from vreason_jax.video.sampling import FRAMES_PER_GRID
 
 # What transformers' image processor assumes where its file names no limits.
 UNNAMED_IMAGE_LIMITS = PixelLimits(IMAGE_LIMITS.min_pixels, 1280 * 28**2)
+LOW_KEYS, HIGH_KEYS = ("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")
+SIZE_KEYS = {*LOW_KEYS, *HIGH_KEYS}
 MOST_PIXELS = 2**53
 BICUBIC = 3  # PIL's and transformers' number for it
 
@@ -113,11 +115,10 @@ class _Section:
 
     def limits(self, default: PixelLimits) -> PixelLimits:
         """Returns the limits of the section; those it leaves out are the default's, or give way."""
-        size = self.values.get("size")
-        size = size if isinstance(size, dict) else {}
-        # transformers lets the older names at the top win over `size`.
-        low = _first(self.values.get("min_pixels"), size.get("shortest_edge"))
-        high = _first(self.values.get("max_pixels"), size.get("longest_edge"))
+        size = self._size()
+        # transformers lets the names at the top win; the oldest releases used them in `size` too.
+        low = _first(self.values.get("min_pixels"), *map(size.get, LOW_KEYS))
+        high = _first(self.values.get("max_pixels"), *map(size.get, HIGH_KEYS))
         for value in (low, high):
             if value is not None and not (type(value) in (int, float) and 1 <= value < MOST_PIXELS):
                 raise UserError(
@@ -129,6 +130,16 @@ class _Section:
         if low > high:
             raise UserError(f"{self.source}: expected min_pixels <= max_pixels, got {low}, {high}")
         return PixelLimits(int(low), int(high))
+
+    def _size(self) -> dict[str, Any]:
+        size = self.values.get("size") or {}
+        named = (
+            {key for key, v in size.items() if v is not None} if isinstance(size, dict) else {""}
+        )
+        if not named <= SIZE_KEYS:
+            keys = ", ".join(sorted(SIZE_KEYS))
+            raise UserError(f"{self.source}: expected a size of {keys}, got {size!r:.60}")
+        return size
 
     def normalization(self) -> Normalization:
         """Returns the section's image_mean and image_std, CLIP's where it names none."""

@@ -1,0 +1,99 @@
+"""Values of a config.json: where each release of transformers puts them, and what it leaves out."""
+
+from typing import Any
+
+from vreason_jax.errors import UserError
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+# What the library's classes assume, which transformers 4.49 leaves out when it saves. Those that
+# fit no published model come with tensors of other shapes, which loading names.
+VISION_DEFAULTS = {
+    "depth": 32,
+    "hidden_size": 3584,
+    "intermediate_size": 3420,
+    "num_heads": 16,
+    "out_hidden_size": 3584,
+    "patch_size": 14,
+    "temporal_patch_size": 2,
+    "spatial_merge_size": 2,
+    "window_size": 112,
+    "in_channels": 3,
+    "tokens_per_second": 4,
+    "fullatt_block_indexes": [7, 15, 23, 31],
+}
+MAX_POSITIONS = 32768
+
+
+class Lookup:
+    """Config values under one prefix; `need` names the missing key."""
+
+    def __init__(self, values: dict[str, Any], prefix: str):
+        self.values = values
+        self.get = values.get
+        self._prefix = prefix
+
+    def need(self, key: str) -> Any:
+        """Returns the value of a key; raises UserError where it is missing or null."""
+        value = self.get(key)
+        if value is None:
+            raise UserError(f"expected the key {self._prefix}{key!s}, which is missing")
+        return value
+
+    def count(self, key: str, default: int | None = None) -> int:
+        """Returns a positive whole number; without a default a missing key is an error."""
+        value = self.need(key) if default is None else self.get(key) or default
+        if int(value) != value or value < 1:
+            raise UserError(f"expected {self._prefix}{key} to be 1, 2, ..., got {value!r}")
+        return int(value)
+
+
+def refuse_constant(constant: str) -> None:
+    """Raises ValueError for NaN and the infinities, which JSON does not have."""
+    raise ValueError(f"{constant} is no number")
+
+
+def table(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Returns the first of the named objects that is there, else an empty one."""
+    for name in names:
+        found = values.get(name)
+        if found and not isinstance(found, dict):
+            raise UserError(f"expected {name} to be an object, got {found!r:.60}")
+        if found:
+            return found
+    return {}
+
+
+def dtype_of(root: dict[str, Any], nested: dict[str, Any]) -> str:
+    """Returns the dtype of the weights: transformers 5 calls it dtype, those before torch_dtype."""
+    places = [(part, key) for part in (root, nested) for key in ("dtype", "torch_dtype")]
+    value = next((part[key] for part, key in places if part.get(key)), "bfloat16")
+    name = value.removeprefix("torch.") if isinstance(value, str) else value
+    if name not in DTYPES:
+        raise UserError(f"expected a dtype of {', '.join(DTYPES)}, got {value!r:.60}")
+    return name
+
+
+def vision_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns a vision_config with what it leaves out."""
+    given = {key: value for key, value in values.items() if value is not None}
+    return {**VISION_DEFAULTS, **given}
+
+
+def check_attention(text: Lookup, layers: int, max_positions: int) -> None:
+    """Raises UserError where a layer looks back less far than the model's positions reach.
+
+    Defaults are those of the library's class; a window of null means none.
+    """
+    window, kinds = text.get("sliding_window", 4096), text.get("layer_types")
+    if not isinstance(kinds, list):
+        slides = text.get("use_sliding_window") and window is not None
+        slides = slides and text.get("max_window_layers", 80) < layers
+        kinds = ["sliding_attention" if slides else "full_attention"]
+    for kind in kinds:
+        wide = kind == "sliding_attention" and isinstance(window, int) and window >= max_positions
+        if kind != "full_attention" and not wide:
+            raise UserError(
+                "expected full attention in every layer (use_sliding_window false), got "
+                f"{kind!r:.60} with sliding_window {window!r:.60}"
+            )
