@@ -275,6 +275,17 @@ def test_flags_of_added_tokens_mean_what_they_mean_in_transformers(tmp_path, fla
         assert tokenizer.encode_prompt(text) == reference(text)["input_ids"], text
 
 
+def test_tokenizer_json_goes_first_where_files_disagree_about_a_token(tiny):
+    ids = with_tags(tiny, "tokenizer.json", special=False)
+    settings = json.loads((tiny / "tokenizer_config.json").read_text())
+    wrong = {"content": "<think>", "lstrip": True}
+    settings["added_tokens_decoder"]["9999"] = wrong
+    write_json(tiny / "tokenizer_config.json", settings)
+    tokenizer = PromptTokenizer.load(tiny)
+    assert tokenizer.encode_prompt(" <think>") == [*tokenizer.encode_text(" "), ids["<think>"]]
+    assert len(tokenizer) == max(ids.values()) + 1
+
+
 def test_named_tokens_may_stand_in_the_special_tokens_map_alone(tiny):
     settings = json.loads((tiny / "tokenizer_config.json").read_text())
     named = {key: settings.pop(key) for key in ("eos_token", "pad_token")}

@@ -46,15 +46,17 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     if whole.is_file():
         full = _guarded(whole, lambda: Tokenizer.from_file(str(whole)))
         bpe = _without_added_tokens(full)
-        tokens |= full.get_added_tokens_decoder()
+        # Where files disagree about a token, this one goes first, as in the library.
+        tokens |= {t.content: (i, t) for i, t in full.get_added_tokens_decoder().items()}
     else:
         bpe = _assemble(folder)
     _check_byte_level(folder, bpe)
-    added = {token.content: i for i, token in tokens.items() if token.content}
+    tokens.pop("", None)  # which the library passes over
+    added = {text: i for text, (i, _) in tokens.items()}
     finder = Tokenizer(models.BPE())
     if bpe.normalizer is not None:
         finder.normalizer = bpe.normalizer
-    finder.add_tokens([token for token in tokens.values() if token.content])
+    finder.add_tokens([token for _, token in tokens.values()])
     return TokenizerFiles(bpe, added, finder, settings)
 
 
@@ -101,14 +103,14 @@ def _check_byte_level(folder: Path, bpe: Tokenizer) -> None:
     raise UserError(f"{folder}: expected a byte-level BPE tokenizer, as Qwen2.5-VL has; {problem}")
 
 
-def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[int, AddedToken]:
-    """Added tokens by id, of the files that stand beside the vocabulary."""
+def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, tuple[int, AddedToken]]:
+    """Added tokens by text, with their ids, of the files that stand beside the vocabulary."""
     legacy = read_json(folder / "added_tokens.json")
     try:
-        tokens = {int(i): AddedToken(text, normalized=False) for text, i in legacy.items()}
+        tokens = {text: (int(i), AddedToken(text, normalized=False)) for text, i in legacy.items()}
         for i, token in settings.get("added_tokens_decoder", {}).items():
             flags = {name: bool(token[name]) for name in TOKEN_FLAGS if name in token}
-            tokens[int(i)] = AddedToken(token["content"], **flags)
+            tokens[token["content"]] = int(i), AddedToken(token["content"], **flags)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: broken list of added tokens: {error!r}") from None
     return tokens
