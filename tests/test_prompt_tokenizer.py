@@ -307,6 +307,10 @@ BROKEN = {
     ),
     "settings": ("tokenizer_config.json", "{"),
     "settings list": ("tokenizer_config.json", "[]"),
+    "named list": ("tokenizer_config.json", '{"pad_token": ["x"]}'),
+    "named object": ("special_tokens_map.json", '{"bos_token": {"content": {}}}'),
+    "added id below 0": ("added_tokens.json", '{"<x>": -5}'),
+    "added id beyond all": ("added_tokens.json", '{"<x>": 99999999999999999999}'),
     "added": ("tokenizer_config.json", '{"added_tokens_decoder": {"x": 3}}'),
     "config": ("config.json", "not json"),
     "generation": ("generation_config.json", '{"eos_token_id": "<|im_end|>"}'),
@@ -316,7 +320,7 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_files_are_user_errors_of_one_line(tiny, case):
     name, content = BROKEN[case]
-    (tiny / name).unlink()
+    (tiny / name).unlink(missing_ok=True)
     if content is not None:
         (tiny / name).write_text(content)
     with pytest.raises(UserError) as caught:

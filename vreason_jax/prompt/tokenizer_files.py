@@ -41,6 +41,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     named = read_json(folder / "special_tokens_map.json")
     own = read_json(folder / "tokenizer_config.json")
     settings = {**named, **{key: value for key, value in own.items() if value is not None}}
+    _check_named_tokens(folder, settings)
     tokens = _declared_tokens(folder, settings)
     whole = folder / "tokenizer.json"
     if whole.is_file():
@@ -111,9 +112,24 @@ def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, tuple[
         for i, token in settings.get("added_tokens_decoder", {}).items():
             flags = {name: bool(token[name]) for name in TOKEN_FLAGS if name in token}
             tokens[token["content"]] = int(i), AddedToken(token["content"], **flags)
+        wrong = next(
+            (f"{text!r}: {i}" for text, (i, _) in tokens.items() if not 0 <= i < 2**31), ""
+        )
+        if wrong:
+            raise ValueError(f"an id that is none, {wrong:.60}")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: broken list of added tokens: {error!r}") from None
     return tokens
+
+
+def _check_named_tokens(folder: Path, settings: dict[str, Any]) -> None:
+    for key in NAMED_TOKENS:
+        value = settings.get(key)
+        if not isinstance(token_text(value), str | None):
+            raise UserError(
+                f"{folder}: expected {key} in tokenizer_config.json or special_tokens_map.json to "
+                f"be text, got {value!r:.60}"
+            )
 
 
 def _guarded(path: Path, read: Any) -> Any:
