@@ -124,6 +124,21 @@ def test_the_end_token_is_in_the_lists_and_not_in_the_text(run, place, tmp_path,
     assert going_on["token_ids"] == ids
 
 
+def test_warnings_of_the_folder_and_of_the_prompt_are_said_and_kept(run, place, tmp_path):
+    model = changed_model(place, tmp_path / "model")
+    rewrite_json(model / "config.json", max_position_embeddings=30)
+    (model / "chat_template.json").unlink()
+    (model / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    settings = json.loads((model / "tokenizer_config.json").read_text())
+    del settings["chat_template"]
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    ended = run.traced("--model", model, "--video", place / "frames", "--fps", 30)
+    told = "shows no media", "max_position_embeddings of 30", "20 frames a second is above the 4"
+    for words in told:
+        assert sum(words in line for line in ended.trace["warnings"]) == 1
+        assert sum(words in line for line in ended.err.splitlines()) == 1
+
+
 def test_tokens_are_counted_with_the_videos(run):
     trace = run.traced().trace
     t, h, w = trace["videos"][0]["grid_thw"]

@@ -60,10 +60,11 @@ def unresolved_rate(video: Medium, tokens_per_second: float) -> str | None:
         return None
     rate = FRAMES_PER_GRID / max(video.second_per_grid, 1e-9)
     return (
-        f"a video at a rate of {rate:g} frames a second is above the "
+        f"a video shown at a rate of {rate:g} frames a second is above the "
         f"{FRAMES_PER_GRID * tokens_per_second:g} that the model's time axis resolves "
-        f"(tokens_per_second {tokens_per_second:g}): its {patches} temporal patches have only "
-        f"{len(times)} positions in time; lower video.num_frames, or give a folder its right --fps"
+        f"(tokens_per_second {tokens_per_second:g}): its {patches} temporal patches share "
+        f"{len(times)} of the positions in time; lower video.num_frames, or give a folder its "
+        "right --fps"
     )
 
 
