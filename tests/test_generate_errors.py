@@ -161,8 +161,8 @@ WRONG_CHECKPOINTS = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json, found none"),
     "a broken config": (with_text("config.json", '{"model_type":'), "not valid JSON"),
     "a config of numbers that are none": (
-        with_text("config.json", '{"rms_norm_eps": NaN}'),
-        "NaN is no number",
+        with_config(rms_norm_eps=float("nan")),
+        "expected rms_norm_eps to be a number above 0, got nan",
     ),
     "a list for a config": (with_text("config.json", "[]"), "expected model_type 'qwen2_5_vl'"),
     "a foreign model": (with_config(model_type="llama"), "'qwen2_5_vl', got 'llama'"),

@@ -18,9 +18,9 @@ FORBIDDEN = {
 # Every folder and module of the package: each may import only what stands before it. A program that
 # is not named here comes last.
 ORDER = (
-    "__version__", "errors", "json_files", "toml_files", "settings", "config", "video", "prompt",
-    "controller", "model", "decoding", "runtime", "command_line", "output", "shapes", "inputs",
-    "embedded", "engine", "session", "api", "convert", "evaluation", "training",
+    "__version__", "errors", "regular_files", "json_files", "toml_files", "settings", "config",
+    "video", "prompt", "controller", "model", "decoding", "runtime", "command_line", "output",
+    "shapes", "inputs", "embedded", "engine", "session", "api", "convert", "evaluation", "training",
 )  # fmt: skip
 
 

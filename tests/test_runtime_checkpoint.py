@@ -188,7 +188,7 @@ def test_an_unreachable_hub_is_a_user_error_of_one_line(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(hub, "snapshot_download", unreachable)
-    with pytest.raises(UserError, match=r"Qwen/Nothing.*no route$"):
+    with pytest.raises(UserError, match=r"Qwen/Nothing.*no route to host$"):
         resolve_model_folder("Qwen/Nothing")
 
 

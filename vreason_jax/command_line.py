@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-from vreason_jax.errors import UserError, nearest
+from vreason_jax.errors import UserError, nearest, shown
 
 _LONGEST_LINE = 2000  # characters of an error
 
@@ -26,7 +26,7 @@ class OptionParser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             near = nearest(unknown[0], self._option_string_actions)
-            raise UserError(f"unknown argument {unknown[0]!r}{near}; --help lists all")
+            raise UserError(f"unknown argument {shown(unknown[0])}{near}; --help lists all")
         return options
 
     def error(self, message: str) -> NoReturn:
@@ -126,7 +126,7 @@ def positive_integer(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {shown(text)}")
     return number
 
 
@@ -137,7 +137,7 @@ def positive_number(text: str) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {shown(text)}")
     return number
 
 

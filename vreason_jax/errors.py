@@ -2,6 +2,11 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+LONGEST_VALUE = 80  # characters of a value in a message
+LONGEST_REASON = 300  # characters of what a library says
+_LONGEST_WORD = 200  # characters that are compared with the known ones
 
 
 class UserError(Exception):
@@ -13,5 +18,29 @@ class UserError(Exception):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns the end of a sentence that names the known word nearest to a mistyped one."""
-    match = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+    match = difflib.get_close_matches(word[:_LONGEST_WORD], known, n=1, cutoff=0.0)
     return f"; the nearest known one is {match[0]!r}" if match else ""
+
+
+def shown(value: Any) -> str:
+    """Returns a value as messages show it: its literal, escaped, cut to 80 characters."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested deeply, or a number of very many digits
+        text = f"a {type(value).__name__} that is too long to show"
+    return _cut(_printable(text), LONGEST_VALUE)
+
+
+def one_line(reason: Any) -> str:
+    """Returns what a library says, an exception or a text, as one printable line, cut if long."""
+    # Of a very long text the beginning is enough.
+    text = " ".join(str(reason)[: 10 * LONGEST_REASON].split())
+    return _cut(_printable(text) or type(reason).__name__, LONGEST_REASON)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

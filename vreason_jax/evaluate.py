@@ -16,7 +16,7 @@ from vreason_jax.command_line import (
     warn,
     write_out,
 )
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,7 +92,7 @@ def _request(arguments: argparse.Namespace):
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise argparse.ArgumentTypeError(f"expected names with commas between, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected names with commas between, got {shown(text)}")
     return names
 
 
@@ -103,7 +103,7 @@ def _seeds(text: str) -> list[int]:
         seeds = []
     if not seeds or not all(0 <= seed < 2**32 for seed in seeds) or len({*seeds}) < len(seeds):
         raise argparse.ArgumentTypeError(
-            f"expected different whole numbers from 0 on, with commas between, got {text!r}"
+            f"expected different whole numbers from 0 on, with commas between, got {shown(text)}"
         )
     return seeds
 

@@ -1,20 +1,33 @@
-"""The small JSON files of a checkpoint folder, none of which has to be there."""
+"""JSON, read in one way everywhere."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line
+from vreason_jax.regular_files import read_text
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Returns the value of a JSON text; raises ValueError for any text that cannot be read.
+
+    As Python's reader and transformers have it: of a key that stands twice the last value counts,
+    and NaN, Infinity and single surrogates are taken. Who uses a value checks it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Returns the object of a JSON file, {} where there is none; raises UserError if broken."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(getattr(error, "strerror", None) or error)
         raise UserError(f"{path}: expected a readable JSON file: {reason}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(value).__name__}")

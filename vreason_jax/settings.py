@@ -6,11 +6,11 @@ and `--set` through this module, so that all refuse a wrong key or value in the 
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from vreason_jax.errors import UserError, nearest
+from vreason_jax.errors import UserError, nearest, shown
+from vreason_jax.toml_files import parse_toml
 
 Settings = TypeVar("Settings")
 
@@ -29,14 +29,14 @@ def parse_set(argument: str, example: str = "controller.every=8") -> tuple[str, 
     """
     key, equals, text = argument.partition("=")
     if not equals or not key.strip():
-        raise UserError(f"--set {argument!r}: expected KEY=VALUE, such as {example}")
+        raise UserError(f"--set {shown(argument)}: expected KEY=VALUE, such as {example}")
     text = text.strip()
     if text.lower() == "none":
         # The word is also a value of its own where the key holds text: controller.objective=none.
         return key.strip(), "none"
     try:
-        value = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
+        value = parse_toml(f"value = {text}")
+    except ValueError:
         return key.strip(), text
     # More than one key came of a text that holds a line break.
     return key.strip(), value["value"] if len(value) == 1 else text
@@ -59,7 +59,7 @@ def checked(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, An
     """
     for key in values:
         if key not in kinds:
-            raise UserError(f"unknown config key {key!r}{nearest(key, kinds)}")
+            raise UserError(f"unknown config key {shown(key)}{nearest(key, kinds)}")
     return {key: _convert(key, value, kinds[key]) for key, value in values.items()}
 
 
@@ -69,9 +69,11 @@ def table_values(tables: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[st
     for section, fields in tables.items():
         if not isinstance(fields, Mapping):
             example = f"[{next(iter(sections))}]"
-            raise UserError(f"unknown config key {section!r}: keys stand in tables, as {example}")
+            raise UserError(
+                f"unknown config key {shown(section)}: keys stand in tables, as {example}"
+            )
         if section not in sections:
-            raise UserError(f"unknown config table {section!r}{nearest(section, sections)}")
+            raise UserError(f"unknown config table {shown(section)}{nearest(section, sections)}")
     values = {f"{section}.{key}": v for section, t in tables.items() for key, v in t.items()}
     return checked(values, kinds)
 
@@ -92,7 +94,7 @@ def apply_overrides(settings: Settings, values: Mapping[str, Any]) -> Settings:
 def one_of(key: str, value: str, choices: Iterable[str]) -> None:
     """Raises UserError where the value is none of the choices."""
     if value not in choices:
-        raise UserError(f"{key}: expected one of {', '.join(choices)}, got {value!r}")
+        raise UserError(f"{key}: expected one of {', '.join(choices)}, got {shown(value)}")
 
 
 def in_range(
@@ -128,8 +130,8 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
         return tuple(_convert(f"{key}[{i}]", part, item) for i, part in enumerate(value))
     if base is Mapping and isinstance(value, dict):
         item = get_args(kind)[1]
-        return {name: _convert(f"{key}[{name!r}]", part, item) for name, part in value.items()}
+        return {name: _convert(f"{key}[{shown(name)}]", part, item) for name, part in value.items()}
     if type(value) is not base:
         hint = " or none" if optional else ""
-        raise UserError(f"{key}: expected {_WORDS[base]}{hint}, got {value!r}")
+        raise UserError(f"{key}: expected {_WORDS[base]}{hint}, got {shown(value)}")
     return value

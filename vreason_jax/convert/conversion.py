@@ -10,6 +10,7 @@ from typing import Any
 
 from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.errors import UserError
+from vreason_jax.json_files import read_json
 from vreason_jax.model.config import ModelConfig, read_model_config
 from vreason_jax.runtime import orbax_files, tensor_files
 from vreason_jax.runtime.checkpoint import load_arrays
@@ -72,7 +73,7 @@ def _write_config(
     folder: Path, draft: Path, config: ModelConfig, actual: ModelConfig, dtype: str | None
 ) -> None:
     """config.json as it was, byte for byte, unless dtype or tie changed."""
-    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    values = read_json(folder / "config.json")
     if dtype is None and actual == config:
         shutil.copyfile(folder / "config.json", draft / "config.json")
         return

@@ -5,7 +5,7 @@ import hashlib
 
 import numpy as np
 
-from vreason_jax.errors import UserError, nearest
+from vreason_jax.errors import UserError, nearest, shown
 from vreason_jax.evaluation.plan import clip_key
 from vreason_jax.evaluation.readers import shapes
 from vreason_jax.evaluation.record import Record
@@ -20,7 +20,7 @@ def check_control(name: str) -> None:
     if name not in CONTROLS:
         known = ", ".join(CONTROLS)
         raise UserError(
-            f"--control: expected one of {known}, got {name!r}{nearest(name, CONTROLS)}"
+            f"--control: expected one of {known}, got {shown(name)}{nearest(name, CONTROLS)}"
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.config import RunConfig
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 
 # Of these a line speaks itself, or they decide only how long a reader may take.
 _LEFT_OUT = ("sampling.seed", "video.timeout_seconds")
@@ -62,7 +62,7 @@ def config_hash(common: Mapping[str, Any], run: RunConfig) -> str:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Returns "key: old there, new here" for each difference between two mappings."""
     return [
-        f"{prefix}{key}: {old.get(key)!r} there, {new.get(key)!r} here"
+        f"{prefix}{key}: {shown(old.get(key))} there, {shown(new.get(key))} here"
         for key in dict.fromkeys((*old, *new))
         if old.get(key) != new.get(key)
     ]

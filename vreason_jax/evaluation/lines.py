@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.evaluation.record import REGRESSION
 
 BAD_VIDEO = ("missing_video", "undecodable_video")
@@ -110,7 +110,7 @@ def _line(value: Any, path: Path, number: int) -> Line:
     known = {name: value[name] for name in _FIELDS if name in value}
     if known["status"] not in STATUSES:
         expected = ", ".join(STATUSES)
-        raise UserError(f"{where}: expected a status of {expected}; got {known['status']!r}")
+        raise UserError(f"{where}: expected a status of {expected}; got {shown(known['status'])}")
     for key in ("score", "score_lenient"):
         known[key] = _number(known[key], key, where, high=1.0)
     known["tokens"] = int(_number(known["tokens"], "tokens", where))
@@ -132,7 +132,7 @@ def _line(value: Any, path: Path, number: int) -> Line:
 
 def _seconds(value: Any, where: str) -> dict[str, float]:
     if not isinstance(value, dict):
-        raise UserError(f"{where}: expected an object of seconds by stage; got {value!r}")
+        raise UserError(f"{where}: expected an object of seconds by stage; got {shown(value)}")
     return {
         stage: _number(number, f"seconds.{stage}", where)
         for stage, number in value.items()
@@ -144,5 +144,5 @@ def _number(value: Any, key: str, where: str, high: float = math.inf) -> float:
     number = isinstance(value, int | float) and math.isfinite(value)
     if not number or not 0 <= value <= high:
         limit = f"from 0 to {high:g}" if math.isfinite(high) else "not below 0"
-        raise UserError(f"{where}: expected {key} as a number {limit}; got {value!r}")
+        raise UserError(f"{where}: expected {key} as a number {limit}; got {shown(value)}")
     return float(value)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.config import CONFIG_FOLDER, RunConfig, config_values
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.settings import apply_overrides
 from vreason_jax.toml_files import read_named_toml
 
@@ -34,7 +34,7 @@ def load_methods(
     methods: dict[str, RunConfig] = {}
     for name, base, changes in values or [(name, name, {}) for name in DEFAULT]:
         if name in methods:
-            raise UserError(f"--methods: expected every method once, {name!r} comes twice")
+            raise UserError(f"--methods: expected every method once, {shown(name)} comes twice")
         keys = {**protocol, **config_values(base), **changes, **overrides}
         methods[name] = apply_overrides(RunConfig(), keys)
     _check_shared(methods)
@@ -62,11 +62,11 @@ def _read_experiment(name: str) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _method(path: Path, name: str, table: Any) -> tuple[str, str, dict[str, Any]]:
     if not isinstance(table, dict):
-        raise UserError(f"--experiment: {path}: expected a table for {name}, got {table!r}")
+        raise UserError(f"--experiment: {path}: expected a table for {name}, got {shown(table)}")
     changes = dict(table)
     base = changes.pop("base", "vreason")
     if not isinstance(base, str):
-        raise UserError(f"--experiment: {path}: expected a config name as base, got {base!r}")
+        raise UserError(f"--experiment: {path}: expected a config name as base, got {shown(base)}")
     return name, base, changes
 
 

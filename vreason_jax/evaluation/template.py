@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
-import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.evaluation.record import CHOICE, FREE, KINDS, NUMBER, REGRESSION
+from vreason_jax.json_files import parse_json
+from vreason_jax.regular_files import read_text
+from vreason_jax.toml_files import parse_toml
 
 # SHA-256 of the strings in Video-R1's src/eval_bench.py @59d65c3.
 VIDEO_R1_TEMPLATE = "bbbe96bd45c75a76ef66f8a0355dad92cbc40e68f27b7df6fd6a8b047b110fd3"
@@ -54,7 +55,7 @@ def read_template(file: Path) -> PromptFile:
         if kind not in KINDS + _OTHER_KINDS or not isinstance(suffix, str):
             raise UserError(
                 f"--template: {file}: expected suffixes as texts for {', '.join(KINDS)}, "
-                f"got {kind!r}: {suffix!r}"
+                f"got {shown(kind)}: {shown(suffix)}"
             )
     kept = {kind: suffixes[kind] for kind in KINDS if kind in suffixes}
     wording = template.replace("{Question}", "{question}")
@@ -76,11 +77,11 @@ def _first(values: dict[str, Any], keys: tuple[str, ...]) -> Any:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    parse = tomllib.loads if file.suffix.lower() == ".toml" else json.loads
+    parse = parse_toml if file.suffix.lower() == ".toml" else parse_json
     try:
-        values = parse(file.read_text(encoding="utf-8"))
+        values = parse(read_text(file))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        reason = one_line(getattr(error, "strerror", None) or error)
         raise UserError(f"--template: expected a JSON or TOML file, {file}: {reason}") from None
     if not isinstance(values, dict):
         raise UserError(f"--template: expected an object in {file}, got {type(values).__name__}")

@@ -1,20 +1,20 @@
 """The facts of one Qwen2.5-VL model, read from its config.json (old flat and new nested form)."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.json_files import parse_json
 from vreason_jax.model.config_values import (
     MAX_POSITIONS,
     Lookup,
     check_attention,
     dtype_of,
-    refuse_constant,
     table,
     vision_values,
 )
+from vreason_jax.regular_files import read_text
 
 MODEL_TYPES = ("qwen2_5_vl",)
 
@@ -83,13 +83,15 @@ def read_model_config(folder: Path) -> ModelConfig:
     """Returns the ModelConfig of a checkpoint folder; raises UserError for what it cannot run."""
     path = folder / "config.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    except OSError:
+        values = parse_json(read_text(path))
+    except FileNotFoundError:
         raise UserError(
             f"{folder}: expected a checkpoint folder with a config.json, found none"
         ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {one_line(error.strerror or error)}") from None
     except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from None
+        raise UserError(f"{path}: not valid JSON: {one_line(error)}") from None
     try:
         return model_config_from_hf(values)
     except UserError as error:
@@ -105,7 +107,7 @@ def model_config_from_hf(values: dict[str, Any]) -> ModelConfig:
     """
     if not isinstance(values, dict) or values.get("model_type") not in MODEL_TYPES:
         came = values.get("model_type") if isinstance(values, dict) else values
-        raise UserError(f"expected model_type 'qwen2_5_vl', got {came!r}")
+        raise UserError(f"expected model_type 'qwen2_5_vl', got {shown(came)}")
     if values.get("quantization_config"):
         raise UserError("expected unquantised weights, got a quantization_config")
     nested = table(values, "text_config")
@@ -115,7 +117,7 @@ def model_config_from_hf(values: dict[str, Any]) -> ModelConfig:
         config = ModelConfig(
             vision=_vision_config(vision),
             text=_text_config(text, tied=_tied(values, nested)),
-            tokens_per_second=float(vision.need("tokens_per_second")),
+            tokens_per_second=vision.number("tokens_per_second"),
             dtype=dtype_of(values, nested),
         )
     except (TypeError, ValueError, OverflowError) as error:
@@ -152,16 +154,16 @@ def _text_config(text: Lookup, *, tied: bool) -> TextConfig:
     rope = table(text.values, "rope_parameters", "rope_scaling")
     kind = rope.get("rope_type") or rope.get("type") or "default"
     if kind not in ("default", "mrope"):
-        raise UserError(f"expected rope type 'default' or 'mrope', got {kind!r}")
+        raise UserError(f"expected rope type 'default' or 'mrope', got {shown(kind)}")
     if rope.get("partial_rotary_factor", 1) != 1:
         raise UserError(
-            f"expected partial_rotary_factor 1, got {rope['partial_rotary_factor']!r:.60}"
+            f"expected partial_rotary_factor 1, got {shown(rope['partial_rotary_factor'])}"
         )
     section = tuple(int(n) for n in rope.get("mrope_section") or (16, 24, 24))
     if sum(section) * 2 != head_width:
         raise UserError(f"mrope_section {list(section)} does not sum to half of {head_width}")
     if text.get("hidden_act", "silu") != "silu":
-        raise UserError(f"expected hidden_act 'silu', got {text.get('hidden_act')!r}")
+        raise UserError(f"expected hidden_act 'silu', got {shown(text.get('hidden_act'))}")
     kv_heads = text.count("num_key_value_heads")
     if heads % kv_heads:
         raise UserError(f"{heads} query heads are no multiple of {kv_heads} key/value heads")
@@ -176,8 +178,8 @@ def _text_config(text: Lookup, *, tied: bool) -> TextConfig:
         kv_heads=kv_heads,
         head_width=head_width,
         vocabulary=text.count("vocab_size"),
-        norm_eps=float(text.need("rms_norm_eps")),
-        rope_theta=float(rope.get("rope_theta") or text.get("rope_theta") or 1e6),
+        norm_eps=text.number("rms_norm_eps"),
+        rope_theta=Lookup({**text.values, **rope}, "").number("rope_theta", default=1e6),
         mrope_section=section,
         max_positions=max_positions,
         tied=tied,
@@ -186,7 +188,7 @@ def _text_config(text: Lookup, *, tied: bool) -> TextConfig:
 
 def _vision_config(vision: Lookup) -> VisionConfig:
     if vision.get("hidden_act", "silu") != "silu":
-        raise UserError(f"expected vision hidden_act 'silu', got {vision.get('hidden_act')!r}")
+        raise UserError(f"expected vision hidden_act 'silu', got {shown(vision.get('hidden_act'))}")
     return VisionConfig(
         depth=vision.count("depth"),
         width=vision.count("hidden_size"),

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 
 DTYPES = ("float32", "bfloat16", "float16")
+LARGEST_COUNT = 2**31 - 1  # what the devices index by
+SMALLEST_NUMBER, LARGEST_NUMBER = 1e-37, 3.4e38  # of float32
 
 # What the library's classes assume, which transformers 4.49 leaves out when it saves. Those that
 # fit no published model come with tensors of other shapes, which loading names.
@@ -43,14 +45,20 @@ class Lookup:
     def count(self, key: str, default: int | None = None) -> int:
         """Returns a positive whole number; without a default a missing key is an error."""
         value = self.need(key) if default is None else self.get(key) or default
-        if int(value) != value or value < 1:
-            raise UserError(f"expected {self._prefix}{key} to be 1, 2, ..., got {value!r}")
+        # NaN and what is no number fail the first comparison.
+        fits = type(value) in (int, float) and 1 <= value <= LARGEST_COUNT and value % 1 == 0
+        if not fits:
+            raise UserError(f"expected {self._prefix}{key} to be 1, 2, ..., got {shown(value)}")
         return int(value)
 
-
-def refuse_constant(constant: str) -> None:
-    """Raises ValueError for NaN and the infinities, which JSON does not have."""
-    raise ValueError(f"{constant} is no number")
+    def number(self, key: str, default: float | None = None) -> float:
+        """Returns a number above 0 that float32 holds; without a default it must be there."""
+        value = self.need(key) if default is None else self.get(key) or default
+        if not (type(value) in (int, float) and SMALLEST_NUMBER <= value <= LARGEST_NUMBER):
+            raise UserError(
+                f"expected {self._prefix}{key} to be a number above 0, got {shown(value)}"
+            )
+        return float(value)
 
 
 def table(values: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def table(values: dict[str, Any], *names: str) -> dict[str, Any]:
     for name in names:
         found = values.get(name)
         if found and not isinstance(found, dict):
-            raise UserError(f"expected {name} to be an object, got {found!r:.60}")
+            raise UserError(f"expected {name} to be an object, got {shown(found)}")
         if found:
             return found
     return {}
@@ -70,7 +78,7 @@ def dtype_of(root: dict[str, Any], nested: dict[str, Any]) -> str:
     value = next((part[key] for part, key in places if part.get(key)), "bfloat16")
     name = value.removeprefix("torch.") if isinstance(value, str) else value
     if name not in DTYPES:
-        raise UserError(f"expected a dtype of {', '.join(DTYPES)}, got {value!r:.60}")
+        raise UserError(f"expected a dtype of {', '.join(DTYPES)}, got {shown(value)}")
     return name
 
 
@@ -95,5 +103,5 @@ def check_attention(text: Lookup, layers: int, max_positions: int) -> None:
         if kind != "full_attention" and not wide:
             raise UserError(
                 "expected full attention in every layer (use_sliding_window false), got "
-                f"{kind!r:.60} with sliding_window {window!r:.60}"
+                f"{shown(kind)} with sliding_window {shown(window)}"
             )

@@ -11,6 +11,7 @@ from vreason_jax.prompt import positions as positions_lib
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.template import SLOT
 from vreason_jax.prompt.tokenizer import PromptTokenizer
+from vreason_jax.regular_files import read_text
 
 QUESTION = "{question}"  # where a wrapping puts the user's words
 TEXT_TOKEN, IMAGE_TOKEN, VIDEO_TOKEN = 0, 1, 2  # as transformers' mm_token_type_ids
@@ -80,7 +81,7 @@ def read_wrapping(template_file: str | Path | None) -> str:
     if template_file is None:
         return QUESTION
     try:
-        wrapping = Path(template_file).read_text(encoding="utf-8").removesuffix("\n")
+        wrapping = read_text(template_file).removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"prompt.template: expected a text file with {QUESTION}, cannot read "

@@ -11,9 +11,10 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
 from vreason_jax.prompt.tokenizer_files import NAMED_TOKENS, token_text
+from vreason_jax.regular_files import read_text
 
 # Stands for the user's text while the template renders, so that no template can change it.
 # Characters of the private-use area: no template means them.
@@ -109,8 +110,7 @@ class ChatTemplate:
     def _broken(self, error: Exception) -> UserError:
         line = getattr(error, "lineno", None)
         where = f" (line {line})" if line else ""
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return UserError(f"chat template of {self.source} is broken{where}: {reason}")
+        return UserError(f"chat template of {self.source} is broken{where}: {one_line(error)}")
 
 
 class GenerationTags(Extension):
@@ -145,11 +145,12 @@ def _templates_of_tokenizer(folder: Path, settings: dict[str, Any]) -> Iterator[
     for name in ("chat_template.jinja", "additional_chat_templates/default.jinja"):
         path = folder / name
         try:
-            yield path.read_text(encoding="utf-8"), str(path)
+            yield read_text(path), str(path)
         except FileNotFoundError:
             pass
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read as a chat template: {error}") from None
+            reason = one_line(getattr(error, "strerror", None) or error)
+            raise UserError(f"{path}: cannot be read as a chat template: {reason}") from None
     path = folder / "tokenizer_config.json"
     text = _default_template(settings.get("chat_template"), path)
     if text is not None:
@@ -163,7 +164,7 @@ def _default_template(value: Any, source: Path) -> str | None:
     if isinstance(value, dict):
         value = value.get("default")
     if value is not None and not isinstance(value, str):
-        raise UserError(f"{source}: expected chat_template to be text, got {value!r:.60}")
+        raise UserError(f"{source}: expected chat_template to be text, got {shown(value)}")
     return value
 
 

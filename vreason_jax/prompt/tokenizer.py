@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.json_files import read_json
 from vreason_jax.prompt import tokenizer_files
 from vreason_jax.prompt.template import ChatTemplate
@@ -199,7 +199,7 @@ def _eos_ids(folder: Path, files: TokenizerFiles, config: dict, generation: dict
     if not ids or not all(type(i) is int and 0 <= i < 2**31 for i in ids):
         raise UserError(
             f"{folder}: expected eos_token_id in generation_config.json or config.json, or "
-            f"eos_token in tokenizer_config.json, got {value!r}"
+            f"eos_token in tokenizer_config.json, got {shown(value)}"
         )
     return ids
 

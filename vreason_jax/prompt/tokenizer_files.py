@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
 
 # Contractions, words with one leading symbol, single digits, punctuation, line ends, blanks
@@ -113,12 +113,12 @@ def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, tuple[
             flags = {name: bool(token[name]) for name in TOKEN_FLAGS if name in token}
             tokens[token["content"]] = int(i), AddedToken(token["content"], **flags)
         wrong = next(
-            (f"{text!r}: {i}" for text, (i, _) in tokens.items() if not 0 <= i < 2**31), ""
+            (f"{shown(text)}: {i}" for text, (i, _) in tokens.items() if not 0 <= i < 2**31), ""
         )
         if wrong:
             raise ValueError(f"an id that is none, {wrong:.60}")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: broken list of added tokens: {error!r}") from None
+        raise UserError(f"{folder}: broken list of added tokens: {shown(error)}") from None
     return tokens
 
 
@@ -128,7 +128,7 @@ def _check_named_tokens(folder: Path, settings: dict[str, Any]) -> None:
         if not isinstance(token_text(value), str | None):
             raise UserError(
                 f"{folder}: expected {key} in tokenizer_config.json or special_tokens_map.json to "
-                f"be text, got {value!r:.60}"
+                f"be text, got {shown(value)}"
             )
 
 
@@ -139,8 +139,4 @@ def _guarded(path: Path, read: Any) -> Any:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
-        raise UserError(f"{path}: the tokenizer cannot be read: {_one_line(error)}") from None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+        raise UserError(f"{path}: the tokenizer cannot be read: {one_line(error)}") from None

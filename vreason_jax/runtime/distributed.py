@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.runtime.mesh import parse_mesh
 
 # Names of the environment by which a launcher says how many processes it started.
@@ -160,7 +160,9 @@ def _find_devices() -> None:
     except (RuntimeError, AssertionError) as error:  # the latter, empty, for a missing plugin
         asked = os.environ.get("JAX_PLATFORMS", "")
         reason = (str(error) or "it is not installed").splitlines()[0]
-        raise UserError(f"JAX_PLATFORMS={asked!r}: found no device to run on: {reason}") from None
+        raise UserError(
+            f"JAX_PLATFORMS={shown(asked)}: found no device to run on: {reason}"
+        ) from None
 
 
 def _given_arguments(coordinator, process_id, num_processes) -> dict | None:
@@ -204,7 +206,7 @@ def _named_arguments() -> dict | None:
     except ValueError:
         raise UserError(
             f"several hosts: expected whole numbers in JAX_NUM_PROCESSES and JAX_PROCESS_ID, "
-            f"got {count!r} and {process!r}"
+            f"got {shown(count)} and {shown(process)}"
         ) from None
 
 

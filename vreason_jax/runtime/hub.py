@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # Weights without code, tokenizer, template and configs: no Python file, no pickle.
@@ -34,7 +34,6 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
     except Exception as error:  # its own, the HTTP client's or the system's, depending on release
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{name}: no such folder, and fetching it from the Hub failed: {reason}"
+            f"{name}: no such folder, and fetching it from the Hub failed: {one_line(error)}"
         ) from None

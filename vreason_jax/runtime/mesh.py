@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig
 
 AXES = ("data", "model")
@@ -39,9 +39,13 @@ def parse_mesh(text: str) -> dict[str, int]:
     for part in text.split(","):
         axis, _, size = (piece.strip() for piece in part.partition("="))
         if axis not in AXES:
-            raise UserError(f"--mesh {text!r}: unknown axis {axis!r}, expected data=N,model=M")
+            raise UserError(
+                f"--mesh {shown(text)}: unknown axis {shown(axis)}, expected data=N,model=M"
+            )
         if not re.fullmatch("[1-9][0-9]{0,8}", size) or axis in seen:
-            raise UserError(f"--mesh {text!r}: expected each axis once, with a number of 1 or more")
+            raise UserError(
+                f"--mesh {shown(text)}: expected each axis once, with a number of 1 or more"
+            )
         seen.add(axis)
         sizes[axis] = int(size)
     return sizes

@@ -6,7 +6,6 @@ tensor are read into the very buffer that becomes the array.
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,9 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
+from vreason_jax.json_files import parse_json
+from vreason_jax.regular_files import read_text
 
 DTYPES = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
@@ -142,13 +143,13 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _indexed_files(index: Path) -> list[str]:
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = parse_json(read_text(index))["weight_map"]
         files = sorted(set(weight_map.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{index}: expected JSON with a weight_map of tensors to files") from None
     for name in files:
         if not isinstance(name, str) or Path(name).name != name:
-            raise UserError(f"{index}: expected names of files beside it, got {name!r}")
+            raise UserError(f"{index}: expected names of files beside it, got {shown(name)}")
         if not (index.parent / name).exists():
             raise UserError(f"{index}: names the shard {name}, which is missing")
     if not files:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.config import VideoConfig
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.json_files import read_json
 from vreason_jax.video.patches import CLIP_NORMALIZATION, MERGE, PATCH, Normalization
 from vreason_jax.video.resize import IMAGE_LIMITS, VIDEO_LIMITS, PixelLimits
@@ -91,7 +91,7 @@ class _Section:
             if not section.values:
                 section = cls(read_json(Path(folder) / name), str(Path(folder) / name))
         if not isinstance(section.values, dict):
-            raise UserError(f"{section.source}: expected an object, got {section.values!r:.60}")
+            raise UserError(f"{section.source}: expected an object, got {shown(section.values)}")
         section.check_supported()
         return section
 
@@ -108,10 +108,10 @@ class _Section:
         ):
             value = self.values.get(key)
             if value is not None and value != wanted:
-                raise UserError(f"{self.source}: expected {key} {wanted}, got {value!r:.60}")
+                raise UserError(f"{self.source}: expected {key} {wanted}, got {shown(value)}")
         factor = self.values.get("rescale_factor", 1 / 255)
         if type(factor) not in (int, float) or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
-            raise UserError(f"{self.source}: expected rescale_factor 1/255, got {factor!r:.60}")
+            raise UserError(f"{self.source}: expected rescale_factor 1/255, got {shown(factor)}")
 
     def limits(self, default: PixelLimits) -> PixelLimits:
         """Returns the limits of the section; those it leaves out are the default's, or give way."""
@@ -123,7 +123,7 @@ class _Section:
             if value is not None and not (type(value) in (int, float) and 1 <= value < MOST_PIXELS):
                 raise UserError(
                     f"{self.source}: expected min_pixels and max_pixels of 1, 2, ..., "
-                    f"got {value!r:.60}"
+                    f"got {shown(value)}"
                 )
         low = min(default.min_pixels, high or default.min_pixels) if low is None else low
         high = max(default.max_pixels, low) if high is None else high
@@ -138,7 +138,7 @@ class _Section:
         )
         if not named <= SIZE_KEYS:
             keys = ", ".join(sorted(SIZE_KEYS))
-            raise UserError(f"{self.source}: expected a size of {keys}, got {size!r:.60}")
+            raise UserError(f"{self.source}: expected a size of {keys}, got {shown(size)}")
         return size
 
     def normalization(self) -> Normalization:
@@ -157,7 +157,7 @@ class _Section:
         if len(numbers) != 3 or not all(
             type(n) in (int, float) and math.isfinite(n) for n in numbers
         ):
-            raise UserError(f"{self.source}: expected three numbers for {key}, got {value!r:.60}")
+            raise UserError(f"{self.source}: expected three numbers for {key}, got {shown(value)}")
         red, green, blue = map(float, numbers)
         return red, green, blue
 

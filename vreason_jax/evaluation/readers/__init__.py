@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from vreason_jax.errors import UserError, nearest
+from vreason_jax.errors import UserError, nearest, shown
 from vreason_jax.evaluation.readers import (
     mmvu,
     mvbench,
@@ -76,7 +76,7 @@ def read_benchmark(
     if name not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
         raise UserError(
-            f"--benchmark: expected one of {known}, got {name!r}{nearest(name, BENCHMARKS)}"
+            f"--benchmark: expected one of {known}, got {shown(name)}{nearest(name, BENCHMARKS)}"
         )
     if limit is not None and limit < 1:
         raise UserError(f"--limit: expected at least 1, got {limit}")
@@ -91,11 +91,11 @@ def read_benchmark(
 def _check_split(name: str, split: str) -> None:
     known = (shapes.TEST, shapes.VALIDATION)
     if split not in known:
-        raise UserError(f"--split: expected {' or '.join(known)}, got {split!r}")
+        raise UserError(f"--split: expected {' or '.join(known)}, got {shown(split)}")
     if split != shapes.TEST and name != shapes.NAME:
         raise UserError(
-            f"--split: expected {shapes.TEST} for {name}, got {split!r}; only {shapes.NAME} has "
-            "a validation split"
+            f"--split: expected {shapes.TEST} for {name}, got {shown(split)}; only {shapes.NAME} "
+            "has a validation split"
         )
 
 
@@ -210,6 +210,6 @@ def _check_unique(records: list[Record], files: list[Path]) -> None:
     twice = [key for key, n in collections.Counter(r.id for r in records).items() if n > 1]
     if twice:
         raise UserError(
-            f"{files[0]}: expected ids that are unique, {twice[0]!r} is there "
+            f"{files[0]}: expected ids that are unique, {shown(twice[0])} is there "
             f"{sum(r.id == twice[0] for r in records)} times ({len(twice)} such ids)"
         )
