@@ -1,0 +1,102 @@
+"""The files of a checkpoint folder as targets of damage."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mutation_runs import Target
+from tiny import write_tiny_checkpoint
+
+from vreason_jax.config import RunConfig, VideoConfig
+from vreason_jax.convert.conversion import convert
+from vreason_jax.engine import Checkpoint
+from vreason_jax.runtime.checkpoint import load_arrays
+
+PROCESSOR = {
+    "image_processor": {
+        "do_resize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "size": {"shortest_edge": 3136, "longest_edge": 12845056},
+    },
+    "video_processor": {"min_pixels": 3136, "max_pixels": 200704, "rescale_factor": 1 / 255},
+    "chat_template": None,
+}
+
+
+def _sound(folder: Path) -> None:
+    write_tiny_checkpoint(folder, shards=2)
+    (folder / "processor_config.json").write_text(json.dumps(PROCESSOR))
+    (folder / "added_tokens.json").write_text('{"<|endoftext|>": 286}')
+    (folder / "special_tokens_map.json").write_text(
+        '{"eos_token": "<|im_end|>", "pad_token": null}'
+    )
+
+
+def _with_jinja(folder: Path) -> None:
+    _sound(folder)
+    text = json.loads((folder / "chat_template.json").read_text())["chat_template"]
+    (folder / "chat_template.json").unlink()
+    (folder / "chat_template.jinja").write_text(text)
+
+
+def _without_tokenizer_json(folder: Path) -> None:
+    _sound(folder)
+    (folder / "tokenizer.json").unlink()
+
+
+def _converted(folder: Path) -> None:
+    source = folder.parent / "source"
+    _sound(source)
+    convert(source, folder, None, warn=lambda line: None)
+
+
+def open_words(folder: Path) -> None:
+    """Uses all of a folder but its weights."""
+    checkpoint = Checkpoint.open(folder, RunConfig())
+    checkpoint.preprocessing.video_limits(VideoConfig())
+    tokenizer = checkpoint.tokenizer
+    ids = tokenizer.encode_prompt(tokenizer.template.render(["video"]), slot="x", text="How many?")
+    tokenizer.decode([*ids, 5, 10**6])
+
+
+def open_weights(folder: Path) -> Any:
+    """Returns a digest of the weights, by the config of the folder."""
+    config = Checkpoint.open(folder, RunConfig()).config
+    _, arrays = load_arrays(folder, config, "float32", warn=lambda line: None)
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.asarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _target(file: str, use=open_words, prepare=_sound, **more) -> Target:
+    return Target(file, prepare, lambda folder: sorted(folder.glob(file)), use, **more)
+
+
+TARGETS = [
+    _target("config.json", open_weights, structured=True),
+    _target("model.safetensors.index.json", open_weights, structured=True, same=True),
+    _target("*.safetensors", open_weights),
+    _target("tokenizer.json", structured=True),
+    _target("tokenizer_config.json", structured=True),
+    _target("vocab.json", structured=True, prepare=_without_tokenizer_json),
+    _target("merges.txt", prepare=_without_tokenizer_json),
+    _target("added_tokens.json", structured=True),
+    _target("special_tokens_map.json", structured=True),
+    _target("generation_config.json", structured=True),
+    _target("preprocessor_config.json", structured=True),
+    _target("processor_config.json", structured=True),
+    _target("chat_template.json", structured=True),
+    _target("chat_template.jinja", prepare=_with_jinja),
+    _target("weights.s*", open_weights, _converted, structured=False, same=True),
+    Target(
+        "orbax",
+        _converted,
+        lambda folder: sorted(p for p in (folder / "weights").rglob("*") if p.is_file()),
+        open_weights,
+        same=True,
+    ),
+]

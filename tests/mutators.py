@@ -1,0 +1,178 @@
+"""Seeded damage: what becomes of a file's bytes, and of the structure of a JSON file."""
+
+import copy
+import json
+import random
+from typing import Any
+
+DEPTH = 10_000
+STRANGE_VALUES = (
+    None, True, False, 0, 1, -1, 0.5, -0.0, 10**9, 10**12, 2**31 - 1, 2**31, 2**63, -(2**63),
+    10**30, 1e308, float("inf"), float("-inf"), float("nan"), "", "none", "\ud800", "\0", "../..",
+    "/dev/zero", "\x1b[31m\n", "é" * 50, "x" * 100_000, [], {}, [None], {"": None}, [[]] * 3,
+    "1", "-5", [0] * 1000, {"type": "x"},
+)  # fmt: skip
+
+
+def mutate(data: bytes, rng: random.Random, *, structured: bool) -> tuple[bytes, str]:
+    """Returns other bytes and what was done; `structured` files are JSON most of the time."""
+    if structured and rng.random() < 0.7:
+        return mutate_json(data, rng)
+    change = rng.choice(_BYTE_CHANGES)
+    return change(data, rng), change.__name__.strip("_")
+
+
+def mutate_json(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Returns a JSON text with one place of its structure changed, and what was done."""
+    root = json.loads(data)
+    change = rng.choice(_JSON_CHANGES)
+    holder, key = rng.choice(list(_places(root)) or [(None, None)])
+    if holder is None:
+        return b"[]", "replaced"
+    text = change(copy.deepcopy(root), _path(root, holder, key), rng)
+    where = ".".join(map(str, _path(root, holder, key)))
+    return text.encode("utf-8", "surrogatepass"), f"{change.__name__.strip('_')} {where}"
+
+
+def _flip_bit(data: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(data or b"\0")
+    changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def _flip_early(data: bytes, rng: random.Random) -> bytes:
+    """Headers stand in front."""
+    return _flip_bit(data[:200], rng) + data[200:]
+
+
+def _overwrite(data: bytes, rng: random.Random) -> bytes:
+    start, size = rng.randrange(len(data) + 1), rng.choice((1, 4, 8, 64))
+    return data[:start] + rng.randbytes(size) + data[start + size :]
+
+
+def _cut(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randrange(len(data) + 1)]
+
+
+def _remove(data: bytes, rng: random.Random) -> bytes:
+    start = rng.randrange(len(data) + 1)
+    return data[:start] + data[start + rng.randint(1, 64) :]
+
+
+def _repeat(data: bytes, rng: random.Random) -> bytes:
+    start = rng.randrange(len(data) + 1)
+    end = start + rng.randint(1, 4096)
+    return data[:end] + data[start:end] + data[end:]
+
+
+def _fill(data: bytes, rng: random.Random) -> bytes:
+    start, size = rng.randrange(len(data) + 1), rng.choice((8, 512))
+    return data[:start] + rng.choice((b"\0", b"\xff", b"9", b"[")) * size + data[start + size :]
+
+
+def _length_field(data: bytes, rng: random.Random) -> bytes:
+    """Many formats begin with a length of eight bytes."""
+    length = rng.choice((0, 1, 2**31, 2**63 - 1, 2**64 - 1, len(data), len(data) - 8))
+    return max(0, length).to_bytes(8, "little") + data[8:]
+
+
+def _empty(data: bytes, rng: random.Random) -> bytes:
+    return rng.choice((b"", b"\0", b"null", b"[" * DEPTH, b'{"a":' * DEPTH, b"\xef\xbb\xbf" + data))
+
+
+_BYTE_CHANGES = (
+    _flip_bit, _flip_bit, _flip_early, _overwrite, _cut, _remove, _repeat, _fill, _length_field,
+    _empty,
+)  # fmt: skip
+
+
+def _delete(root: Any, path: tuple, rng: random.Random) -> str:
+    holder = _holder(root, path)
+    del holder[path[-1]]
+    return json.dumps(root)
+
+
+def _retype(root: Any, path: tuple, rng: random.Random) -> str:
+    _holder(root, path)[path[-1]] = rng.choice(STRANGE_VALUES)
+    return json.dumps(root, ensure_ascii=rng.random() < 0.5)
+
+
+def _wrap(root: Any, path: tuple, rng: random.Random) -> str:
+    holder = _holder(root, path)
+    value = holder[path[-1]]
+    holder[path[-1]] = rng.choice(([value], {"a": value}, str(value), [value, value]))
+    return json.dumps(root)
+
+
+def _nest(root: Any, path: tuple, rng: random.Random) -> str:
+    _holder(root, path)[path[-1]] = "NESTED"
+    opening, closing = rng.choice((("[", "]"), ('{"a":', "}")))
+    deep = opening * DEPTH + "1" + closing * DEPTH
+    return json.dumps(root).replace('"NESTED"', deep)
+
+
+def _digits(root: Any, path: tuple, rng: random.Random) -> str:
+    _holder(root, path)[path[-1]] = "DIGITS"
+    return json.dumps(root).replace(
+        '"DIGITS"', rng.choice(("9" * 5000, "1e999", "-1e400", "1" * 40))
+    )
+
+
+def _twice(root: Any, path: tuple, rng: random.Random) -> str:
+    """The key stands a second time, with another value."""
+    value = json.dumps(rng.choice(STRANGE_VALUES))
+    _holder(root, path)[path[-1]] = "TWICE"
+    return json.dumps(root).replace('"TWICE"', f"0, {json.dumps(str(path[-1]))}: {value}", 1)
+
+
+def _rename(root: Any, path: tuple, rng: random.Random) -> str:
+    holder = _holder(root, path)
+    if isinstance(holder, dict):
+        holder[rng.choice(("", "x" * 10_000, "\ud800", f"{path[-1]}_"))] = holder.pop(path[-1])
+    return json.dumps(root)
+
+
+def _swap(root: Any, path: tuple, rng: random.Random) -> str:
+    """Another value of the same file takes the place."""
+    holder, key = rng.choice(list(_places(root)))
+    _holder(root, path)[path[-1]] = copy.deepcopy(holder[key])
+    return json.dumps(root)
+
+
+_JSON_CHANGES = (_delete, _retype, _retype, _retype, _wrap, _nest, _digits, _twice, _rename, _swap)
+
+
+def _places(value: Any):
+    keys = (
+        value.keys()
+        if isinstance(value, dict)
+        else range(len(value))
+        if isinstance(value, list)
+        else ()
+    )
+    for key in keys:
+        yield value, key
+        yield from _places(value[key])
+
+
+def _path(root: Any, holder: Any, key: Any) -> tuple:
+    if root is holder:
+        return (key,)
+    items = (
+        root.items()
+        if isinstance(root, dict)
+        else enumerate(root)
+        if isinstance(root, list)
+        else ()
+    )
+    for name, part in items:
+        rest = _path(part, holder, key)
+        if rest:
+            return (name, *rest)
+    return ()
+
+
+def _holder(root: Any, path: tuple) -> Any:
+    for key in path[:-1]:
+        root = root[key]
+    return root
