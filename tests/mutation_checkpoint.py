@@ -91,7 +91,8 @@ TARGETS = [
     _target("processor_config.json", structured=True),
     _target("chat_template.json", structured=True),
     _target("chat_template.jinja", prepare=_with_jinja),
-    _target("weights.s*", open_weights, _converted, structured=False, same=True),
+    _target("weights.sizes.json", open_weights, _converted, structured=True, same=True),
+    _target("weights.sha256", open_weights, _converted, same=True),
     Target(
         "orbax",
         _converted,

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -165,10 +166,57 @@ def test_a_damaged_converted_folder_is_a_user_error(tmp_path, damage):
     if damage == "truncated":
         data.write_bytes(data.read_bytes()[:-1])
     else:
+        (tmp_path / "model.safetensors").unlink()
         (data if damage == "missing" else tmp_path / "weights.sizes.json").unlink()
     with pytest.raises(UserError, match="whole Orbax checkpoint") as caught:
         load_arrays(tmp_path, config, None)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("converted")
+    config, tensors = write_checkpoint(folder)
+    orbax_files.save_arrays(folder, load_arrays(folder, config, None)[1])
+    (folder / "model.safetensors").unlink()
+    return folder, config, tensors
+
+
+def test_one_flipped_bit_in_any_file_of_converted_weights_is_refused(converted):
+    folder, config, _ = converted
+    for file in [p for p in folder.rglob("*") if p.is_file() and p.name != "config.json"]:
+        data = file.read_bytes()
+        middle = len(data) // 2
+        file.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+        with pytest.raises(UserError, match="whole Orbax checkpoint") as caught:
+            load_arrays(folder, config, None)
+        assert "\n" not in str(caught.value)
+        file.write_bytes(data)
+
+
+def test_the_bytes_are_not_checked_on_wish_or_without_digests(converted, tmp_path):
+    source, config, tensors = converted
+    folder = shutil.copytree(source, tmp_path / "copy")
+    digests = folder / "weights.sha256"
+    digests.write_text(digests.read_text().replace("a", "b"))
+    assert_holds(load_arrays(folder, config, None, verify=False)[1], config, tensors)
+    digests.unlink()
+    lines = []
+    assert_holds(load_arrays(folder, config, None, warn=lines.append)[1], config, tensors)
+    assert len(lines) == 1 and "no weights.sha256" in lines[0]
+
+
+def test_sha256sum_checks_a_converted_folder(converted):
+    if shutil.which("sha256sum") is None:
+        pytest.skip("needs sha256sum, of coreutils")
+    command = ["sha256sum", "--check", "--quiet", "weights.sha256"]
+    subprocess.run(command, cwd=converted[0], check=True)
+
+
+def test_a_folder_of_the_name_beside_safetensors_is_passed_over(tmp_path):
+    config, tensors = write_checkpoint(tmp_path)
+    (tmp_path / "weights").mkdir()
+    assert_holds(load_arrays(tmp_path, config, None)[1], config, tensors)
 
 
 def test_a_folder_is_taken_as_it_is_and_a_wrong_path_is_a_user_error(tmp_path):

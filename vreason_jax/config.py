@@ -118,6 +118,7 @@ class ModelOptions:
 
     dtype: str | None = None
     position_rule: str = "max"
+    verify: bool = True  # whether loading checks the bytes of converted weights
 
     def __post_init__(self):
         if self.dtype is not None:

@@ -140,6 +140,7 @@ class Engine(Replica):
                 checkpoint.config,
                 checkpoint.dtype,
                 devices,
+                verify=checkpoint.run.model.verify,
                 warn=self._warn_of_loading,
             )
             jax.block_until_ready(model)

@@ -9,8 +9,8 @@ from typing import Any
 from vreason_jax.config import RunConfig
 from vreason_jax.errors import UserError, shown
 
-# Of these a line speaks itself, or they decide only how long a reader may take.
-_LEFT_OUT = ("sampling.seed", "video.timeout_seconds")
+# Of these a line speaks itself, or they decide only what is checked and how long a reader may take.
+_LEFT_OUT = ("sampling.seed", "video.timeout_seconds", "model.verify")
 _LONG = 40  # characters that a message can show
 _SMALL_FILES = (".json", ".jinja", ".txt", ".model")
 _PROBES, _PROBE_BYTES = 16, 1 << 16  # of each file of weights: reading all would take minutes

@@ -26,6 +26,7 @@ def load_model(
     dtype: jnp.dtype | str,
     mesh: Mesh | None = None,
     *,
+    verify: bool = True,
     warn: Warn | None = None,
 ) -> Qwen25VL:
     """Returns the model of a checkpoint folder, its parameters in `dtype` on the devices.
@@ -33,13 +34,15 @@ def load_model(
     Args:
       folder: in HF layout (safetensors) or converted (Orbax), told apart by what it holds.
       mesh: where the parameters lie (runtime/mesh.py); none is the first device alone.
+      verify: whether the bytes of converted weights are checked. Of several processes each
+        checks all files, as each reads of all of them.
       warn: takes a line of text; left out, it goes to stderr.
 
     The model's own `config` says whether head and embedding are tied: the files may decide
     otherwise than config.json. Raises UserError for damaged files, WrongTensors for others than
     the config asks for.
     """
-    config, arrays = load_arrays(folder, config, dtype, mesh, warn=warn)
+    config, arrays = load_arrays(folder, config, dtype, mesh, verify=verify, warn=warn)
     return build_model(config, arrays, dtype)
 
 
@@ -49,6 +52,7 @@ def load_arrays(
     dtype: jnp.dtype | str | None,
     mesh: Mesh | None = None,
     *,
+    verify: bool = True,
     warn: Warn | None = None,
 ) -> tuple[ModelConfig, dict[str, jax.Array]]:
     """Returns the config as the weights have it, and every parameter by dotted path.
@@ -56,6 +60,7 @@ def load_arrays(
     Args as `load_model`; `dtype` none keeps each tensor's own.
     """
     if orbax_files.is_converted(folder):
+        orbax_files.check_files(folder, verify=verify, warn=warn or _to_stderr)
         return config, _load_converted(folder, config, dtype, mesh)
     tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder))
     _check_tensors(folder, config, tensors, repeated)

@@ -1,26 +1,39 @@
 """The converted form of the weights: an Orbax checkpoint in the folder `weights`.
 
-It maps each parameter's dotted path to its array. Orbax is imported on use: it takes a second.
+It maps each parameter's dotted path to its array. Beside it lie the sizes of its files and their
+digests, which are written last. Orbax is imported on use: it takes a second.
 """
 
+import hashlib
 import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line
+from vreason_jax.json_files import parse_json
+from vreason_jax.regular_files import check_regular, read_text
 
 WEIGHTS = "weights"
-SIZES = "weights.sizes.json"  # beside it: bytes of each of its files
+SIZES = "weights.sizes.json"  # bytes of each file
+DIGESTS = "weights.sha256"  # of each file, as sha256sum writes and checks them
 
 
 def is_converted(folder: Path) -> bool:
-    """Returns whether the folder holds converted weights."""
-    return (folder / WEIGHTS).is_dir()
+    """Returns whether the folder holds converted weights; a draft of them counts as damaged ones.
+
+    A folder of safetensors may have another thing of the name beside them.
+    """
+    if not (folder / WEIGHTS).is_dir():
+        return False
+    return (folder / SIZES).exists() or not any(folder.glob("*.safetensors"))
 
 
 def save_arrays(folder: Path, arrays: dict[str, jax.Array]) -> None:
-    """Writes the arrays to `folder`/weights, which must not exist, and the list of its files."""
+    """Writes the arrays to `folder`/weights, which must not exist, and the lists of its files."""
     import orbax.checkpoint as ocp
 
     with ocp.PyTreeCheckpointer() as checkpointer:
@@ -31,11 +44,40 @@ def save_arrays(folder: Path, arrays: dict[str, jax.Array]) -> None:
         if file.is_file()
     }
     (folder / SIZES).write_text(json.dumps(sizes, indent=1) + "\n")
+    lines = [f"{digest}  {name}\n" for name, digest in _digests(folder, list(sizes)).items()]
+    (folder / DIGESTS).write_text("".join(lines))
+
+
+def check_files(folder: Path, *, verify: bool, warn: Callable[[str], None]) -> None:
+    """Raises UserError for files that are missing, cut, or (`verify`) hold other bytes.
+
+    Orbax would find out half-way, and its threads go on to write to stderr after the program's
+    last word; of other bytes it makes other weights. `warn` takes a line where a folder has no
+    digests, as older ones do.
+    """
+    sizes = _check_sizes(folder)
+    if not verify:
+        return
+    if not (folder / DIGESTS).exists():
+        warn(
+            f"{folder}: there is no {DIGESTS}, so the weights' bytes are not checked; "
+            "convert the checkpoint anew to have it"
+        )
+        return
+    expected = _stored_digests(folder)
+    if expected.keys() != sizes.keys():
+        raise _damaged(folder, f"{SIZES} and {DIGESTS} name different files")
+    try:
+        came = _digests(folder, list(sizes))
+    except OSError as error:
+        raise _damaged(folder, error) from None
+    for name, digest in came.items():
+        if digest != expected[name]:
+            raise _damaged(folder, f"{name} holds other bytes than were written ({DIGESTS})")
 
 
 def array_metadata(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shape and dtype of every array; raises UserError for a damaged checkpoint."""
-    _check_files(folder)
     import orbax.checkpoint as ocp
 
     try:
@@ -61,22 +103,42 @@ def load_arrays(folder: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict
         raise _damaged(folder, error) from None
 
 
-def _check_files(folder: Path) -> None:
-    """Raises UserError for a missing or truncated file.
-
-    Orbax would find out half-way, and its threads go on to write to stderr after the program's
-    last word.
-    """
+def _check_sizes(folder: Path) -> dict[str, int]:
+    """Returns the sizes of the files by name, once they are found to be so."""
     try:
-        sizes = json.loads((folder / SIZES).read_text())
+        sizes = parse_json(read_text(folder / SIZES))
         for name, size in sizes.items():
+            if not name.startswith(f"{WEIGHTS}/") or ".." in name.split("/"):
+                raise ValueError(f"{SIZES} names a file outside {WEIGHTS}")
+            check_regular(folder / name)
             came = (folder / name).stat().st_size
             if came != size:
-                raise _damaged(folder, f"{name} has {came} bytes, expected {size}")
+                raise ValueError(f"{name} has {came} bytes, expected {size}")
     except FileNotFoundError as error:
         raise _damaged(folder, f"{error.filename} is missing") from None
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise _damaged(folder, error) from None
+    return sizes
+
+
+def _stored_digests(folder: Path) -> dict[str, str]:
+    try:
+        lines = read_text(folder / DIGESTS).splitlines()
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from None
+    pairs = (line.partition("  ") for line in lines)
+    return {name: digest for digest, _, name in pairs}
+
+
+def _digests(folder: Path, names: list[str]) -> dict[str, str]:
+    """The SHA-256 of each file, read in as many threads as there are cores."""
+
+    def digest(name: str) -> str:
+        with (folder / name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return dict(zip(names, threads.map(digest, names), strict=True))
 
 
 def _weights(folder: Path) -> Path:
@@ -84,5 +146,4 @@ def _weights(folder: Path) -> Path:
 
 
 def _damaged(folder: Path, error: Exception | str) -> UserError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return UserError(f"{folder / WEIGHTS}: expected a whole Orbax checkpoint: {reason}")
+    return UserError(f"{folder / WEIGHTS}: expected a whole Orbax checkpoint: {one_line(error)}")
