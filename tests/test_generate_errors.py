@@ -156,7 +156,7 @@ WRONG_CHECKPOINTS = {
                 folder
             ),
         ),
-        "names the shard b.safetensors, which is missing",
+        "names the shard 'b.safetensors', which is missing",
     ),
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json, found none"),
     "a broken config": (with_text("config.json", '{"model_type":'), "not valid JSON"),

@@ -106,7 +106,7 @@ def test_overlapping_tensors_are_refused(tmp_path):
 def test_a_dtype_no_model_here_uses_is_named(tmp_path, dtype, size):
     content = header(dtype=dtype, data_offsets=[0, size])
     path = raw_file(tmp_path / "model.safetensors", content, b"\0" * size)
-    with pytest.raises(UserError, match=rf"BF16, F16 or F32, x is in {dtype}"):
+    with pytest.raises(UserError, match=rf"BF16, F16 or F32, got 'x' in {dtype}"):
         tensor_files.read_header(path)
 
 

@@ -1,18 +1,14 @@
-"""The chat template of a checkpoint, rendered in a sandbox as transformers renders it."""
+"""The chat template of a checkpoint, which a process with limits renders (template_process.py)."""
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
-
-from jinja2 import nodes
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
+from vreason_jax.prompt.isolation import IsolationError, ask
 from vreason_jax.prompt.tokenizer_files import NAMED_TOKENS, token_text
 from vreason_jax.regular_files import read_text
 
@@ -32,7 +28,7 @@ STANDARD_TEMPLATE = (
 
 
 class ChatTemplate:
-    """A compiled Jinja template; `source` names the file it comes from in messages.
+    """A Jinja template; `source` names the file it comes from in messages.
 
     `notice` is a line for people where a file of the folder was passed over, else None.
     """
@@ -45,11 +41,10 @@ class ChatTemplate:
         notice: str | None = None,
     ):
         self.source, self.notice = source, notice
-        self._named_tokens = _named_tokens(settings or {})
-        try:
-            self._template = _environment().from_string(text)
-        except Exception as error:
-            raise self._broken(error) from None
+        self._text, self._named_tokens = text, _named_tokens(settings or {})
+        reply = self._reply(["video"])
+        if reply.get("syntax"):
+            raise self._broken(reply)
 
     @classmethod
     def load(cls, folder: str | Path, settings: dict[str, Any] | None = None) -> "ChatTemplate":
@@ -81,18 +76,10 @@ class ChatTemplate:
         Each medium ("video" or "image") is shown by a single pad token. Raises UserError if the
         template fails or loses the user's text.
         """
-        parts = [{"type": kind, kind: ""} for kind in kinds] + [{"type": "text", "text": SLOT}]
-        messages = [{"role": "user", "content": parts}]
-        try:
-            rendered = self._template.render(
-                messages=messages,
-                tools=None,
-                documents=None,
-                add_generation_prompt=True,
-                **self._named_tokens,
-            )
-        except Exception as error:
-            raise self._broken(error) from None
+        reply = self._reply(kinds)
+        rendered = reply.get("rendered")
+        if rendered is None:
+            raise self._broken(reply)
         if rendered.count(SLOT) != 1:
             raise UserError(
                 f"chat template of {self.source}: expected it to show the user's text once, it "
@@ -107,37 +94,29 @@ class ChatTemplate:
             return False
         return 0 <= rendered.find("<|video_pad|>") < rendered.find("<|image_pad|>")
 
-    def _broken(self, error: Exception) -> UserError:
-        line = getattr(error, "lineno", None)
-        where = f" (line {line})" if line else ""
-        return UserError(f"chat template of {self.source} is broken{where}: {one_line(error)}")
+    def _reply(self, kinds: Sequence[str]) -> dict[str, Any]:
+        parts = [{"type": kind, kind: ""} for kind in kinds] + [{"type": "text", "text": SLOT}]
+        variables = {
+            "messages": [{"role": "user", "content": parts}],
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": True,
+            **self._named_tokens,
+        }
+        return _render(json.dumps({"text": self._text, "variables": variables}))
+
+    def _broken(self, reply: dict[str, Any]) -> UserError:
+        where = f" (line {reply['line']})" if reply.get("line") else ""
+        return UserError(f"chat template of {self.source} is broken{where}: {reply['error']}")
 
 
-class GenerationTags(Extension):
-    """`{% generation %} ... {% endgeneration %}` around what trainers learn from: no mark at all.
-
-    As in transformers, what is set inside is not known outside.
-    """
-
-    tags: ClassVar[set[str]] = {"generation"}
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        """Returns the block's contents in a scope of their own."""
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.Scope(body, lineno=line)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols", GenerationTags],
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment
+@functools.lru_cache(maxsize=256)
+def _render(request: str) -> dict[str, Any]:
+    """The reply of prompt/template_process.py, which is asked once for the same request."""
+    try:
+        return ask("vreason_jax.prompt.template_process", json.loads(request))
+    except IsolationError as error:
+        return {"error": str(error)}
 
 
 def _templates_of_tokenizer(folder: Path, settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -177,24 +156,3 @@ def _named_tokens(settings: dict[str, Any]) -> dict[str, str]:
     }
     texts = {str(name): token_text(value) for name, value in names.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """Like transformers' filter: plain JSON, without Jinja's escapes for HTML."""
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-def _raise_exception(message: str) -> None:
-    raise ValueError(message)

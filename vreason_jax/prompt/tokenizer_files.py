@@ -5,6 +5,8 @@ three seconds more, and gives the same ids. Nothing is unpickled and no code of 
 """
 
 import dataclasses
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
+from vreason_jax.prompt.isolation import IsolationError, ask
+from vreason_jax.regular_files import read_bytes
 
 # Contractions, words with one leading symbol, single digits, punctuation, line ends, blanks
 # (the Qwen2 pattern; a tokenizer.json states it itself, vocab.json and merges.txt cannot).
@@ -20,6 +24,10 @@ QWEN2_SPLIT = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+FILES = (
+    "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "added_tokens.json",
+    "special_tokens_map.json",
+)  # fmt: skip
 TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 
@@ -38,6 +46,13 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
 
     Raises UserError where files are missing, broken, or not of a byte-level BPE.
     """
+    # The library ends the whole process on some files, so that another one goes first.
+    _try_out(folder.resolve(), _digest(folder))
+    return read_in_this_process(folder)
+
+
+def read_in_this_process(folder: Path) -> TokenizerFiles:
+    """Returns the tokenizer of a folder whose files may crash the library; raises as above."""
     named = read_json(folder / "special_tokens_map.json")
     own = read_json(folder / "tokenizer_config.json")
     settings = {**named, **{key: value for key, value in own.items() if value is not None}}
@@ -59,6 +74,32 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
         finder.normalizer = bpe.normalizer
     finder.add_tokens([token for _, token in tokens.values()])
     return TokenizerFiles(bpe, added, finder, settings)
+
+
+@functools.lru_cache(maxsize=256)
+def _try_out(folder: Path, digest: str) -> None:
+    """Lets prompt/tokenizer_process.py read the files first; once, as long as they are the same."""
+    try:
+        reply = ask("vreason_jax.prompt.tokenizer_process", {"folder": str(folder)})
+    except IsolationError as error:
+        raise UserError(f"{folder}: the tokenizer cannot be read: {error}") from None
+    if "error" in reply:
+        raise UserError(reply["error"])
+
+
+def _digest(folder: Path) -> str:
+    """Of all the files that make the tokenizer, and which of them are there."""
+    total = hashlib.sha256()
+    for name in FILES:
+        try:
+            data = read_bytes(folder / name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            reason = one_line(error.strerror or error)
+            raise UserError(f"{folder / name}: the tokenizer cannot be read: {reason}") from None
+        total.update(f"{name} {len(data)} ".encode() + data)
+    return total.hexdigest()
 
 
 def token_text(value: Any) -> str | None:
@@ -117,7 +158,7 @@ def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, tuple[
         )
         if wrong:
             raise ValueError(f"an id that is none, {wrong:.60}")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: broken list of added tokens: {shown(error)}") from None
     return tokens
 

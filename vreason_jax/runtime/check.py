@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.runtime.names import ExpectedTensor
+
+_LONGEST_NAME = 200  # characters
 
 
 class WrongTensors(UserError):
@@ -30,7 +32,7 @@ class Problems:
     def summary(self) -> str:
         """Returns the counts, and the first tensor of each kind."""
         kinds = [
-            f"{len(lines)} {kind}" + (f" (first: {lines[0]})" if lines else "")
+            f"{len(lines)} {kind}" + (f" (first: {_short(lines[0])})" if lines else "")
             for kind, lines in self._kinds()
         ]
         return "the tensors do not fit config.json: " + ", ".join(kinds)
@@ -45,6 +47,11 @@ class Problems:
             ("surplus", self.surplus),
             ("misshapen", self.misshapen),
         ]
+
+
+def _short(name: str) -> str:
+    """A name as a summary shows it; damaged files may have very long ones."""
+    return name if len(name) <= _LONGEST_NAME and name.isprintable() else shown(name)
 
 
 def find_problems(

@@ -14,9 +14,9 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from vreason_jax.errors import UserError, shown
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import parse_json
-from vreason_jax.regular_files import read_text
+from vreason_jax.regular_files import check_regular, read_text
 
 DTYPES = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
@@ -56,6 +56,7 @@ def read_header(file: Path) -> list[StoredTensor]:
     that they end where the file does. So the shapes alone give every offset.
     """
     try:
+        check_regular(file)
         with safe_open(file, framework="numpy") as handle:
             specs = [(name, handle.get_slice(name)) for name in handle.offset_keys()]
             specs = [(name, tuple(s.get_shape()), s.get_dtype()) for name, s in specs]
@@ -65,12 +66,15 @@ def read_header(file: Path) -> list[StoredTensor]:
         raise UserError(f"{file}: expected a safetensors file, found none") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{file}: expected a whole safetensors file, it is truncated or damaged ({error})"
+            f"{file}: expected a whole safetensors file, "
+            f"it is truncated or damaged ({one_line(error)})"
         ) from None
     tensors = []
     for name, shape, dtype in specs:
         if dtype not in DTYPES:
-            raise UserError(f"{file}: expected tensors in BF16, F16 or F32, {name} is in {dtype}")
+            raise UserError(
+                f"{file}: expected tensors in BF16, F16 or F32, got {shown(name)} in {dtype}"
+            )
         tensors.append(StoredTensor(file, name, offset, shape, DTYPES[dtype]))
         offset += math.prod(shape) * DTYPES[dtype].itemsize
     return tensors
@@ -150,8 +154,12 @@ def _indexed_files(index: Path) -> list[str]:
     for name in files:
         if not isinstance(name, str) or Path(name).name != name:
             raise UserError(f"{index}: expected names of files beside it, got {shown(name)}")
-        if not (index.parent / name).exists():
-            raise UserError(f"{index}: names the shard {name}, which is missing")
+        try:
+            check_regular(index.parent / name)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            reason = "which is missing" if missing else one_line(error.strerror or error)
+            raise UserError(f"{index}: names the shard {shown(name)}, {reason}") from None
     if not files:
         raise UserError(f"{index}: its weight_map is empty")
     return files
