@@ -147,7 +147,7 @@ WRONG_CHECKPOINTS = {
     ),
     "integers": (
         with_tensors(lambda tensors: tensors.update({NORM: np.ones(96, np.int8)})),
-        f"expected tensors in BF16, F16 or F32, {NORM} is in I8",
+        f"expected tensors in BF16, F16 or F32, got '{NORM}' in I8",
     ),
     "a shard missing": (
         lambda folder: (
