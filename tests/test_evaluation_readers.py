@@ -33,7 +33,7 @@ BROKEN = [
     ({"options": ["A. a", 2]}, "'options': expected a list"),
     ({"solution": "B"}, "'solution': expected <answer>"),
     ({"solution": "<answer> </answer>"}, "'solution': expected <answer>"),
-    ({"solution": "<answer>F</answer>"}, 'one of A, B, got "F"'),
+    ({"solution": "<answer>F</answer>"}, "one of A, B, got 'F'"),
     ({"solution": "<answer>hat</answer>"}, "the letter of an option"),
     ({"solution": "<answer>few</answer>", "problem_type": "regression"}, "expected a number"),
     ({"solution": "<answer>nan</answer>", "problem_type": "numerical"}, "expected a number"),
@@ -184,7 +184,8 @@ def test_a_torn_line_is_refused_and_the_next_is_read(tmp_path):
 
 
 def test_a_set_with_ids_that_repeat_is_refused(tmp_path):
-    write_rows(tmp_path, [files.video_r1_row(n, "./videos/Law/1.mp4") for n in (1, 5, 5, 1, 5)])
+    rows = [files.video_r1_row(n, f"./videos/Law/{m}.mp4") for m, n in enumerate((1, 5, 5, 1, 5))]
+    write_rows(tmp_path, rows)
     with pytest.raises(UserError, match=r"'1' is there 2 times \(2 such ids\)"):
         read_benchmark("mmvu", tmp_path)
 

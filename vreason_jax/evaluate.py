@@ -53,15 +53,27 @@ def _check(arguments: argparse.Namespace) -> None:
     from vreason_jax.evaluation.check import check_videos
     from vreason_jax.evaluation.setup import read_questions
 
-    _, methods, records = read_questions(_request(arguments), warn)
-    problems = check_videos(records, arguments.data or ".", next(iter(methods.values())).video)
+    _, methods, dataset = read_questions(_request(arguments), warn)
+    records, refused = dataset.records, len(dataset.refused)
+    problems = check_videos(
+        records,
+        arguments.data or ".",
+        next(iter(methods.values())).video,
+        allow_outside=arguments.allow_outside,
+    )
     if is_first_process():
         write_out("".join(f"{problem}\n" for problem in problems))
     if problems:
         bad = sum(len(problem.ids) for problem in problems)
+        rows = f"{refused} rows are no questions; " if refused else ""
         raise UserError(
-            f"--check: {len(problems)} videos are missing or unreadable, those of {bad} of "
+            f"--check: {rows}{len(problems)} videos are missing or unreadable, those of {bad} of "
             f"{len(records)} questions; mend them, or run: they get a status of their own"
+        )
+    if refused:
+        raise UserError(
+            f"--check: {refused} rows are no questions, as said above; all videos of the other "
+            f"{len(records)} questions can be read; mend them, or run without them"
         )
     note(f"all videos of {len(records)} questions can be read")
 
@@ -86,6 +98,7 @@ def _request(arguments: argparse.Namespace):
         split=arguments.split,
         control=arguments.control,
         compare_logits=arguments.compare_logits,
+        allow_outside=arguments.allow_outside,
     )
 
 
@@ -138,6 +151,7 @@ def _parser() -> OptionParser:
     add("--limit", type=positive_integer, metavar="N", help="the first N questions alone")
     add("--check", action="store_true", help="list missing and unreadable videos, and end")
     add("--strict", action="store_true", help="a broken row of the annotation ends the run")
+    add("--allow-outside", action="store_true", help="follow symbolic links out of --data")
     add("--retry-failed", action="store_true", help="try videos again that could not be read")
     add("--batch-size", type=positive_integer, default=8, metavar="B", help="questions a copy [8]")
     add_model(parser)

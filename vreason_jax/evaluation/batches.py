@@ -126,8 +126,9 @@ class Batches:
     def _read(self, group: Group) -> ReadClip:
         request, checkpoint = self._setup.request, self._setup.checkpoint
         data, control = request.data or Path(), request.control
+        locate_below = functools.partial(locate, data_dir=data, allow_outside=request.allow_outside)
         return videos.read_clip(
-            lambda: videos.clip_source(group[0], lambda record: locate(record, data), control),
+            lambda: videos.clip_source(group[0], locate_below, control),
             lambda source: checkpoint.read(
                 [source], lambda clip: controlled_clip(clip, group[0], control)
             ),
@@ -146,10 +147,11 @@ class Batches:
     def _subtitles(self, media: Media, record: Record) -> str:
         if record.subtitles is None:
             return ""
-        assert self._setup.request.data is not None
         clip = media.clips[0]
         times = frame_times(clip.frame_indices.tolist(), clip.fps)
-        return text_at(record, self._setup.request.data, times)
+        request = self._setup.request
+        assert request.data is not None
+        return text_at(record, request.data, times, allow_outside=request.allow_outside)
 
     @property
     def _done(self) -> Collection:

@@ -42,6 +42,7 @@ def check_videos(
     config: VideoConfig | None = None,
     *,
     workers: int = 4,
+    allow_outside: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Problem]:
     """Returns the problems with the videos of some records, in the order of the records.
@@ -57,7 +58,9 @@ def check_videos(
     settings = dataclasses.replace(config or VideoConfig(), num_frames=_ENDS)
     problems = []
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        found = pool.map(lambda group: _probe(group, data_dir, settings), groups.values())
+        found = pool.map(
+            lambda group: _probe(group, data_dir, settings, allow_outside), groups.values()
+        )
         for done, problem in enumerate(found, 1):
             if problem is not None:
                 problems.append(problem)
@@ -66,10 +69,12 @@ def check_videos(
     return problems
 
 
-def _probe(records: Sequence[Record], data_dir: str | Path, config: VideoConfig) -> Problem | None:
+def _probe(
+    records: Sequence[Record], data_dir: str | Path, config: VideoConfig, allow_outside: bool
+) -> Problem | None:
     record, ids = records[0], tuple(record.id for record in records)
     try:
-        path = locate(record, data_dir)
+        path = locate(record, data_dir, allow_outside=allow_outside)
     except UserError as error:
         return Problem(ids, record.video, MISSING, str(error))
     segment = Segment(record.start, record.end)

@@ -13,7 +13,7 @@ from vreason_jax.evaluation.controls import NONE, check_control
 from vreason_jax.evaluation.methods import load_methods, seeds_of
 from vreason_jax.evaluation.predictions import Key
 from vreason_jax.evaluation.protocol import Protocol, load_protocol
-from vreason_jax.evaluation.readers import read_benchmark, shapes
+from vreason_jax.evaluation.readers import Dataset, read_benchmark, shapes
 from vreason_jax.evaluation.record import Record
 from vreason_jax.output.trace import library_versions
 from vreason_jax.prompt.chat import read_wrapping
@@ -40,6 +40,7 @@ class Request:
     split: str = shapes.TEST
     control: str = NONE
     compare_logits: bool = False
+    allow_outside: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +121,7 @@ class Setup:
         return {name: identity.answer_values(run) for name, run in self.methods.items()}
 
 
-def read_questions(
-    request: Request, warn: Warn
-) -> tuple[Protocol, dict[str, RunConfig], list[Record]]:
+def read_questions(request: Request, warn: Warn) -> tuple[Protocol, dict[str, RunConfig], Dataset]:
     """Returns the protocol, the methods and the questions; warns of rows that are none."""
     check_control(request.control)
     protocol = load_protocol(request.protocol, request.template)
@@ -146,12 +145,13 @@ def read_questions(
         raise UserError(
             f"--benchmark: protocol {protocol.name} asks no question of {request.benchmark}"
         )
-    return protocol, methods, list(dataset.records)
+    return protocol, methods, dataset
 
 
 def prepare(request: Request, warn: Warn) -> Setup:
     """Returns the run that is asked for; raises UserError for whatever is wrong with it."""
-    protocol, methods, records = read_questions(request, warn)
+    protocol, methods, dataset = read_questions(request, warn)
+    records = list(dataset.records)
     first = next(iter(methods.values()))
     read_wrapping(first.prompt.template)
     max_frames_of(first.video)

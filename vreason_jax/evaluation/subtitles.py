@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.locate import below
 from vreason_jax.evaluation.record import Record
 
 _TIME = r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"
@@ -77,11 +78,14 @@ def frame_times(frame_indices: Sequence[int], fps: float) -> list[float]:
     return [int(index) / own_rate for index in frame_indices]
 
 
-def text_at(record: Record, data_dir: str | Path, times: Iterable[float]) -> str:
+def text_at(
+    record: Record, data_dir: str | Path, times: Iterable[float], *, allow_outside: bool = False
+) -> str:
     """Returns the subtitles of a record at `times`, one per line; "" where it has none."""
     if record.subtitles is None:
         return ""
-    return "\n".join(lines_at(read_srt(Path(data_dir) / record.subtitles), times))
+    file = below(data_dir, record.subtitles, allow_outside=allow_outside)
+    return "\n".join(lines_at(read_srt(file), times))
 
 
 def _words(lines: list[str]) -> str:

@@ -1,8 +1,6 @@
 """The answer proper, extracted from the reasoning around it."""
 
-import re
-
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+OPENING, CLOSING = "<answer>", "</answer>"
 
 
 def extract_answer(text: str) -> str | None:
@@ -13,9 +11,11 @@ def extract_answer(text: str) -> str | None:
 
 def answer_span(text: str) -> tuple[int, int] | None:
     """Returns the start and end of that answer in `text`, or None."""
-    match = _ANSWER.search(text)
-    if not match:
+    start = text.find(OPENING) + len(OPENING)
+    end = text.find(CLOSING, start)
+    # Where nothing closes the first tag nothing closes a later one: no search goes over them all.
+    if start < len(OPENING) or end < 0:
         return None
-    inside = match.group(1)
-    begin = match.start(1) + len(inside) - len(inside.lstrip())
+    inside = text[start:end]
+    begin = start + len(inside) - len(inside.lstrip())
     return begin, begin + len(inside.strip())

@@ -128,7 +128,8 @@ def _read(layout: Layout, folder: Path, strict: bool, schema: str | None) -> Dat
         raise UserError(f"not one usable row; the first: {reason}")
     if layout.name == videomme.LAYOUT.name:
         records = [_with_subtitles(record, folder) for record in records]
-    _check_unique(records, used)
+    records, notice = _without_repeats(records, used)
+    notices += [notice] if notice else []
     return Dataset(tuple(records), tuple(refused), tuple(used), found, tuple(notices))
 
 
@@ -206,10 +207,17 @@ def _with_subtitles(record: Record, folder: Path) -> Record:
     return dataclasses.replace(record, subtitles=path) if (folder / path).is_file() else record
 
 
-def _check_unique(records: list[Record], files: list[Path]) -> None:
-    twice = [key for key, n in collections.Counter(r.id for r in records).items() if n > 1]
+def _without_repeats(records: list[Record], files: list[Path]) -> tuple[list[Record], str]:
+    """Returns the records without those that repeat another in all, and what is said of them.
+
+    Raises UserError where two others have one id.
+    """
+    kept = list(dict.fromkeys(records))
+    twice = [key for key, n in collections.Counter(r.id for r in kept).items() if n > 1]
     if twice:
         raise UserError(
             f"{files[0]}: expected ids that are unique, {shown(twice[0])} is there "
-            f"{sum(r.id == twice[0] for r in records)} times ({len(twice)} such ids)"
+            f"{sum(r.id == twice[0] for r in kept)} times ({len(twice)} such ids)"
         )
+    repeats = len(records) - len(kept)
+    return kept, f"{files[0]}: {repeats} rows repeat another in all; left out" if repeats else ""

@@ -2,14 +2,16 @@
 
 import math
 import re
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from vreason_jax.evaluation.readers.rows import BrokenRowError, shown
+from vreason_jax.errors import one_line, shown
+from vreason_jax.evaluation.readers.rows import BrokenRowError
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_LETTER = re.compile(r"([A-Z])[.):]")
+LONGEST_NAME = 255  # bytes of a file name, as file systems have it
+LONGEST_PATH = 1024  # bytes; with the data folder before it a path may have 4096
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def text(fields: dict[str, Any], key: str) -> str:
@@ -19,13 +21,22 @@ def text(fields: dict[str, Any], key: str) -> str:
         raise BrokenRowError(f"{key!r} is missing")
     if not isinstance(value, str) or not value.strip():
         raise BrokenRowError(f"{key!r}: expected text, got {shown(value)}")
-    return value
+    return whole(value, key)
+
+
+def whole(text: str, key: str) -> str:
+    """Returns a text that is valid Unicode: half a surrogate pair can be neither read nor named."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BrokenRowError(f"{key!r}: expected valid Unicode, got {shown(text)}") from None
+    return text
 
 
 def optional_text(fields: dict[str, Any], key: str) -> str:
     """Returns a text, "" where there is none."""
     value = fields.get(key)
-    return value.strip() if isinstance(value, str) else ""
+    return whole(value.strip(), key) if isinstance(value, str) else ""
 
 
 def native_id(fields: dict[str, Any], key: str) -> str:
@@ -33,48 +44,10 @@ def native_id(fields: dict[str, Any], key: str) -> str:
     value = fields.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return text(fields, key).strip()
-
-
-def texts(fields: dict[str, Any], key: str, *, needed: bool = True) -> list[str]:
-    """Returns a list of texts; none and a missing key count as an empty one unless `needed`."""
-    value = fields.get(key)
-    if value is None and not needed:
-        return []
-    if key not in fields:
-        raise BrokenRowError(f"{key!r} is missing")
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BrokenRowError(f"{key!r}: expected a list of texts, got {shown(value)}")
-    if needed and len(value) < 2:
-        raise BrokenRowError(f"{key!r}: expected two or more, got {shown(value)}")
-    return value
-
-
-def lettered(options: Sequence[str]) -> tuple[str, ...]:
-    """Returns options as "A. a cup"; those that begin with their letters already stay."""
-    if len(options) > len(LETTERS):
-        raise BrokenRowError(f"expected at most {len(LETTERS)} options, got {len(options)}")
-    if letters_of(options) == LETTERS[: len(options)]:
-        return tuple(options)
-    return tuple(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
-
-
-def letters_of(options: Sequence[str]) -> str:
-    """Returns the letters that options begin with, "" where one begins without."""
-    found = [_LETTER.match(option) for option in options]
-    return "".join(match.group(1) for match in found if match) if all(found) else ""
-
-
-def gold_letter(value: Any, options: Sequence[str]) -> str:
-    """Returns a gold letter of one of `options`, given as "B", "(B)", "B." or "B. a cup"."""
-    gold = value.strip() if isinstance(value, str) else ""
-    match = re.fullmatch(r"\(?([A-Z])\)?(?:[.:)](?:\s.*)?)?", gold, re.DOTALL)
-    letters = letters_of(options)
-    if match is None or match.group(1) not in letters:
-        raise BrokenRowError(
-            f"unknown gold letter: expected one of {', '.join(letters)}, got {shown(value)}"
-        )
-    return match.group(1)
+    name = text(fields, key).strip()
+    if _NO_NAME.search(name):
+        raise BrokenRowError(f"{key!r}: expected an id of printable characters, got {shown(name)}")
+    return name
 
 
 def number_text(value: Any) -> str:
@@ -100,7 +73,34 @@ def seconds(fields: dict[str, Any], key: str) -> float | None:
 
 def below_the_folder(path: str, key: str = "path") -> str:
     """Returns a path below the data folder: "./videos/1.mp4" -> "videos/1.mp4"."""
-    parts = [p for p in PurePosixPath(path.replace("\\", "/")).parts if p not in ("/", ".")]
-    if not parts or ".." in parts or "\0" in path:
+    parts = [
+        p for p in PurePosixPath(path.replace("\\", "/")).parts if p.strip("/") not in ("", ".")
+    ]
+    if not parts or ".." in parts or _NO_NAME.search(path):
         raise BrokenRowError(f"{key!r}: expected a path below the data folder, got {shown(path)}")
+    sizes = [len(part.encode()) for part in parts]
+    if max(sizes) > LONGEST_NAME or sum(sizes) + len(sizes) > LONGEST_PATH:
+        raise BrokenRowError(
+            f"{key!r}: expected names of at most {LONGEST_NAME} bytes and a path of at most "
+            f"{LONGEST_PATH}, got {shown(path)}"
+        )
     return "/".join(parts)
+
+
+def address_path(address: str, key: str) -> str:
+    """Returns the path of an address, its escapes undone; a plain path as it is."""
+    if "://" not in address:
+        return address
+    return whole(unquote(_split(address, key).path), key)
+
+
+def address_value(address: str, name: str, key: str) -> str:
+    """Returns a value of an address's query, "" where it has none."""
+    return parse_qs(_split(address, key).query).get(name, [""])[0]
+
+
+def _split(address: str, key: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        raise BrokenRowError(f"{key!r}: {one_line(error)}, got {shown(address)}") from None

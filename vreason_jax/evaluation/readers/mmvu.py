@@ -3,13 +3,15 @@
 `validation.json`, whose videos are addresses that end in videos/<Subject>/<n>.mp4.
 """
 
+import re
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from vreason_jax.errors import shown
 from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout, Source
-from vreason_jax.evaluation.readers.rows import BrokenRowError, Row, shown
+from vreason_jax.evaluation.readers.options import choices
+from vreason_jax.evaluation.readers.rows import BrokenRowError, Row
 from vreason_jax.evaluation.record import CHOICE, FREE, Record
 
 DISCIPLINES = {
@@ -40,8 +42,8 @@ def read(row: Row, label: str) -> list[Record]:
         raise BrokenRowError(
             f"'question_type': expected multiple-choice or open-ended, got {shown(form)}"
         )
-    options = _options(fields) if form == "multiple-choice" else ()
     answer = fields_lib.text(fields, "answer").strip()
+    options, gold = ((), answer) if form == "open-ended" else _options(fields, answer)
     subject = _subject(fields)
     return [
         Record(
@@ -50,7 +52,7 @@ def read(row: Row, label: str) -> list[Record]:
             video=_video(fields_lib.text(fields, "video")),
             problem=fields_lib.text(fields, "question"),
             options=options,
-            gold=fields_lib.gold_letter(answer, options) if options else answer,
+            gold=gold,
             kind=CHOICE if options else FREE,
             task=subject,
             subset=discipline_of(subject),
@@ -63,12 +65,11 @@ def discipline_of(subject: str) -> str:
     return next((d for d, subjects in DISCIPLINES.items() if subject in subjects), "")
 
 
-def _options(fields: dict[str, Any]) -> tuple[str, ...]:
-    choices = fields.get("choices")
-    letters = fields_lib.LETTERS[: len(choices)] if isinstance(choices, dict) else ""
-    if not isinstance(choices, dict) or len(choices) < 2 or sorted(choices) != list(letters):
-        raise BrokenRowError(f"'choices': expected texts by letter, got {shown(choices)}")
-    return tuple(f"{letter}. {fields_lib.text(choices, letter)}" for letter in letters)
+def _options(fields: dict[str, Any], answer: str) -> tuple[tuple[str, ...], str]:
+    written = fields.get("choices")
+    if not isinstance(written, dict) or not all(re.fullmatch("[A-Z]", name) for name in written):
+        raise BrokenRowError(f"'choices': expected texts by letter, got {shown(written)}")
+    return choices({name: fields_lib.text(written, name) for name in written}, answer, "choices")
 
 
 def _subject(fields: dict[str, Any]) -> str:
@@ -79,7 +80,7 @@ def _subject(fields: dict[str, Any]) -> str:
 
 
 def _video(address: str) -> str:
-    path = unquote(urlsplit(address).path) if "://" in address else address
+    path = fields_lib.address_path(address, "video")
     _, mark, tail = path.rpartition("/videos/")
     return fields_lib.below_the_folder(f"videos/{tail}" if mark else path, "video")
 

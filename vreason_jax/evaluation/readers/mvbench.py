@@ -7,9 +7,11 @@ seconds; Episodic Reasoning has folders of frames, three a second.
 import dataclasses
 from typing import Any
 
+from vreason_jax.errors import shown
 from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout, Source
-from vreason_jax.evaluation.readers.rows import BrokenRowError, Row, shown
+from vreason_jax.evaluation.readers.options import LETTERS, by_place, texts_of
+from vreason_jax.evaluation.readers.rows import BrokenRowError, Row
 from vreason_jax.evaluation.record import CHOICE, Record
 
 FRAMES_FPS = 3.0
@@ -52,9 +54,10 @@ def read(row: Row, label: str) -> list[Record]:
     """
     fields = row.fields()
     task = TASKS[label]
-    candidates = fields_lib.texts(fields, "candidates")
+    candidates = texts_of(fields.get("candidates"), "candidates")
+    options = by_place(candidates, "candidates")
     answer = fields_lib.text(fields, "answer")
-    if answer not in candidates:
+    if candidates.count(answer) != 1:
         raise BrokenRowError(f"'answer': expected one of the candidates, got {shown(answer)}")
     video = f"{task.folder}/{fields_lib.text(fields, 'video')}"
     start, end = _times(fields) if task.has_times else (None, None)
@@ -64,11 +67,8 @@ def read(row: Row, label: str) -> list[Record]:
             benchmark="mvbench",
             video=fields_lib.below_the_folder(video, "video"),
             problem=fields_lib.text(fields, "question"),
-            options=tuple(
-                f"{letter}. {text}"
-                for letter, text in zip(fields_lib.LETTERS, candidates, strict=False)
-            ),
-            gold=fields_lib.LETTERS[candidates.index(answer)],
+            options=options,
+            gold=LETTERS[candidates.index(answer)],
             kind=CHOICE,
             task=label,
             start=start,

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.regular_files import check_regular, read_text
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 PICTURES = ("image", "images", "video_bytes")  # columns of pixels, which no reader needs
+LARGEST = 2**32  # bytes of an annotation file
 _SPACE = re.compile(r"[\s,]*")
 _DECODER = json.JSONDecoder()
 
@@ -31,7 +33,8 @@ class Row:
 
     def refusal(self, reason: object) -> str:
         """Returns "file:line: entry: reason"."""
-        return f"{self.file}:{self.place}: entry {'/'.join(self.keys)}: {reason}"
+        entry = one_line("/".join(self.keys))
+        return f"{self.file}:{self.place}: entry {entry}: {reason}"
 
     def fields(self) -> dict[str, Any]:
         """Returns the row's object; raises BrokenRowError where it is none."""
@@ -57,9 +60,9 @@ def read_rows(file: Path, object_depth: int = 1) -> Iterator[Row]:
         yield from _parquet_rows(file)
         return
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file, LARGEST)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = one_line(getattr(error, "strerror", None) or error)
         raise UserError(f"{file}: expected a readable annotation file: {reason}") from None
     if file.suffix.lower() == ".jsonl":
         yield from _line_rows(file, text)
@@ -67,12 +70,6 @@ def read_rows(file: Path, object_depth: int = 1) -> Iterator[Row]:
         start = _skip(text, 0)
         depth = 1 if text[start : start + 1] == "[" else object_depth
         yield from _Scan(file, text).rows(start, (), depth)
-
-
-def shown(value: Any) -> str:
-    """Returns a value as a reason shows it: short."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _line_rows(file: Path, text: str) -> Iterator[Row]:
@@ -84,7 +81,7 @@ def _line_rows(file: Path, text: str) -> Iterator[Row]:
         try:
             value, error = json.loads(content), ""
         except (ValueError, RecursionError) as problem:
-            value, error = None, f"not JSON: {problem}"
+            value, error = None, f"not JSON: {one_line(problem)}"
         yield Row(file, str(line), (str(number),), value, error)
 
 
@@ -108,7 +105,7 @@ class _Scan:
                 value, self.end = _DECODER.raw_decode(self._text, start)
                 yield Row(self._file, line, keys, value)
         except (ValueError, RecursionError) as problem:
-            reason = f"not JSON, so nothing is read from here on: {problem}"
+            reason = f"not JSON, so nothing is read from here on: {one_line(problem)}"
             self._failed = True
             yield Row(self._file, self._line_of(start), keys or ("1",), None, reason)
             self.end = len(self._text)
@@ -155,6 +152,7 @@ def _parquet_rows(file: Path) -> Iterator[Row]:
             "pip install 'vreason-jax[parquet]', or put the .json or .jsonl file beside it"
         ) from None
     try:
+        check_regular(file)
         table = parquet.ParquetFile(file)
         columns = [name for name in table.schema_arrow.names if name not in PICTURES]
         number = 0
@@ -163,5 +161,5 @@ def _parquet_rows(file: Path) -> Iterator[Row]:
                 number += 1
                 yield Row(file, f"row {number}", (str(number),), value)
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{file}: expected a readable Parquet file: {reason}") from None

@@ -9,9 +9,11 @@ caption comes nearest to.
 import re
 from typing import Any
 
+from vreason_jax.errors import shown
 from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout, Source
-from vreason_jax.evaluation.readers.rows import BrokenRowError, Row, shown
+from vreason_jax.evaluation.readers.options import LETTERS, by_place
+from vreason_jax.evaluation.readers.rows import BrokenRowError, Row
 from vreason_jax.evaluation.record import CHOICE, FREE, Record
 
 MULTI_CHOICE, YES_NO, MATCHING, CAPTIONING = (
@@ -74,17 +76,14 @@ def _parts(label: str, question: str, answer: str) -> tuple[str, tuple[str, ...]
         raise BrokenRowError(f"'question': expected options in it, got {shown(question)}")
     marks = [match.group(1) for match in marked]
     mark = re.match(r"(?:(?:Option|Caption|Sentence) )?\w(?=[.:])", answer)
-    if mark is None or mark.group() not in marks:
+    if mark is None or marks.count(mark.group()) != 1:
         raise BrokenRowError(
             f"'answer': expected one that begins with {', '.join(marks)}, got {shown(answer)}"
         )
-    options = tuple(
-        f"{letter}. {match.group(2)}"
-        for letter, match in zip(fields_lib.LETTERS, marked, strict=False)
-    )
+    options = by_place([match.group(2) for match in marked], "question")
     # A caption is written from the pieces of information: they stay in the words.
     words = question if label == CAPTIONING else "\n".join(t for t, match in found if not match)
-    return words, options, fields_lib.LETTERS[marks.index(mark.group())]
+    return words, options, LETTERS[marks.index(mark.group())]
 
 
 def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:

@@ -6,11 +6,12 @@ data/<videoID>.mp4, subtitles at subtitle/<videoID>.srt.
 
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
+from vreason_jax.errors import shown
 from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout, Source
-from vreason_jax.evaluation.readers.rows import BrokenRowError, Row, shown
+from vreason_jax.evaluation.readers.options import choices
+from vreason_jax.evaluation.readers.rows import BrokenRowError, Row
 from vreason_jax.evaluation.record import CHOICE, Record
 
 LENGTHS = ("short", "medium", "long")
@@ -33,14 +34,14 @@ def _record(fields: dict[str, Any]) -> Record:
     if length not in LENGTHS:
         raise BrokenRowError(f"'duration': expected short, medium or long, got {shown(length)}")
     video = _video_id(fields)
-    options = fields_lib.lettered(fields_lib.texts(fields, "options"))
+    options, gold = choices(fields.get("options"), fields.get("answer"))
     return Record(
         id=fields_lib.native_id(fields, "question_id"),
         benchmark="videomme",
         video=fields_lib.below_the_folder(f"data/{video}.mp4", "videoID"),
         problem=fields_lib.text(fields, "question"),
         options=options,
-        gold=fields_lib.gold_letter(fields.get("answer"), options),
+        gold=gold,
         kind=CHOICE,
         task=fields_lib.text(fields, "task_type"),
         subset=length,
@@ -50,8 +51,8 @@ def _record(fields: dict[str, Any]) -> Record:
 def _video_id(fields: dict[str, Any]) -> str:
     if "videoID" in fields:
         return fields_lib.text(fields, "videoID")
-    address = parse_qs(urlsplit(fields_lib.optional_text(fields, "url")).query).get("v")
-    return address[0] if address else fields_lib.native_id(fields, "video_id")
+    url = fields_lib.optional_text(fields, "url")
+    return fields_lib.address_value(url, "v", "url") or fields_lib.native_id(fields, "video_id")
 
 
 def subtitles_of(video: str) -> str:

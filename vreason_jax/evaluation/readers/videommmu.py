@@ -9,9 +9,11 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
+from vreason_jax.errors import shown
 from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout, Source
-from vreason_jax.evaluation.readers.rows import BrokenRowError, Row, shown
+from vreason_jax.evaluation.readers.options import choices, texts_of
+from vreason_jax.evaluation.readers.rows import BrokenRowError, Row
 from vreason_jax.evaluation.record import CHOICE, NUMBER, Record
 
 TRACKS = ("Perception", "Comprehension", "Adaptation")
@@ -39,12 +41,16 @@ def read(row: Row, label: str) -> list[Record]:
     fields = row.fields()
     track = row.keys[0] if row.keys[0] in TRACKS else label
     native = fields_lib.native_id(fields, "id")
-    options = fields_lib.lettered(fields_lib.texts(fields, "options", needed=False))
     answer = fields_lib.text(fields, "answer").strip()
+    options, gold = (), answer
+    if texts_of(fields.get("options"), "options"):
+        options, gold = choices(fields["options"], answer)
     # Two open questions have letters that stand in the picture alone.
     is_letter = bool(options) or re.fullmatch("[A-Z]", answer) is not None
     if not options and is_letter and fields.get("question_type") != "open":
-        raise BrokenRowError(f"'options': expected a list of texts, got {shown(fields['options'])}")
+        raise BrokenRowError(
+            f"'options': expected a list of texts, got {shown(fields.get('options'))}"
+        )
     return [
         Record(
             id=f"{track}/{native}",
@@ -53,7 +59,7 @@ def read(row: Row, label: str) -> list[Record]:
             video=fields_lib.below_the_folder(f"{native}.mp4", "id"),
             problem=fields_lib.text(fields, "question"),
             options=options,
-            gold=fields_lib.gold_letter(answer, options) if options else _open_gold(answer),
+            gold=gold if options else _open_gold(answer),
             kind=CHOICE if is_letter else NUMBER,
             task=track,
             subset=discipline_of(native),

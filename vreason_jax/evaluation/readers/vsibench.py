@@ -5,9 +5,11 @@
 
 from typing import Any
 
+from vreason_jax.errors import shown
 from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout, Source
-from vreason_jax.evaluation.readers.rows import BrokenRowError, Row, shown
+from vreason_jax.evaluation.readers.options import choices
+from vreason_jax.evaluation.readers.rows import BrokenRowError, Row
 from vreason_jax.evaluation.record import CHOICE, REGRESSION, Record
 
 NUMERIC = (
@@ -27,8 +29,7 @@ def read(row: Row, label: str) -> list[Record]:
     task = _task(fields)
     options: tuple[str, ...] = ()
     if task in LETTERED:
-        options = fields_lib.lettered(fields_lib.texts(fields, "options"))
-        gold = fields_lib.gold_letter(fields.get("ground_truth"), options)
+        options, gold = choices(fields.get("options"), fields.get("ground_truth"))
     else:
         gold = fields_lib.number_text(fields.get("ground_truth"))
     dataset = fields_lib.text(fields, "dataset")
