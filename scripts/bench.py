@@ -21,20 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
+from vreason_jax.decoding.ladder import DECODE_CHUNK
 from vreason_jax.decoding.loop import decode_chunk
-from vreason_jax.decoding.prefill import prefill
-from vreason_jax.decoding.state import DecodeSettings
-from vreason_jax.inputs import batch_inputs
-from vreason_jax.model.config import ModelConfig
+from vreason_jax.engine.media import encode_media
 from vreason_jax.model.qwen25_vl import Qwen25VL, random_model
-from vreason_jax.model.vision import encode_media
-from vreason_jax.model.windows import window_plan
 from vreason_jax.output.trace import library_versions
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_shapes
-
-CHUNK = 32
 
 
 def main() -> None:
@@ -85,15 +79,17 @@ def measure_shape(shape: str, arguments: argparse.Namespace) -> dict[str, float]
     config, dtype = bench_shapes.model_config(shape), jnp.dtype(arguments.dtype)
     model = random_model(config, dtype)
     question = bench_shapes.synthetic_question(config, arguments.video_tokens)
-    patches, plan = _vision_inputs(question, config)
     result = {"video_tokens": arguments.video_tokens, "weight_gb": _bytes(model.decoder) / 1e9}
-    result["vision_ms"] = 1e3 * best_seconds(lambda: encode_media(model, patches, plan))
-    media = [encode_media(model, patches, plan)]
+    engine = bench_shapes.engine_of(model)
+    patches = question.media.patches
+    result["vision_ms"] = 1e3 * best_seconds(
+        lambda: encode_media(model.vision, patches, engine.mesh).blocks
+    )
     runs = {
-        name: Run(model, question, media, objective, arguments)
+        name: Run(model, question, objective, arguments)
         for name, objective in (("baseline", "none"), ("vreason", "switch"))
     }
-    result["prefill_ms"] = 1e3 * best_seconds(runs["baseline"].prefill)
+    result["prefill_ms"] = 1e3 * min(prefill_seconds(model, question) for _ in range(6))
     result.update(paired_decode(runs, arguments.pairs))
     result["decode_gb_per_token"] = _decode_bytes(model, runs["baseline"]) / 1e9
     result["decode_gb_per_s"] = (
@@ -104,20 +100,30 @@ def measure_shape(shape: str, arguments: argparse.Namespace) -> dict[str, float]
     return result
 
 
+def prefill_seconds(model: Qwen25VL, question) -> float:
+    """Returns the seconds of reading a prompt, those of the vision tower and compiling left out."""
+    engine = bench_shapes.engine_of(model)
+    engine.read([question], DECODE_CHUNK)
+    return engine.clock.stages["prefill"]
+
+
 class Run:
     """One objective, compiled and ready to decode chunk after chunk."""
 
-    def __init__(self, model: Qwen25VL, question, media, objective: str, arguments):
+    def __init__(self, model: Qwen25VL, question, objective: str, arguments):
         controller = ControllerConfig(objective=objective, every=arguments.every)
-        tokens = CHUNK * (arguments.pairs + 2) + 1
-        config = RunConfig(controller=controller, sampling=SamplingConfig(max_new_tokens=tokens))
-        self.settings = DecodeSettings.of(config, (), has_video=True)
-        self.model, self.media = model, media
-        self.inputs, self.dropped, self.lengths = batch_inputs([question], config, 0)
-        self._pruning = config.prune
-        self.context, self.state, _ = self.prefill()
+        tokens = DECODE_CHUNK * (arguments.pairs + 2)
+        run = RunConfig(controller=controller, sampling=SamplingConfig(max_new_tokens=tokens))
+        engine = bench_shapes.engine_of(model)
+        batch = engine.read([question], 2 * tokens)  # with room for all at once
+        started = engine.start(batch, run, keep=False)
+        self.model, self.context, self.state = model, started.context, started.state
         self._chunk = decode_chunk.lower(
-            model, self.context, self.state, settings=self.settings, steps=CHUNK
+            model.decoder,
+            started.context,
+            started.state,
+            settings=started.settings,
+            steps=DECODE_CHUNK,
         ).compile()
         memory = self._chunk.memory_analysis()
         self.memory_bytes = (
@@ -127,26 +133,12 @@ class Run:
             - memory.alias_size_in_bytes
         )
 
-    def prefill(self):
-        """Runs prefill to its end."""
-        return jax.block_until_ready(
-            prefill(
-                self.model,
-                self.inputs,
-                self.media,
-                self.dropped,
-                settings=self.settings,
-                pruning=self._pruning,
-                lengths=self.lengths,
-            )
-        )
-
     def chunk(self) -> float:
         """Decodes one chunk; returns its milliseconds per token."""
         begin = time.perf_counter()
-        self.state, trace = self._chunk(self.model, self.context, self.state)
+        self.state, trace = self._chunk(self.model.decoder, self.context, self.state)
         jax.block_until_ready(trace)
-        return (time.perf_counter() - begin) / CHUNK * 1e3
+        return (time.perf_counter() - begin) / DECODE_CHUNK * 1e3
 
 
 def paired_decode(runs: dict[str, Run], pairs: int) -> dict[str, float]:
@@ -176,12 +168,6 @@ def best_seconds(function: Callable, repeats: int = 5) -> float:
         jax.block_until_ready(function())
         times.append(time.perf_counter() - begin)
     return min(times)
-
-
-def _vision_inputs(question, config: ModelConfig):
-    time_patches, height, width = question.patches[0].grid
-    values = question.patches[0].values.reshape(time_patches, height * width, -1)
-    return jax.device_put(values), window_plan(height, width, config.vision)
 
 
 def _decode_bytes(model: Qwen25VL, run: Run) -> int:

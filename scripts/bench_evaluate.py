@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from vreason_jax import evaluate, load  # noqa: E402
+from vreason_jax import Reasoner, evaluate, load  # noqa: E402
+from vreason_jax.config import load_config  # noqa: E402
 from vreason_jax.evaluation.protocol import load_protocol  # noqa: E402
 from vreason_jax.evaluation.readers import read_benchmark  # noqa: E402
 from vreason_jax.evaluation.readers.shapes import clip_of  # noqa: E402
@@ -52,17 +53,21 @@ def questions_a_minute(options: argparse.Namespace) -> float:
     """Returns the rate of a loop over the questions and methods, one answer at a time."""
     protocol = load_protocol("shapes")
     records = read_benchmark("shapes", limit=options.limit).records
-    overrides = {"sampling__max_new_tokens": options.max_new_tokens}
-    reasoners = [
-        load(options.model, method, "data=1", **overrides) for method in options.methods.split(",")
+    runs = [
+        load_config(method, {"sampling.max_new_tokens": options.max_new_tokens})
+        for method in options.methods.split(",")
     ]
-    for reasoner in reasoners:  # compiles, for the lengths of prompt that there are
+    first = load(options.model, runs[0], "data=1")
+    reasoners = [Reasoner(first.engine, run) for run in runs]
+
+    def answer_all() -> None:
         for record in records:
-            reasoner.generate(clip_of(record), protocol.question_text(record))
+            for reasoner in reasoners:
+                reasoner.generate(clip_of(record), protocol.question_text(record))
+
+    answer_all()  # compiles
     began = time.monotonic()
-    for record in records:
-        for reasoner in reasoners:
-            reasoner.generate(clip_of(record), protocol.question_text(record))
+    answer_all()
     return 60 * len(records) / (time.monotonic() - began)
 
 

@@ -7,25 +7,20 @@ import time
 from pathlib import Path
 
 import bench_shapes
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
 from vreason_jax.convert.safetensors_export import write_safetensors
-from vreason_jax.decoding.driver import CHUNK, decode_in_chunks
-from vreason_jax.decoding.prefill import prefill
-from vreason_jax.decoding.state import DecodeSettings
-from vreason_jax.inputs import Prepared, batch_inputs
+from vreason_jax.decoding.ladder import DECODE_CHUNK
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.qwen25_vl import random_model
-from vreason_jax.model.vision import encode_media
-from vreason_jax.model.windows import window_plan
+from vreason_jax.questions import Prepared
 from vreason_jax.runtime.checkpoint import load_model
 from vreason_jax.runtime.names import dotted
 
-TOKENS = CHUNK + 1  # the first comes from prefill
+TOKENS = DECODE_CHUNK
 _LARGEST_FILE = 4e9  # bytes; a larger model is made in place, on both sides, with other weights
 
 
@@ -62,38 +57,25 @@ class Ours:
             self._model = random_model(config, jnp.dtype(dtype))
         else:
             self._model = load_model(folder, config, dtype)
-        run = RunConfig(
+        self._question = question
+        self._run = RunConfig(
             controller=ControllerConfig(objective="none"),
             sampling=SamplingConfig(max_new_tokens=TOKENS),
         )
-        self._settings = DecodeSettings.of(run, (), has_video=True)
-        self._inputs, self._dropped, self._lengths = batch_inputs([question], run, 0)
-        self._pruning = run.prune
-        frames, height, width = question.patches[0].grid
-        self._patches = question.patches[0].values.reshape(frames, height * width, -1)
-        self._plan = window_plan(height, width, config.vision)
         self.tokens: list[int] = []
 
     def run(self) -> tuple[float, float]:
-        """Returns the milliseconds of prefill, and of decoding per token."""
+        """Returns the milliseconds of prefill, and of decoding per token.
+
+        The prompt's last token is read with the first step of decoding.
+        """
+        engine = bench_shapes.engine_of(self._model)
         begin = time.perf_counter()
-        context, state, first = jax.block_until_ready(
-            prefill(
-                self._model,
-                self._inputs,
-                [encode_media(self._model, self._patches, self._plan)],
-                self._dropped,
-                settings=self._settings,
-                pruning=self._pruning,
-                lengths=self._lengths,
-            )
-        )
+        started = engine.start(engine.read([self._question], TOKENS), self._run, keep=False)
         middle = time.perf_counter()
-        chunks = decode_in_chunks(
-            self._model, context, state, first, settings=self._settings, tokens=TOKENS
-        )
+        chunks = engine.decode(started, self._run, ignore_eos=True)
         self.tokens = [int(token) for chunk in chunks for token in chunk.token[:, 0]]
-        return 1e3 * (middle - begin), 1e3 * (time.perf_counter() - middle) / (TOKENS - 1)
+        return 1e3 * (middle - begin), 1e3 * (time.perf_counter() - middle) / TOKENS
 
 
 class Theirs:
@@ -145,7 +127,7 @@ class Theirs:
         return model
 
     def _arguments(self, question: Prepared, dtype) -> dict:
-        torch, patches = self._torch, question.patches[0]
+        torch, patches = self._torch, question.media.patches[0]
         ids = torch.tensor(question.prompt.token_ids[None].astype(np.int64))
         arguments = {
             "input_ids": ids,

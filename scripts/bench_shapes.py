@@ -1,11 +1,18 @@
 """Shapes for benchmarks: model sizes, and a prompt with a given number of video tokens."""
 
-import numpy as np
+from pathlib import Path
 
-from vreason_jax.inputs import Prepared, Question
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from vreason_jax.checkpoint import Checkpoint
+from vreason_jax.engine.engine import Engine
 from vreason_jax.model.config import ModelConfig, model_config_from_hf
+from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium, next_position, prompt_positions
+from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.video.patches import Patches
 
 _PUBLISHED_VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}
@@ -82,4 +89,13 @@ def synthetic_question(config: ModelConfig, video_tokens: int, rule: str = "max"
         ).astype(np.int32),
     )
     values = rng.standard_normal((int(np.prod(grid)), 1176), np.float32)
-    return Prepared(Question((), "bench"), (), (Patches(values, grid),), prompt)
+    return Prepared(Question((), "bench"), Media((), (Patches(values, grid),)), prompt)
+
+
+def engine_of(model: Qwen25VL, mesh: Mesh | None = None) -> Engine:
+    """Returns an engine of a model alone, without the files of a checkpoint: answers stay ids."""
+    checkpoint = Checkpoint(Path(), model.config, None, None)  # type: ignore[arg-type]
+    one = np.array(jax.devices()[:1]).reshape(1, 1)
+    return Engine(
+        checkpoint, model, mesh or Mesh(one, ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    )

@@ -8,6 +8,7 @@ of their buffers is real; times are not measured.
 """
 
 import argparse
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -20,14 +21,16 @@ from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
-from vreason_jax.decoding.driver import CHUNK
+from vreason_jax.decoding.ladder import DECODE_CHUNK
 from vreason_jax.decoding.loop import decode_chunk
-from vreason_jax.decoding.prefill import prefill
-from vreason_jax.decoding.state import DecodeSettings
-from vreason_jax.inputs import batch_inputs
+from vreason_jax.decoding.reading import read_piece
+from vreason_jax.decoding.state import row_shardings
+from vreason_jax.engine.rows import PromptRows
+from vreason_jax.engine.start import start
+from vreason_jax.model.cache import KVCache, LayerCache
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
-from vreason_jax.runtime.mesh import AXES, cache_spec, parameter_sharding
+from vreason_jax.runtime.mesh import AXES, parameter_sharding
 from vreason_jax.runtime.names import dotted
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -74,22 +77,25 @@ def measure(kind: str, objective: str, topology: str = TOPOLOGY) -> dict[str, fl
 
 def _lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh):
     question = bench_shapes.synthetic_question(config, VIDEO_TOKENS)
-    room = CAPACITY - len(question.prompt.token_ids)
-    run = RunConfig(
-        controller=ControllerConfig(objective=objective),
-        sampling=SamplingConfig(max_new_tokens=room - CHUNK),
-    )
-    settings = DecodeSettings.of(run, (), has_video=True)
-    inputs, dropped, lengths = batch_inputs([question], run, 0)
-    model = _sharded_model(config, mesh)
-    media = [jax.ShapeDtypeStruct((VIDEO_TOKENS, config.text.width), jnp.bfloat16)]
-    arguments = (model, *_whole((inputs, media, dropped), mesh))
-    static = {"settings": settings, "pruning": run.prune, "lengths": lengths}
+    rows = PromptRows.of([question.prompt])
+    decoder = _sharded_model(config, mesh).decoder
+    shape = (1, config.text.kv_heads, CAPACITY, config.text.head_width)
+    slots = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+    layer = LayerCache(keys=slots, values=slots)
+    cache = KVCache(body=(layer,) * (config.text.layers - 1), last=layer)
     if kind == "prefill":
-        return prefill.lower(*arguments, **static)
-    context, state, _ = jax.eval_shape(lambda *a: prefill(*a, **static), *arguments)
-    context, state = _by_heads((context, state), mesh)
-    return decode_chunk.lower(model, context, state, settings=settings, steps=CHUNK)
+        piece = next(rows.shared_pieces([np.arange(VIDEO_TOKENS)]))
+        block = jax.ShapeDtypeStruct((1024, config.text.width), jnp.bfloat16)
+        blocks = _whole((block,) * 4, mesh)
+        piece, layout = _by_rows((piece, rows.layout(whole=False)), mesh, heads=False)
+        return read_piece.lower(decoder, _by_rows(cache, mesh), piece, layout, blocks, mesh=mesh)
+    controller = ControllerConfig(objective=objective)
+    run = RunConfig(controller=controller, sampling=SamplingConfig(max_new_tokens=1024))
+    here = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), AXES, axis_types=(AxisType.Auto,) * 2)
+    started = start(decoder, cache, rows, run, np.zeros((1, 2), np.uint32), here)
+    settings = dataclasses.replace(started.settings, mesh=mesh)
+    context, state = _by_rows((started.context, started.state), mesh)
+    return decode_chunk.lower(decoder, context, state, settings=settings, steps=DECODE_CHUNK)
 
 
 def _sharded_model(config: ModelConfig, mesh: Mesh) -> Qwen25VL:
@@ -105,14 +111,9 @@ def _whole(tree, mesh: Mesh):
     return jax.tree.map(lambda leaf: _struct(leaf, NamedSharding(mesh, PartitionSpec())), tree)
 
 
-def _by_heads(tree, mesh: Mesh):
-    """Everything with a heads axis [B, K, ...] is cut along it, as prefill leaves it."""
-
-    def cut(leaf):
-        spec = cache_spec(mesh, 1)[: leaf.ndim] if leaf.ndim > 2 else ()
-        return _struct(leaf, NamedSharding(mesh, PartitionSpec(*spec)))
-
-    return jax.tree.map(cut, tree)
+def _by_rows(tree, mesh: Mesh, **options):
+    """Everything as `place` lays it: heads over `model`."""
+    return jax.tree.map(_struct, tree, row_shardings(tree, mesh, 1, **options))
 
 
 def _struct(leaf, sharding) -> jax.ShapeDtypeStruct:

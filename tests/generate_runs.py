@@ -68,12 +68,12 @@ class Runner(Program):
         """Goes no further than to the run config that the flags amount to."""
         configs = []
 
-        def stop(model, config):
+        def stop(checkpoint, question, config):
             configs.append(config)
             raise UserError("stopped here")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vreason_jax.engine.Checkpoint.open", stop)
+            patch.setattr("vreason_jax.checkpoint.Checkpoint.prepare", stop)
             run = self(*flags)
         assert configs, run.err
         return configs[0]

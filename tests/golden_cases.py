@@ -3,27 +3,30 @@
 from functools import cache
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import reference_cases
+from jax.sharding import AxisType
 from reference_cases import CHECKPOINT_SEED, Case, Image, Video, make_case
 from tiny import write_tiny_checkpoint
 
+from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
-from vreason_jax.decoding.driver import decode_in_chunks
-from vreason_jax.decoding.prefill import prefill
-from vreason_jax.decoding.state import DecodeSettings, TokenTrace
-from vreason_jax.inputs import Prepared, Question, batch_inputs
+from vreason_jax.decoding.state import TokenTrace
+from vreason_jax.engine.engine import Engine
+from vreason_jax.model.attention import Layout, causal_context
+from vreason_jax.model.cache import LayerCache, with_capacity
 from vreason_jax.model.config import read_model_config
 from vreason_jax.model.qwen25_vl import Qwen25VL
-from vreason_jax.model.vision import encode_media
-from vreason_jax.model.windows import window_plan
 from vreason_jax.prompt.chat import IMAGE_TOKEN, TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
+from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.runtime.checkpoint import load_model
 from vreason_jax.settings import apply_overrides
 from vreason_jax.video.patches import Patches
 
+MESH = jax.make_mesh((1, 1), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 GOLDENS = Path(__file__).parent / "goldens"
 
 
@@ -51,49 +54,60 @@ def prepared_rows(case: Case, rule: str) -> list[Prepared]:
             token_types=_token_types(parts),
         )
         cuts = tuple(next(patches) for _ in media)
-        rows.append(Prepared(Question((), case.name), (), cuts, prompt))
+        rows.append(Prepared(Question((), case.name), Media((), cuts), prompt))
     return rows
 
 
-def encode_rows(model: Qwen25VL, rows: list[Prepared]) -> list:
-    """Returns the vision tower's embeddings of all media, in prompt order."""
-    embeddings = []
-    for cut in (cut for row in rows for cut in row.patches):
-        frames, height, width = cut.grid
-        values = cut.values.reshape(frames, height * width, -1)
-        plan = window_plan(height, width, model.config.vision)
-        embeddings.append(encode_media(model, values, plan))
-    return embeddings
+def engine_of(model: Qwen25VL) -> Engine:
+    """Returns an engine of the model alone: rows come prepared, and answers stay ids."""
+    checkpoint = Checkpoint(Path(), model.config, None, None)  # type: ignore[arg-type]
+    return Engine(checkpoint, model, MESH)
 
 
 def prompt_states(model: Qwen25VL, rows: list[Prepared]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Returns every decoder layer's output [B, S, D], and the logits [B, S, V]."""
-    inputs, _, _ = batch_inputs(rows, RunConfig(), pad_id=0)
-    media = encode_rows(model, rows)
-    x = model.embed_prompt(jnp.asarray(inputs.token_ids), media, jnp.asarray(inputs.media_slots))
-    rotation = model.decoder.rotation(jnp.asarray(inputs.positions), x.dtype)
-    outputs = model.decoder.prompt_layers(x, rotation, jnp.asarray(inputs.starts))
-    logits = model.decoder.logits(outputs[-1][0])
-    return [np.asarray(hidden, np.float32) for hidden, _, _ in outputs], np.asarray(logits)
+    """Returns every decoder layer's output [B, S, D], and the logits [B, S, V].
+
+    Rows are padded on the left to the longest, as transformers pads them.
+    """
+    states = [_row_states(model, row) for row in rows]
+    longest = max(logits.shape[0] for _, logits in states)
+
+    def padded(array):
+        return np.pad(np.asarray(array, np.float32), ((longest - len(array), 0), (0, 0)))
+
+    layers = zip(*(hidden for hidden, _ in states), strict=True)
+    hidden = [np.stack([padded(row) for row in layer]) for layer in layers]
+    return hidden, np.stack([padded(logits) for _, logits in states])
+
+
+def _row_states(model: Qwen25VL, row: Prepared) -> tuple[list, np.ndarray]:
+    decoder, prompt = model.decoder, row.prompt
+    x = decoder.embed(jnp.asarray(prompt.token_ids[None]))
+    blocks, (index,) = engine_of(model)._encode([row])
+    if len(index):
+        at = np.flatnonzero(prompt.token_types != TEXT_TOKEN)
+        x = x.at[0, at].set(jnp.concatenate(blocks)[index].astype(x.dtype))
+    rotation = decoder.rotation(jnp.asarray(prompt.positions[:, None]), x.dtype)
+    length, outputs = x.shape[1], []
+    whole = Layout(np.array([length]), np.int32(0), np.array([0]), np.int32(2**30))
+    for layer in [*decoder.body, decoder.last]:
+        query, keys, values = layer.inputs(x, rotation)
+        cache = with_capacity(LayerCache(keys, values), -(-length // 256) * 256)
+        context = causal_context(query, cache, jnp.int32(0), whole)
+        x = layer.finish(x, context)
+        outputs.append(x[0])
+    return outputs, np.asarray(decoder.logits(x)[0])
 
 
 def run_trace(model: Qwen25VL, rows: list[Prepared], keys: dict, tokens: int) -> TokenTrace:
     """Returns the NumPy trace [tokens, B] of decoding under the config keys given."""
     config = apply_overrides(RunConfig(), {**keys, "sampling.max_new_tokens": tokens})
-    steered = any(row.video_tokens for row in rows)
-    settings = DecodeSettings.of(config, (), has_video=steered)
-    inputs, dropped, lengths = batch_inputs(rows, config, pad_id=0)
-    context, state, first = prefill(
-        model,
-        inputs,
-        encode_rows(model, rows),
-        dropped,
-        settings=settings,
-        pruning=config.prune,
-        lengths=lengths,
+    engine = engine_of(model)
+    started = engine.start(engine.read(rows, tokens), config)
+    chunks = list(engine.decode(started, config, ignore_eos=True))
+    return TokenTrace(
+        *(np.concatenate(parts)[:, : len(rows)] for parts in zip(*chunks, strict=True))
     )
-    chunks = decode_in_chunks(model, context, state, first, settings=settings, tokens=tokens)
-    return TokenTrace(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
 def load_case(name: str) -> tuple[Case, dict[str, np.ndarray]]:

@@ -1,5 +1,6 @@
 """A tiny random model, prompts with video tokens, and one call from prompts to NumPy traces."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -9,21 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import AxisType
 
 from vreason_jax.config import RunConfig
-from vreason_jax.controller import prune
-from vreason_jax.controller.numbers import ControllerNumbers
+from vreason_jax.decoding.driver import Started, after_first_token
 from vreason_jax.decoding.loop import decode_chunk
-from vreason_jax.decoding.prefill import CacheLengths, PrefillInputs, prefill
-from vreason_jax.decoding.state import DecodeContext, DecodeSettings, DecodeState, TokenTrace
+from vreason_jax.decoding.state import DecodeState, TokenTrace
+from vreason_jax.engine.media import block_tokens
+from vreason_jax.engine.prefixes import Prefixes
+from vreason_jax.engine.rows import PromptRows
+from vreason_jax.engine.start import start as start_answers
 from vreason_jax.model.config import ModelConfig, model_config_from_hf
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+from vreason_jax.prompt.chat import TEXT_TOKEN, Prompt
+from vreason_jax.prompt.chat import VIDEO_TOKEN as VIDEO
+from vreason_jax.prompt.positions import Medium
 from vreason_jax.settings import apply_overrides
 
 VOCABULARY, WIDTH = 101, 40
 VIDEO_TOKEN = 100
-# Room for 24 generated tokens after the longest prompt of the tests.
-CAPACITY = 56
+CAPACITY = 256  # the smallest there is
 
 # Widths that do not divide each other, grouped heads, text epsilon unlike the vision tower's.
 HF_CONFIG = {
@@ -120,25 +126,23 @@ class Row:
         return np.concatenate([before, video, np.tile(start + np.arange(self.after), (3, 1))], 1)
 
     @property
-    def frame_of_token(self) -> np.ndarray:
-        return np.indices(self.grid or (0, 1, 1))[0].reshape(-1)
+    def prompt(self) -> Prompt:
+        t, h, w = self.grid or (0, 0, 0)
+        types = np.where(self.token_ids == VIDEO_TOKEN, VIDEO, TEXT_TOKEN)
+        media = (Medium("video", (t, 2 * h, 2 * w)),) if self.grid else ()
+        return Prompt(
+            token_ids=self.token_ids.astype(np.int32),
+            positions=self.positions.astype(np.int32),
+            next_position=int(self.positions.max()) + 1,
+            media=media,
+            token_types=types.astype(np.int32),
+        )
 
 
 LONG = Row()
 SHORT = Row(grid=(2, 3, 1), before=2, after=9, seed=2)
 TEXT = Row(grid=None, before=6, after=5, seed=3)
-
-
-@dataclasses.dataclass
-class Prepared:
-    """The arguments of `prefill`, and the settings that `decode_chunk` takes too."""
-
-    batch: PrefillInputs
-    media: list[jax.Array]
-    dropped: jax.Array
-    settings: DecodeSettings
-    config: RunConfig
-    lengths: CacheLengths
+MESH = jax.make_mesh((1, 1), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 
 def config_of(**changes) -> RunConfig:
@@ -146,78 +150,62 @@ def config_of(**changes) -> RunConfig:
     return apply_overrides(RunConfig(), {k.replace("__", "."): v for k, v in changes.items()})
 
 
-def prepare(
-    rows: tuple[Row, ...],
-    config: RunConfig,
-    *,
-    pad: int = 0,
-    pad_video: int = 0,
-    eos_ids: tuple[int, ...] = (),
-    capacity: int = CAPACITY,
-    media_gain: float = 1.0,
-) -> Prepared:
-    """Pads rows on the left to the longest, plus `pad` slots and `pad_video` video tokens.
+def read(rows: tuple[Row, ...], *, capacity: int = CAPACITY, media_gain: float = 1.0, mesh=MESH):
+    """The prompts' rows, and a cache with all of them but their last tokens.
 
     `media_gain` 0 takes the video's content away and leaves its tokens in place.
     """
-    length = max(row.length for row in rows) + pad
-    count = max(row.tokens for row in rows)
-    count += pad_video if count else 0
-    starts = np.array([length - row.length for row in rows])
-    token_ids, positions = np.zeros((len(rows), length), int), np.zeros((3, len(rows), length), int)
-    slots = np.full((len(rows), count), length)
-    frames = np.zeros((len(rows), count), int)
-    for b, (row, start) in enumerate(zip(rows, starts, strict=True)):
-        token_ids[b, start:] = row.token_ids
-        positions[:, b, start:] = row.positions
-        slots[b, : row.tokens] = start + row.before + np.arange(row.tokens)
-        frames[b, : row.tokens] = row.frame_of_token
-    mask = slots < length
-    drops, counts = prune.plan_drops(frames, mask, config.prune)
-    flat = (np.arange(len(rows))[:, None] * length + slots)[mask]
-    batch = PrefillInputs(
-        token_ids=jnp.asarray(token_ids, jnp.int32),
-        positions=jnp.asarray(positions, jnp.int32),
-        starts=jnp.asarray(starts, jnp.int32),
-        next_positions=jnp.asarray([row.positions.max() + 1 for row in rows], jnp.int32),
-        media_slots=jnp.asarray(flat, jnp.int32),
-        video_slots=jnp.asarray(slots, jnp.int32),
-        video_mask=jnp.asarray(mask),
-        drops=jax.tree.map(jnp.asarray, drops),
-        seeds=jnp.asarray([(config.sampling.seed, row.seed) for row in rows], jnp.uint32),
-        numbers=jax.tree.map(jnp.asarray, ControllerNumbers.of(config.controller)),
-    )
-    kept = max(row.length - lost for row, lost in zip(rows, counts.dropped.tolist(), strict=True))
-    return Prepared(
-        batch=batch,
-        media=[media_gain * jnp.asarray(row.video) for row in rows if row.tokens],
-        dropped=jnp.asarray(counts.dropped, jnp.int32),
-        settings=DecodeSettings.of(config, eos_ids, has_video=count > 0),
-        config=config,
-        lengths=CacheLengths(
-            prompt=kept + (pad if not config.prune.fraction else 0),
-            video=int(counts.kept.max(initial=0)) + pad_video,
-            capacity=capacity,
-        ),
-    )
+    model = small_model()
+    prompts = PromptRows.of([row.prompt for row in rows])
 
+    def encode(prepared):
+        video = np.concatenate([media_gain * row.row.video for row in prepared])
+        index = np.split(np.arange(len(video)), np.cumsum([row.row.tokens for row in prepared]))
+        block = np.pad(video, ((0, block_tokens() - len(video)), (0, 0)))
+        return [jnp.asarray(block)], index[:-1]
 
-def start(prepared: Prepared) -> tuple[DecodeContext, DecodeState, TokenTrace]:
+    counts = collections.Counter()
+    prefixes = Prefixes(model.decoder, small_config().text, mesh, encode, counts)
     with quick_compiles():
-        return prefill(
-            small_model(),
-            prepared.batch,
-            prepared.media,
-            prepared.dropped,
-            settings=prepared.settings,
-            pruning=prepared.config.prune,
-            lengths=prepared.lengths,
+        cache = prefixes.cache([_Prepared(row) for row in rows], capacity)
+        for piece in prompts.rest_pieces():
+            cache = prefixes.read_piece(cache, prompts, piece)
+    return prompts, cache
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """As much of a prepared question as reading its prefix takes."""
+
+    row: Row
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.row.prompt
+
+    @property
+    def prefix_name(self) -> str | None:
+        return str(self.row) if self.row.grid else None
+
+
+def start(rows: tuple[Row, ...], config: RunConfig, *, mesh=MESH, **reading) -> Started:
+    """The answers to rows, before their first token (with pruning: after it)."""
+    prompts, cache = read(rows, mesh=mesh, **reading)
+    seeds = np.array([(config.sampling.seed, row.seed) for row in rows], np.uint32)
+    with quick_compiles():
+        return start_answers(small_model().decoder, cache, prompts, config, seeds, mesh)
+
+
+def first_token(started: Started) -> Started:
+    with quick_compiles():
+        return after_first_token(small_model().decoder, started)
+
+
+def decode(started: Started, state: DecodeState, steps: int) -> tuple[DecodeState, TokenTrace]:
+    with quick_compiles():
+        return decode_chunk(
+            small_model().decoder, started.context, state, settings=started.settings, steps=steps
         )
-
-
-def decode(prepared: Prepared, context, state, steps: int) -> tuple[DecodeState, TokenTrace]:
-    with quick_compiles():
-        return decode_chunk(small_model(), context, state, settings=prepared.settings, steps=steps)
 
 
 @contextlib.contextmanager
@@ -230,13 +218,12 @@ def quick_compiles():
         jax.config.update("jax_disable_most_optimizations", False)
 
 
-def run(rows, config: RunConfig, *, chunks: tuple[int, ...] = (12,), **padding) -> TokenTrace:
+def run(rows, config: RunConfig, *, chunks: tuple[int, ...] = (12,), **reading) -> TokenTrace:
     """The trace [1 + sum(chunks), B] of a batch, as NumPy arrays."""
-    prepared = prepare(tuple(rows), config, **padding)
-    context, state, first = start(prepared)
-    traces = [jax.tree.map(lambda a: a[None], first)]
+    begun = first_token(start(tuple(rows), config, **reading))
+    state, traces = begun.state, [begun.first]
     for steps in chunks:
-        state, trace = decode(prepared, context, state, steps)
+        state, trace = decode(begun, state, steps)
         traces.append(trace)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *traces)
 

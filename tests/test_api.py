@@ -74,6 +74,50 @@ def test_each_answer_of_a_batch_is_the_one_it_gets_alone(reasoner, clip, place):
             )
 
 
+def test_settings_of_one_call_hold_for_it_alone_and_load_nothing(reasoner, clip, monkeypatch):
+    before = reasoner.generate(clip, QUESTION)
+    monkeypatch.setattr("vreason_jax.engine.engine.load_model", None)
+    changes = {
+        "controller__learning_rate": 0.3, "controller__every": 2, "prune__fraction": 0.5,
+        "sampling__max_new_tokens": 6, "sampling__temperature": 1.0,
+    }  # fmt: skip
+    changed = reasoner.generate(clip, QUESTION, seed=4, **changes)
+    record = changed.trace["config"]
+    assert len(changed.trace["token_ids"]) <= 6 and changed.trace["updated"][2]
+    assert (record["sampling"]["seed"], record["controller"]["every"]) == (4, 2)
+    again = reasoner.generate(clip, QUESTION)
+    assert again.trace["token_ids"] == before.trace["token_ids"]
+    assert again.trace["config"] == before.trace["config"]
+    assert list(reasoner.stream(clip, QUESTION, sampling__max_new_tokens=3))
+    (batch,) = reasoner.generate_batch([(clip, QUESTION)], sampling__max_new_tokens=3)
+    assert len(batch.trace["token_ids"]) == 3
+    with pytest.raises(UserError, match="nearest known one is 'controller.every'"):
+        reasoner.generate(clip, QUESTION, controller__evry=3)
+    with pytest.raises(UserError, match="pass it to vreason_jax.load"):
+        reasoner.generate(clip, QUESTION, model__dtype="bfloat16")
+
+
+def test_samples_come_from_one_reading_and_are_the_answers_of_single_calls(place, clip):
+    reasoner = vreason_jax.load(place / "model", **SHORT, sampling__temperature=1.0)
+    counts = reasoner.engine.counts
+    samples = reasoner.generate(clip, QUESTION, seed=0, samples=4)
+    assert (counts["clip_prefill"], counts["question_prefill"]) == (1, 1)
+    assert len({answer.text for answer in samples}) == 4
+    assert [a.trace["config"]["sampling"]["seed"] for a in samples] == [0, 1, 2, 3]
+    for seed, answer in enumerate(samples):
+        alone = reasoner.generate(clip, QUESTION, seed=seed)
+        assert answer.trace["token_ids"] == alone.trace["token_ids"]
+        np.testing.assert_allclose(answer.trace["logprob"], alone.trace["logprob"], atol=1e-4)
+    assert counts["clip_prefill"] == 1, "questions about one clip share its reading"
+    assert [a.text for a in reasoner.generate(clip, QUESTION, samples=1)] == [samples[0].text]
+
+
+@pytest.mark.parametrize(("samples", "temperature"), [(2, 0.0), (0, 1.0), (-1, 1.0)])
+def test_samples_that_would_be_one_or_none_are_refused(reasoner, clip, samples, temperature):
+    with pytest.raises(UserError, match="^samples: expected"):
+        reasoner.generate(clip, QUESTION, samples=samples, sampling__temperature=temperature)
+
+
 def test_an_empty_batch_has_no_answers(reasoner):
     assert reasoner.generate_batch([]) == []
 
@@ -106,7 +150,9 @@ def test_frames_as_an_array_answer_like_the_same_frames_of_a_folder(reasoner, pl
 
 
 def test_a_stream_yields_the_text_and_returns_the_answer(place, clip):
-    reasoner = vreason_jax.load(place / "model", sampling__max_new_tokens=70)
+    reasoner = vreason_jax.load(
+        place / "model", sampling__max_new_tokens=70, sampling__temperature=1.5
+    )
     stream, pieces = reasoner.stream(clip, QUESTION), []
     while True:
         try:
@@ -145,7 +191,7 @@ def test_overrides_config_and_mesh_are_as_on_the_command_line(place, tmp_path):
         video__num_frames=None,
         model__dtype="bfloat16",
     )
-    run = reasoner.engine.checkpoint.run
+    run = reasoner.run
     assert (run.controller.every, run.controller.learning_rate) == (3, 1.0)
     assert run.video.num_frames is None
     assert reasoner.engine.mesh.shape == {"data": 1, "model": 2}
@@ -266,7 +312,7 @@ def test_an_answer_too_short_for_an_update_is_told(run):
 
 
 def test_more_video_than_memory_is_told_once_before_the_work(run, monkeypatch):
-    monkeypatch.setattr("vreason_jax.runtime.memory.free_bytes", lambda device: 10**6)
+    monkeypatch.setattr("vreason_jax.runtime.memory.free_bytes", lambda device: 10**4)
     line = only_warning(run.traced("--max-new-tokens", 6))
     assert "video tokens, about 0 fit in the 0.0 GB of free memory; lower video.max_pixels" in line
 

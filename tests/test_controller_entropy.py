@@ -67,3 +67,50 @@ def test_the_gradient_agrees_with_finite_differences():
     logits = jnp.asarray(np.random.default_rng(2).standard_normal(12), jnp.float32)
     # Differences of float32 entropies over steps of 1e-2 are good to about 1e-4.
     chex.assert_numerical_grads(token_entropy, (logits,), order=1, eps=1e-2, atol=1e-3)
+
+
+def exact(logits):
+    """Entropy and its gradient in float64, of the same float32 logits."""
+    z = np.asarray(logits, np.float64)
+    z = z - z.max(axis=-1, keepdims=True)
+    weights = np.exp(z)
+    order = np.argsort(-z, axis=-1, kind="stable")
+    sorted_weights = np.take_along_axis(weights, order, axis=-1)
+    others = sorted_weights[..., 1:].sum(axis=-1)
+    p = weights / (1 + others)[..., None]
+    z = np.where(np.isfinite(z), z, 0.0)
+    mean = (p * z).sum(axis=-1)
+    return np.log1p(others) - mean, -p * (z - mean[..., None])
+
+
+@pytest.mark.parametrize("vocabulary", [32, 1_000, 152_064])
+def test_value_and_gradient_keep_their_digits_however_sure_the_model_is(vocabulary):
+    rng = np.random.default_rng(vocabulary)
+    gaps = np.array([1, 3, 6, 10, 16, 25, 40, 60], np.float32)
+    logits = rng.standard_normal((len(gaps), vocabulary)).astype(np.float32)
+    logits[:, ::7] = -np.inf
+    best = rng.integers(0, vocabulary, len(gaps))
+    rows = np.arange(len(gaps))
+    logits[rows, best] = -np.inf
+    logits[rows, best] = logits.max(axis=-1) + gaps
+    value, slope = exact(logits)
+    got = jax.jit(jax.vmap(jax.value_and_grad(token_entropy)))(jnp.asarray(logits))
+    np.testing.assert_allclose(got[0], value, rtol=1e-5)
+    error = np.linalg.norm(np.asarray(got[1], np.float64) - slope, axis=-1)
+    assert (error <= 1e-5 * np.linalg.norm(slope, axis=-1)).all()
+    # Number by number too, where two terms of one size do not cancel.
+    clear = np.abs(slope) > 1e-3 * np.abs(slope).max(axis=-1, keepdims=True)
+    np.testing.assert_allclose(np.asarray(got[1])[clear], slope[clear], rtol=1e-5)
+    assert value.min() < 1e-20 and (np.asarray(got[1])[~np.isfinite(logits)] == 0).all()
+
+
+def test_ties_for_the_largest_logit_count_each():
+    value, slope = jax.value_and_grad(token_entropy)(jnp.array([5.0, 5.0, 5.0, -60.0]))
+    np.testing.assert_allclose(value, np.log(3), rtol=TOLERANCE)
+    np.testing.assert_allclose(slope, np.zeros(4), atol=1e-7)
+
+
+@pytest.mark.parametrize("broken", [jnp.nan, jnp.inf])
+def test_what_is_no_number_is_not_passed_over(broken):
+    assert jnp.isnan(token_entropy(jnp.array([1.0, broken, 0.0])))
+    assert jnp.isnan(token_entropy(jnp.full(3, -jnp.inf)))

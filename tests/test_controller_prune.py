@@ -9,11 +9,12 @@ from vreason_jax.config import PruneConfig
 from vreason_jax.controller import prune
 
 KEY = jax.random.key(5)
-dropped_tokens = jax.jit(prune.dropped_tokens)
-token_scores = jax.jit(prune.token_scores, static_argnums=2)
-# Row 0: three frames of 4, 4 and 3 tokens. Row 1: two frames of 3 and 2, then padding.
-FRAMES = np.array([[0] * 4 + [1] * 4 + [2] * 3, [0] * 3 + [1] * 2 + [0] * 6])
-MASK = np.array([[True] * 11, [True] * 5 + [False] * 6])
+dropped_slots = jax.jit(prune.dropped_slots)
+slot_scores = jax.jit(prune.slot_scores, static_argnums=2)
+NO = prune.NO_VIDEO
+# Row 0: three frames of 4, 4 and 3 slots. Row 1: two frames of 3 and 2, then none.
+FRAMES = np.array([[0] * 4 + [1] * 4 + [2] * 3, [0] * 3 + [1] * 2 + [NO] * 6])
+MASK = FRAMES != NO
 
 
 def draw(seed, width=4):
@@ -27,15 +28,13 @@ def draw(seed, width=4):
 KEYS, VALUES = draw(0), draw(1)
 
 
-def dropped(config, row, keys=KEYS, values=VALUES, frames=FRAMES, mask=MASK, key=KEY):
-    """The indices of a row's dropped tokens, by the code under test."""
-    plan, _ = prune.plan_drops(frames, mask, config)
-    fixed = None if plan.fixed_score is None else jnp.asarray(plan.fixed_score[row])
-    scores = token_scores(
-        jnp.asarray(keys[row]), jnp.asarray(values[row]), config.policy, key, fixed
-    )
+def dropped(config, row, keys=KEYS, values=VALUES, frames=FRAMES, key=KEY):
+    """The indices of a row's dropped slots, by the code under test."""
+    plan, _ = prune.plan_drops(frames, config)
+    arrays = (jnp.asarray(a[row]) for a in (keys, values))
+    scores = slot_scores(*arrays, config.policy, key, jnp.asarray(plan.evenly[row]))
     groups = (jnp.asarray(a[row]) for a in (plan.group, plan.group_start, plan.group_drop))
-    return np.flatnonzero(dropped_tokens(scores, *groups)).tolist()
+    return np.flatnonzero(dropped_slots(scores, *groups)).tolist()
 
 
 def lowest(scores, members, fraction):
@@ -87,9 +86,8 @@ def test_uniform_drops_evenly_spaced_slots():
     for size in range(1, 40):
         for fraction in (0.1, 0.25, 0.5, 0.9):
             config = PruneConfig(fraction, "uniform")
-            mask = np.ones((1, size), bool)
-            plan, _ = prune.plan_drops(np.zeros((1, size), int), mask, config)
-            slots = np.flatnonzero(plan.fixed_score[0] == 0)
+            plan, _ = prune.plan_drops(np.zeros((1, size), int), config)
+            slots = np.flatnonzero(plan.evenly[0] == 0)
             assert len(slots) == int(size * fraction)
             gaps = np.diff([*slots, slots[0] + size]) if len(slots) else np.zeros(1)  # once round
             assert gaps.max() - gaps.min() <= 1
@@ -105,12 +103,12 @@ def test_random_drops_the_right_count_whatever_the_cache_holds():
 
 def test_random_drops_every_token_equally_often():
     config = PruneConfig(0.5, "random")
-    plan, _ = prune.plan_drops(FRAMES, MASK, config)
+    plan, _ = prune.plan_drops(FRAMES, config)
     groups = [jnp.asarray(a[0]) for a in (plan.group, plan.group_start, plan.group_drop)]
 
     def one(key):
-        scores = prune.token_scores(KEYS[0], VALUES[0], "random", key, None)
-        return prune.dropped_tokens(scores, *groups)
+        scores = prune.slot_scores(KEYS[0], VALUES[0], "random", key, None)
+        return prune.dropped_slots(scores, *groups)
 
     share = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(KEY, 500))).mean(axis=0)
     np.testing.assert_allclose(share, 5 / 11, atol=0.1)  # 4.5 deviations of 500 draws
@@ -120,9 +118,9 @@ def test_random_drops_every_token_equally_often():
 def test_padding_a_row_does_not_change_what_it_drops(policy):
     config = PruneConfig(0.5, policy)
     wide = [np.pad(a, ((0, 0), (0, 3), (0, 0)), constant_values=9) for a in (KEYS, VALUES)]
-    frames, mask = (np.pad(a, ((0, 0), (0, 3))) for a in (FRAMES, MASK))
+    frames = np.pad(FRAMES, ((0, 0), (0, 3)), constant_values=NO)
     for row in (0, 1):
-        assert dropped(config, row, *wide, frames, mask) == dropped(config, row)
+        assert dropped(config, row, *wide, frames) == dropped(config, row)
 
 
 @pytest.mark.parametrize(
@@ -131,33 +129,23 @@ def test_padding_a_row_does_not_change_what_it_drops(policy):
      (0.0, "random", [0, 0]), (0.3, "per_frame", [2, 0])],
 )  # fmt: skip
 def test_the_counts_are_the_floor_of_the_fraction_in_every_group(fraction, policy, drops):
-    _, counts = prune.plan_drops(FRAMES, MASK, PruneConfig(fraction, policy))
-    np.testing.assert_array_equal(counts.dropped, drops)
-    np.testing.assert_array_equal(counts.kept, np.array([11, 5]) - drops)
+    _, lost = prune.plan_drops(FRAMES, PruneConfig(fraction, policy))
+    np.testing.assert_array_equal(lost, drops)
+    for row, count in enumerate(drops):
+        assert len(dropped(PruneConfig(fraction, policy), row)) == count
 
 
 def test_a_row_without_video_drops_nothing():
-    frames, mask = np.zeros((2, 4), int), np.array([[True] * 4, [False] * 4])
+    frames = np.array([[0] * 4, [NO] * 4])
     for policy in ("value_norm", "per_frame", "uniform"):
-        _, counts = prune.plan_drops(frames, mask, PruneConfig(0.5, policy))
-        np.testing.assert_array_equal(counts.dropped, [2, 0])
-        vectors = np.zeros((2, 4, 2), np.float32)
         config = PruneConfig(0.5, policy)
-        assert dropped(config, 1, vectors, vectors, frames, mask) == []
+        _, lost = prune.plan_drops(frames, config)
+        np.testing.assert_array_equal(lost, [2, 0])
+        vectors = np.zeros((2, 4, 2), np.float32)
+        assert dropped(config, 1, vectors, vectors, frames) == []
 
 
-def test_the_kept_slots_stay_in_order_and_end_at_the_last_slot():
-    # Two padded slots, text 2 3, video 4..8, text 9: tokens 0 and 3 of the video go.
-    real = jnp.arange(10) >= 2
-    drop = jnp.array([True, False, False, True, False, False])
-    slots = jnp.array([4, 5, 6, 7, 8, 10])  # the last one is padding
-    source, video = prune.kept_slots(drop, slots, real, 6)
-    np.testing.assert_array_equal(source, [2, 3, 5, 6, 8, 9])
-    np.testing.assert_array_equal(video, [False, False, True, True, True, False])
-
-
-def test_a_shorter_row_gets_its_padding_on_the_left():
-    real = jnp.arange(6) >= 3
-    source, video = prune.kept_slots(jnp.array([True, False]), jnp.array([3, 4]), real, 4)
-    np.testing.assert_array_equal(source[2:], [4, 5])
-    np.testing.assert_array_equal(video, [False, False, True, False])
+def test_the_kept_slots_stay_in_order_and_stand_at_the_front():
+    keep = jnp.array([False, True, True, False, True, False])
+    np.testing.assert_array_equal(prune.kept_slots(keep, 4), [1, 2, 4, 0])
+    np.testing.assert_array_equal(prune.kept_slots(keep, 6), [1, 2, 4, 0, 3, 5])

@@ -11,16 +11,16 @@ from vreason_jax.controller import switching
 from vreason_jax.controller.numbers import ControllerNumbers
 
 KEY = jax.random.key(0)
+OBSERVE = jax.jit(control.observe)
 
 
 def follow(entropies, config, key=KEY):
     """EMA, peak and alpha of an entropy curve, one token after the other."""
-    state = control.init(jnp.ones((1, 1), bool), 2, key, config)
-    observe = jax.jit(control.observe, static_argnames="config")
+    state = control.init(1, 1, 2)
     rows = []
     for step, entropy in enumerate(entropies):
         now = jnp.float32(entropy), jnp.int32(step), key
-        state, alpha = observe(state, *now, ControllerNumbers.of(config), config=config)
+        state, alpha = OBSERVE(state, *now, ControllerNumbers.of(config))
         rows.append((float(state.ema), float(state.peak), float(alpha)))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
@@ -91,7 +91,7 @@ def test_every_objective_observes_the_same_average_and_peak():
 def coins(key, rate, count=400):
     config = ControllerConfig(objective="random", random_rate=rate)
     numbers = ControllerNumbers.of(config)
-    flip = jax.vmap(lambda t: switching.objective_alpha(jnp.float32(1), key, t, numbers, config))
+    flip = jax.vmap(lambda t: switching.objective_alpha(jnp.float32(1), key, t, numbers))
     return np.asarray(flip(jnp.arange(count)))
 
 
@@ -99,8 +99,7 @@ def test_the_random_coin_depends_on_key_and_step_alone():
     config = ControllerConfig(objective="random")
     numbers = ControllerNumbers.of(config)
     one = [
-        switching.objective_alpha(jnp.float32(-1), KEY, jnp.int32(t), numbers, config)
-        for t in range(20)
+        switching.objective_alpha(jnp.float32(-1), KEY, jnp.int32(t), numbers) for t in range(20)
     ]
     np.testing.assert_array_equal(one, coins(KEY, 0.5)[:20])
     assert (coins(jax.random.key(1), 0.5) != coins(KEY, 0.5)).any()

@@ -1,7 +1,5 @@
 """The controller's AdamW step against an independent NumPy one, and its controls."""
 
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -11,14 +9,16 @@ import pytest
 from vreason_jax.config import ControllerConfig
 from vreason_jax.controller import controller as control
 from vreason_jax.controller.numbers import ControllerNumbers
+from vreason_jax.controller.value_delta import value_shift
 
 KEY = jax.random.key(3)
 SHAPE = (2, 5, 4)  # K, M, H
 MASK = jnp.array([[True] * 5, [True, True, True, False, False]])
 
 
-begin = jax.jit(control.init, static_argnums=(1, 3))
-update = jax.jit(control.update)
+VALUES = jnp.asarray(np.random.default_rng(9).standard_normal(SHAPE), jnp.float32)
+update = jax.jit(control.update, static_argnames="norm")
+direction_of = jax.jit(control.random_direction, static_argnums=1)
 
 
 def gradients(count, scale=1.0, seed=0):
@@ -29,11 +29,12 @@ def gradients(count, scale=1.0, seed=0):
 
 def train(config, entropy_gradients, alphas, mask=MASK):
     """The state and the reported gradient norms after one update per gradient."""
-    state = begin(mask, entropy_gradients.shape[-1], KEY, config)
-    norms = []
+    heads, slots, width = entropy_gradients.shape[1:]
+    values = jnp.pad(VALUES, ((0, 0), (0, slots - VALUES.shape[1]), (0, 0)))
+    state, norms = control.init(heads, slots, width), []
     for gradient, alpha in zip(entropy_gradients, alphas, strict=True):
-        numbers = ControllerNumbers.of(config)
-        state, norm = update(state, jnp.asarray(gradient), jnp.float32(alpha), numbers)
+        step = jnp.asarray(gradient), jnp.float32(alpha), values, mask, KEY
+        state, norm = update(state, *step, ControllerNumbers.of(config), norm="vector")
         norms.append(float(norm))
     return state, norms
 
@@ -53,10 +54,21 @@ def numpy_adamw(config, entropy_gradients, alphas):
 
 
 def test_an_answer_begins_with_no_delta_no_average_and_no_peak():
-    state = control.init(MASK, 4, KEY, ControllerConfig())
+    state = control.init(*SHAPE)
     np.testing.assert_array_equal(state.delta, np.zeros(SHAPE))
-    assert state.ema == 0 and state.peak == -jnp.inf and state.direction is None
+    np.testing.assert_array_equal(state.shift, np.zeros(SHAPE))
+    assert state.ema == 0 and state.peak == -jnp.inf and state.delta_norm == 0
     chex.assert_type(jax.tree.leaves((state.ema, state.peak, state.delta)), jnp.float32)
+
+
+def test_what_is_seen_is_the_shift_of_the_new_delta():
+    state, _ = train(ControllerConfig(learning_rate=0.1), gradients(3), [1, -1, 1])
+    expected = value_shift(VALUES, state.delta, MASK, "vector")
+    np.testing.assert_allclose(state.shift, expected, atol=1e-6)
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(state.delta_norm, np.linalg.norm(state.delta), rtol=1e-6)
+    video = np.asarray(VALUES)[np.asarray(MASK)]
+    np.testing.assert_allclose(state.value_norm, np.linalg.norm(video), rtol=1e-6)
 
 
 def test_the_first_step_is_the_learning_rate_against_the_sign_of_the_loss_gradient():
@@ -123,10 +135,13 @@ def test_padded_slots_stay_at_zero():
 def test_a_batch_clips_every_answer_by_itself():
     config = ControllerConfig(learning_rate=0.1)
     taken = np.stack([gradients(3, scale=10.0), gradients(3, scale=0.1, seed=1)], axis=1)
-    state = jax.vmap(lambda key: control.init(MASK, 4, key, config))(jax.random.split(KEY))
-    batched = jax.jit(
-        jax.vmap(functools.partial(control.update, numbers=ControllerNumbers.of(config)))
-    )
+    state = jax.tree.map(lambda a: jnp.stack([a, a]), control.init(*SHAPE))
+    numbers = ControllerNumbers.of(config)
+
+    def one(row, gradient, alpha):
+        return control.update(row, gradient, alpha, VALUES, MASK, KEY, numbers, "vector")
+
+    batched = jax.jit(jax.vmap(one))
     for gradient in taken:
         state, _ = batched(state, jnp.asarray(gradient), jnp.array([1.0, -1.0]))
     for row, alpha in enumerate((1, -1)):
@@ -144,40 +159,40 @@ def test_a_batch_clips_every_answer_by_itself():
     ],
 )
 def test_updates_fall_on_multiples_of_k_and_frozen_on_the_first_alone(objective, every, expected):
-    config = ControllerConfig(objective=objective, every=every)
-    assert [t for t in range(14) if control.is_update_step(jnp.int32(t), config)] == expected
+    numbers = ControllerNumbers.of(ControllerConfig(objective=objective, every=every))
+    assert [t for t in range(14) if control.is_update_step(jnp.int32(t), numbers)] == expected
 
 
 def test_a_random_direction_takes_the_length_of_the_trained_delta():
     config = ControllerConfig(objective="random_direction", learning_rate=0.1)
     trained, _ = train(ControllerConfig(learning_rate=0.1), gradients(3), [1, -1, 1])
     state, _ = train(config, gradients(3), [1, -1, 1])
-    seen = np.asarray(control.seen_delta(state))
+    direction = np.asarray(direction_of(MASK, SHAPE[-1], KEY))
+    seen = direction * np.linalg.norm(trained.delta)
     np.testing.assert_allclose(state.delta, trained.delta, atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(seen), np.linalg.norm(trained.delta), rtol=1e-6)
+    np.testing.assert_allclose(state.delta_norm, trained.delta_norm, rtol=1e-6)
+    expected = value_shift(VALUES, jnp.asarray(seen), MASK, "vector")
+    np.testing.assert_allclose(state.shift, expected, atol=1e-6)
     np.testing.assert_array_equal(seen[~np.asarray(MASK)], 0)
     cosine = (seen * np.asarray(trained.delta)).sum() / np.linalg.norm(seen) ** 2
     assert abs(cosine) < 0.6  # 40 numbers: a standard deviation of 0.16
 
 
 def test_a_random_direction_is_gaussian_and_changes_with_the_key_alone():
-    config = ControllerConfig(objective="random_direction")
     mask = jnp.ones((4, 64), bool)
-    direction = begin(mask, 32, KEY, config).direction
+    direction = direction_of(mask, 32, KEY)
     unit = np.asarray(direction) * np.sqrt(direction.size)
     # 8,192 numbers: mean within 4.5 and fourth moment (3 for a Gaussian) within 5 deviations.
     assert abs(unit.mean()) < 0.05
     assert abs((unit**4).mean() - 3) < 5 * np.sqrt(96 / direction.size)
-    again = begin(mask, 32, KEY, config).direction
-    other = begin(mask, 32, jax.random.key(4), config).direction
-    np.testing.assert_array_equal(direction, again)
+    np.testing.assert_array_equal(direction, direction_of(mask, 32, KEY))
+    other = direction_of(mask, 32, jax.random.key(4))
     assert np.abs(np.asarray(direction) - np.asarray(other)).max() > 1e-3
 
 
 def test_padding_a_row_does_not_change_its_random_direction():
-    config = ControllerConfig(objective="random_direction")
     padded = jnp.pad(MASK, ((0, 0), (0, 4)))
-    one, more = (begin(mask, 4, KEY, config).direction for mask in (MASK, padded))
+    one, more = (direction_of(mask, 4, KEY) for mask in (MASK, padded))
     np.testing.assert_allclose(more[:, :5], one, rtol=1e-6)
     np.testing.assert_array_equal(more[:, 5:], 0)
 

@@ -2,6 +2,8 @@
 
 import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_model import (
@@ -12,7 +14,7 @@ from small_model import (
     assert_same_run,
     config_of,
     decode,
-    prepare,
+    first_token,
     row_of,
     run,
     start,
@@ -71,26 +73,31 @@ def test_the_same_question_twice_gives_the_same_answer_and_another_seed_another(
     assert (other.token != twice.token).any()
 
 
-def test_padding_a_prompt_or_lengthening_the_cache_changes_nothing():
-    padding = (("pad", 3), ("pad_video", 2), ("capacity", 80))
-    assert_same_run(trace_of((LONG,), padding, **COINS), trace_of((LONG,), **COINS))
+def test_lengthening_the_cache_changes_nothing():
+    assert_same_run(trace_of((LONG,), (("capacity", 512),), **COINS), trace_of((LONG,), **COINS))
 
 
 def test_the_repetition_penalty_counts_no_padding():
-    ready = prepare((LONG,), config_of(**LIVELY, **COINS), pad=3, pad_video=2, capacity=80)
-    _, state, first = start(ready)
-    counted = {*LONG.token_ids.tolist(), int(first.token[0])}
+    # LONG is padded in this company: its shared part and its rest are the shorter ones.
+    longer = Row(grid=(4, 2, 2), after=12, seed=5)
+    begun = first_token(start((LONG, longer), config_of(**LIVELY, **COINS)))
+    counted = {*LONG.token_ids.tolist(), int(begun.first.token[0, 0])}
     assert 0 not in counted, "token 0 fills the padding"
-    assert set(np.flatnonzero(state.seen[0]).tolist()) == counted
+    assert set(np.flatnonzero(begun.state.seen[0]).tolist()) == counted
 
 
-def test_a_row_that_draws_an_end_token_is_done_and_disturbs_no_neighbour():
-    free = trace_of(ROWS)
-    end = int(free.token[2, 1])
-    ready = prepare(ROWS, config_of(**LIVELY), eos_ids=(77, end))
-    context, state, _ = start(ready)
-    state, trace = decode(ready, context, state, 12)
-    np.testing.assert_array_equal(state.done, (free.token == end).any(axis=0))
-    assert state.done[1] and not state.done.all()
-    np.testing.assert_array_equal(trace.token, free.token[1:])  # end tokens are reported too
-    np.testing.assert_allclose(trace.entropy, free.entropy[1:], rtol=1e-5)
+def test_what_stands_in_the_padding_disturbs_nothing():
+    longer = Row(grid=(4, 2, 2), after=12, seed=5)
+    begun = first_token(start((LONG, longer), config_of(**LIVELY)))
+    real = np.zeros(256, bool)
+    real[: LONG.before + LONG.tokens] = True
+    first = longer.before + longer.tokens
+    real[first : first + LONG.after - 1] = True
+    real[begun.slot - 1 :] = True
+    noise = jnp.asarray(np.where(real, 0.0, 30.0), jnp.float32)[None, None, :, None]
+    cache = jax.tree.map(lambda a: a.at[0].add(jnp.broadcast_to(noise[0], a[0].shape)),
+                         begun.state.cache)  # fmt: skip
+    _, disturbed = decode(begun, jax.tree.map(jnp.copy, begun.state).replace(cache=cache), 12)
+    expected = trace_of((LONG,))
+    np.testing.assert_array_equal(disturbed.token[:, 0], expected.token[1:, 0])
+    np.testing.assert_allclose(disturbed.entropy[:, 0], expected.entropy[1:, 0], rtol=1e-4)

@@ -1,15 +1,16 @@
-"""The driver: answers that outgrow the cache they began with, and what that compiles."""
+"""The driver: where answers end, and those that outgrow the cache they began with."""
 
 import jax
 import numpy as np
 import pytest
-from small_model import LONG, SHORT, config_of, prepare, quick_compiles, small_model, start
+from small_model import LONG, SHORT, config_of, quick_compiles, small_model, start
 
-from vreason_jax.decoding.driver import CHUNK, decode_in_chunks, decode_room, first_room, with_room
+from vreason_jax.decoding.driver import decode_in_chunks, text_length, with_room
+from vreason_jax.decoding.ladder import DECODE_CHUNK
 from vreason_jax.decoding.loop import decode_chunk
+from vreason_jax.decoding.state import TokenTrace
 
-TOKENS = 2 * CHUNK + 8
-PROMPT = LONG.length
+CONFIG = config_of(controller__ema_decay=0.5, controller__learning_rate=0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -18,47 +19,56 @@ def quick():
         yield
 
 
-def ready(room):
-    run = config_of(controller__ema_decay=0.5, controller__learning_rate=0.1)
-    prepared = prepare((LONG, SHORT), run, capacity=PROMPT + room)
-    return prepared, *start(prepared)
-
-
-def trace_of(room):
-    prepared, *started = ready(room)
-    chunks = decode_in_chunks(small_model(), *started, settings=prepared.settings, tokens=TOKENS)
+def trace_of(capacity=256, tokens=60, eos_ids=(), config=CONFIG):
+    started = start((LONG, SHORT), config, capacity=capacity)
+    chunks = decode_in_chunks(small_model().decoder, started, tokens=tokens, eos_ids=eos_ids)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *chunks)
 
 
 def test_an_answer_that_outgrows_its_cache_goes_on_as_in_a_larger_one():
+    tokens = 256 + 8
     decode_chunk.clear_cache()
-    whole = trace_of(decode_room(TOKENS))
-    grown = trace_of(CHUNK)
+    grown = trace_of(256, tokens)
     assert decode_chunk._cache_size() == 2, "it grows once, to its whole length"
-    assert len(whole.token) == TOKENS and whole.updated.any()
+    whole = trace_of(512, tokens)
+    assert len(whole.token) == tokens and whole.updated.any()
     for ours, theirs in zip(grown, whole, strict=True):
         # Sums over more slots, of which the others are 0, may be ordered otherwise.
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(ours[:64], theirs[:64], rtol=1e-4, atol=1e-5)
 
 
 def test_what_a_grown_cache_replaces_is_freed_and_what_has_room_stays():
-    _, _, state, _ = ready(CHUNK)
-    assert with_room(state, PROMPT + CHUNK, PROMPT + 96) is state
-    grown = with_room(state, PROMPT + CHUNK + 1, PROMPT + 96)
-    assert grown.cache.capacity == PROMPT + 96
+    started = start((LONG,), CONFIG)
+    state = started.state
+    assert with_room(state, started.slot, 200, 300, started) is state
+    grown = with_room(state, started.slot, 256, 300, started)
+    assert grown.cache.capacity == 512
     assert all(array.is_deleted() for array in jax.tree.leaves(state.cache))
 
 
-@pytest.mark.parametrize(
-    ("prompt", "tokens", "room"),
-    [
-        (175, 320, 160),  # half of 320 is a third of the cache
-        (320, 320, 160),  # a quarter, exactly
-        (321, 320, 320),
-        (0, 33, 32),  # no half: rooms are whole chunks
-        (10_000, 1024, 1024),
-        (10, 1, 0),  # the prompt draws the first token
-    ],
-)
-def test_answers_begin_with_half_their_room_where_that_spares_a_quarter(prompt, tokens, room):
-    assert first_room(prompt, tokens) == room
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_answers_have_as_many_tokens_as_asked_or_end_with_their_end_token(fraction):
+    config = config_of(prune__fraction=fraction)
+    free = trace_of(config=config)
+    assert free.token.shape == (60, 2)
+    for tokens in (1, 2, DECODE_CHUNK, DECODE_CHUNK + 1):
+        few = trace_of(tokens=tokens, config=config)
+        np.testing.assert_array_equal(few.token, free.token[:tokens])
+    ends = tuple({int(free.token[3, row]) for row in range(2)})
+    short = trace_of(eos_ids=ends, config=config)
+    assert len(short.token) < 60
+    for row in range(2):
+        length = text_length(TokenTrace(*(a[:, row] for a in short)), ends)
+        np.testing.assert_array_equal(short.token[:length, row], free.token[:length, row])
+        assert short.token[length, row] in ends and length <= 3
+
+
+def test_a_token_that_is_not_finite_ends_its_row():
+    numbers = np.ones(5, np.float32)
+    trace = TokenTrace(np.arange(5), *[numbers] * 9)
+    assert text_length(trace, ()) == 5
+    for name in ("entropy", "logprob"):
+        for value in (np.nan, np.inf, -np.inf):
+            broken = np.array([1, 1, value, 1, 1], np.float32)
+            assert text_length(trace._replace(**{name: broken}), ()) == 2
+    assert text_length(trace, (1,)) == 1

@@ -12,7 +12,7 @@ from small_model import (
     TEXT,
     config_of,
     decode,
-    prepare,
+    first_token,
     quick_compiles,
     small_model,
     start,
@@ -39,14 +39,13 @@ def first_moment(state):
 
 def steps(rows, count, **changes):
     """Context, and (state before, state after, trace) of each of `count` tokens after the first."""
-    ready = prepare(rows, config_of(**CHANGES, **changes))
-    context, state, _ = start(ready)
-    taken = []
+    begun = first_token(start(rows, config_of(**CHANGES, **changes)))
+    state, taken = begun.state, []
     for _ in range(count):
         before = jax.tree.map(jnp.copy, state)
-        state, trace = decode(ready, context, state, 1)
+        state, trace = decode(begun, state, 1)
         taken.append((before, jax.tree.map(jnp.copy, state), trace))
-    return context, taken
+    return begun.context, taken
 
 
 @functools.cache
@@ -58,7 +57,8 @@ def new_values(values, delta, norm):
     """V_new by the formula of the method, over one row's video slots [K, M, H]."""
     moved = values + delta
     axes = -1 if norm == "vector" else None
-    scale = jnp.sum(values**2, axes, keepdims=True) / jnp.sum(moved**2, axes, keepdims=True)
+    before, after = (jnp.sum(a**2, axes, keepdims=True) for a in (values, moved))
+    scale = jnp.where(before > 0, before, 1.0) / jnp.where(before > 0, after, 1.0)
     return moved * jnp.broadcast_to(jnp.sqrt(scale), moved.shape)
 
 
@@ -68,19 +68,19 @@ def whole_step_entropy(delta, context, state, norm="vector"):
     every layer, with V_new written into the last layer's value cache and attended to there."""
     decoder = small_model().decoder
     x = decoder.embed(state.token[:, None])
-    rotation = decoder.rotation(jnp.broadcast_to(state.position[None, :, None], (3, 1, 1)), x.dtype)
-    slots = jnp.arange(state.cache.last.keys.shape[2])
-    before = (slots >= context.starts[0]) & (slots < state.slot)
+    position = context.next_position + state.step - 1
+    rotation = decoder.rotation(jnp.broadcast_to(position[None, :, None], (3, 1, 1)), x.dtype)
+    slots = jnp.arange(state.cache.capacity)
+    before = (context.layout.visible(slots) & (slots < state.slot)[None])[0]
     mask = (before | (slots == state.slot))[None, None, None, None]
     x, cache = decoder.body_step(x, rotation, state.cache, state.slot, before[None])
     query, keys, values = decoder.last.inputs(x, rotation)
     start_index = (0, 0, state.slot, 0)
     keys = jax.lax.dynamic_update_slice(cache.last.keys, keys, start_index)
     values = jax.lax.dynamic_update_slice(cache.last.values, values, start_index)
-    at_video = context.video_slots[0]  # [K, M]
-    heads = jnp.arange(at_video.shape[0])[:, None]
-    old = values[0, heads, at_video]
-    moved = values[0].at[heads, at_video].set(new_values(old, delta[0], norm))
+    at_video = jnp.broadcast_to(context.video_mask[0][..., None], values[0].shape)
+    old = jnp.where(at_video, values[0], 0.0)
+    moved = jnp.where(at_video, new_values(old, delta[0], norm), values[0])
     weights = layers.attention_weights(query, keys, mask, decoder.config.head_width)
     attended = layers.attention_context(weights, moved[None])
     logits = decoder.logits(decoder.last.finish(x, attended))[0, 0]
@@ -122,14 +122,14 @@ def test_the_gradient_is_zero_outside_the_video_and_nowhere_else():
 def test_the_video_slots_are_where_the_video_is():
     context, _ = updates()
     expected = LONG.before + np.arange(LONG.tokens)
-    np.testing.assert_array_equal(context.video_slots[0], [expected] * 2)
+    for head in np.asarray(context.video_mask)[0]:
+        np.testing.assert_array_equal(np.flatnonzero(head), expected)
 
 
 def test_the_cache_itself_is_never_changed_by_the_delta():
-    context, taken = updates()
-    values = np.asarray(taken[-1][1].cache.last.values)[0]
-    for head, slots in enumerate(np.asarray(context.video_slots)[0]):
-        np.testing.assert_array_equal(values[head, slots], context.video_values[0, head])
+    _, taken = updates()
+    before, after = (np.asarray(state.cache.last.values) for state in (taken[0][0], taken[-1][1]))
+    np.testing.assert_array_equal(after[:, :, : LONG.length], before[:, :, : LONG.length])
 
 
 @functools.cache

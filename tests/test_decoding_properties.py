@@ -2,10 +2,9 @@
 
 import functools
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_model import LONG, TEXT, assert_same_run, config_of, prepare, run, start
+from small_model import LONG, TEXT, Row, assert_same_run, config_of, first_token, run, start
 
 from vreason_jax.config import OBJECTIVES, PRUNE_POLICIES
 
@@ -130,24 +129,21 @@ def test_chunks_equal_one_scan():
     assert_same_run(chunked, trace_of())
 
 
-def test_prefill_of_one_more_token_equals_a_decode_step():
+def test_reading_one_more_token_equals_a_decode_step():
     # The first generated token, taken into the prompt: the next logits must be the same.
     drawn = plain()
-    longer = prepare((LONG,), config_of(controller__objective="none"))
-    batch = longer.batch
-    longer.batch = batch.replace(
-        token_ids=jnp.append(batch.token_ids, jnp.asarray(drawn.token[:1]), axis=1),
-        positions=jnp.append(batch.positions, jnp.full((3, 1, 1), batch.next_positions[0]), axis=2),
-        next_positions=batch.next_positions + 1,
-        video_slots=jnp.minimum(batch.video_slots, LONG.length),
-    )
-    longer.lengths = longer.lengths.replace(prompt=LONG.length + 1)
-    _, state, first = start(longer)
-    assert first.token[0] == drawn.token[1, 0]
+    token = int(drawn.token[0, 0])
+
+    class Longer(Row):
+        token_ids = np.append(LONG.token_ids, token)
+        positions = np.append(LONG.positions, [[LONG.positions.max() + 1]] * 3, axis=1)
+
+    begun = first_token(start((Longer(),), config_of(controller__objective="none")))
+    assert begun.first.token[0, 0] == drawn.token[1, 0]
     # The same sums in another order: float32, a few units of the sixth digit.
-    np.testing.assert_allclose(first.entropy[0], drawn.entropy[1, 0], rtol=1e-5)
-    np.testing.assert_allclose(first.logprob[0], drawn.logprob[1, 0], rtol=1e-5)
-    assert state.slot == LONG.length + 1
+    np.testing.assert_allclose(begun.first.entropy[0, 0], drawn.entropy[1, 0], rtol=1e-5)
+    np.testing.assert_allclose(begun.first.logprob[0, 0], drawn.logprob[1, 0], rtol=1e-5)
+    assert begun.slot == LONG.length + 1
 
 
 def test_the_repetition_penalty_counts_prompt_and_answer():
@@ -159,35 +155,39 @@ def test_the_repetition_penalty_counts_prompt_and_answer():
 
 @pytest.mark.parametrize("policy", PRUNE_POLICIES)
 def test_every_prune_policy_runs_and_keeps_the_positions(policy):
-    ready = prepare((LONG,), config_of(prune__fraction=0.5, prune__policy=policy, **LIVELY))
-    context, state, first = start(ready)
-    assert state.position[0] == LONG.positions.max() + 1  # counted from the unpruned prompt
-    assert state.slot == LONG.length - 6
-    assert context.video_mask.shape == (1, 2, 6) and context.video_mask.all()
+    config = config_of(prune__fraction=0.5, prune__policy=policy, **LIVELY)
+    begun = start((LONG,), config)
+    # Counted from the unpruned prompt.
+    assert begun.context.next_position[0] == LONG.positions.max() + 1
+    assert begun.slot == begun.state.slot == LONG.length - 6
+    np.testing.assert_array_equal(begun.context.video_mask.sum(-1), [[6, 6]])
     # The first token is drawn before anything is dropped.
-    np.testing.assert_allclose(first.entropy[0], plain().entropy[0, 0], rtol=1e-5)
-    assert state.controller.delta.shape == (1, 2, 6, 16)
+    np.testing.assert_allclose(begun.first.entropy[0], plain().entropy[0, 0], rtol=1e-5)
 
 
-def kept_by_hand(keys, values, fraction=0.5):
+VIDEO = LONG.before + np.arange(LONG.tokens)
+
+
+def kept_by_hand(values, fraction=0.5):
     """Which slots of one layer's heads survive `value_norm`: [K, slots]."""
     kept = []
     for head in np.asarray(values)[0]:
-        video = np.arange(LONG.before, LONG.before + LONG.tokens)
-        lengths = np.linalg.norm(head[video], axis=-1)
-        lost = video[np.argsort(lengths, kind="stable")[: int(LONG.tokens * fraction)]]
+        lengths = np.linalg.norm(head[VIDEO], axis=-1)
+        lost = VIDEO[np.argsort(lengths, kind="stable")[: int(LONG.tokens * fraction)]]
         kept.append(np.setdiff1d(np.arange(LONG.length), lost))
     return np.array(kept)
 
 
+def layers_of(begun):
+    return *begun.state.cache.body, begun.state.cache.last
+
+
 def test_pruning_drops_the_smallest_values_of_each_layer_and_head_in_order():
-    _, whole, _ = start(prepare((LONG,), config_of()))
-    context, pruned, _ = start(prepare((LONG,), config_of(prune__fraction=0.5)))
-    layers = list(zip((*whole.cache.body, whole.cache.last),
-                      (*pruned.cache.body, pruned.cache.last), strict=True))  # fmt: skip
+    whole = first_token(start((LONG,), config_of()))
+    pruned = start((LONG,), config_of(prune__fraction=0.5))
     sets = []
-    for before, after in layers:
-        kept = kept_by_hand(before.keys, before.values)
+    for before, after in zip(layers_of(whole), layers_of(pruned), strict=True):
+        kept = kept_by_hand(before.values)
         sets.append(kept)
         for head, slots in enumerate(kept):
             for name in ("keys", "values"):
@@ -197,9 +197,9 @@ def test_pruning_drops_the_smallest_values_of_each_layer_and_head_in_order():
                 )
     assert len({tuple(heads.reshape(-1)) for heads in sets}) > 1, "layers must differ"
     assert (sets[0][0] != sets[0][1]).any(), "heads must differ"
-    video = (sets[-1] >= LONG.before) & (sets[-1] < LONG.before + LONG.tokens)
-    for head in range(2):
-        np.testing.assert_array_equal(context.video_slots[0, head], np.flatnonzero(video[head]))
+    for head, slots in enumerate(sets[-1]):
+        video = np.flatnonzero(np.isin(slots, VIDEO))
+        np.testing.assert_array_equal(np.flatnonzero(pruned.context.video_mask[0, head]), video)
 
 
 def test_lite_steers_the_slots_that_are_left():

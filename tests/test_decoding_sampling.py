@@ -1,25 +1,42 @@
 """From logits to a token: examples worked by hand."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from vreason_jax.config import SamplingConfig
 from vreason_jax.decoding import sampling
+from vreason_jax.decoding.sampling import SamplingNumbers
 
 KEY = jax.random.key(0)
 # Probabilities 0.5, 0.25, 0.125, 0.125, out of order.
 LOGITS = jnp.log(jnp.array([0.125, 0.5, 0.125, 0.25]))
+COUNT = 2000
 
 
-def shares(config, logits=LOGITS, seen=None, count=2000):
+def draw(logits, config, seen=None, keys=KEY[None]):
+    """The token of each key."""
+    rows = jnp.broadcast_to(logits, (len(keys), len(logits)))
+    seen = jnp.zeros(logits.shape, bool) if seen is None else seen
+    numbers = SamplingNumbers.of(config)
+    return DRAW(rows, jnp.broadcast_to(seen, rows.shape), keys, numbers)
+
+
+DRAW = jax.jit(sampling.draw_tokens)
+KEEP = jax.jit(sampling.keep_likely)
+
+
+def shares(config, logits=LOGITS, seen=None):
     """How often each token is drawn over many keys."""
-    keys = jax.random.split(KEY, count)
-    draw = functools.partial(sampling.draw_token, config=config)
-    tokens = jax.vmap(draw, in_axes=(None, None, 0))(logits, seen, keys)
-    return np.bincount(np.asarray(tokens), minlength=len(logits)) / count
+    tokens = draw(logits, config, seen, jax.random.split(KEY, COUNT))
+    return np.bincount(np.asarray(tokens), minlength=len(logits)) / COUNT
+
+
+def kept(logits=LOGITS, **rules):
+    """The tokens that rules keep."""
+    numbers = SamplingNumbers.of(SamplingConfig(temperature=1.0, **rules))
+    return np.flatnonzero(np.isfinite(KEEP(logits, numbers))).tolist()
 
 
 # Four standard deviations of a share of one half over 2,000 draws.
@@ -28,8 +45,8 @@ TOLERANCE = 0.045
 
 def test_temperature_zero_takes_the_largest_logit_and_of_equals_the_first():
     config = SamplingConfig(temperature=0.0)
-    assert sampling.draw_token(LOGITS, None, KEY, config) == 1
-    assert sampling.draw_token(jnp.array([0.0, 3.0, 3.0]), None, KEY, config) == 1
+    assert draw(LOGITS, config) == 1
+    assert draw(jnp.array([0.0, 3.0, 3.0]), config) == 1
 
 
 def test_temperature_one_draws_from_the_softmax():
@@ -47,13 +64,9 @@ def test_temperature_divides_the_logits():
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it():
-    kept = [np.isfinite(sampling.keep_nucleus(LOGITS, p)).tolist() for p in (0.4, 0.6, 0.8, 0.99)]
-    assert kept == [
-        [False, True, False, False],
-        [False, True, False, True],
-        [True, True, False, True],  # of the two equal ones the earlier
-        [True, True, True, True],
-    ]
+    found = [kept(top_p=p) for p in (0.4, 0.6, 0.8, 0.99)]
+    # Of the two equal ones the earlier.
+    assert found == [[1], [1, 3], [0, 1, 3], [0, 1, 2, 3]]
     drawn = shares(SamplingConfig(temperature=1.0, top_p=0.6))
     np.testing.assert_allclose(drawn, [0, 2 / 3, 0, 1 / 3], atol=TOLERANCE)
 
@@ -79,8 +92,7 @@ def test_top_h_keeps_tokens_while_their_entropy_stays_under_its_share():
         shares_of_all[1] + 1e-3: [0, 1, 3],  # of the two equal ones the earlier
     }
     for top_h, expected in cases.items():
-        kept = np.flatnonzero(np.isfinite(sampling.keep_entropy(LOGITS, float(top_h))))
-        assert kept.tolist() == expected, top_h
+        assert kept(top_h=float(top_h)) == expected, top_h
     drawn = shares(SamplingConfig(temperature=1.0, top_h=0.6))
     np.testing.assert_allclose(drawn, [0, 2 / 3, 0, 1 / 3], atol=TOLERANCE)
 
@@ -96,33 +108,59 @@ def test_top_h_of_zero_and_of_one_keep_all_and_the_temperature_comes_first():
 
 
 def test_top_h_takes_a_certain_token_and_leaves_out_what_another_rule_has():
-    certain = jnp.array([0.0, 200.0, 0.0])
-    kept = np.isfinite(sampling.keep_entropy(certain, 0.5))
-    assert kept.tolist() == [False, True, False]
+    assert kept(jnp.array([0.0, 200.0, 0.0]), top_h=0.5) == [1]
     cut = jnp.where(jnp.array([True, False, True, True]), LOGITS, -jnp.inf)
-    kept = np.isfinite(sampling.keep_entropy(cut, 0.99))
-    assert kept.tolist() == [True, False, False, True]
+    assert kept(cut, top_h=0.99) == [0, 3]
+    # Of the two most likely the entropy is 0.918 bits: all of it may stay.
+    assert kept(top_k=2, top_h=0.99) == [1]
+    assert kept(top_k=3, top_h=0.99) == [1, 3]
+
+
+def test_top_k_keeps_so_many_and_the_others_act_on_what_it_leaves():
+    assert [kept(top_k=k) for k in (0, 1, 2, 3, 4, 9)] == [
+        [0, 1, 2, 3], [1], [1, 3], [0, 1, 3], [0, 1, 2, 3], [0, 1, 2, 3],
+    ]  # fmt: skip
+    # Of the first two 0.5 is two thirds: enough for top_p = 0.6.
+    assert kept(top_k=2, top_p=0.6) == [1]
+    drawn = shares(SamplingConfig(temperature=1.0, top_k=2))
+    np.testing.assert_allclose(drawn, [0, 2 / 3, 0, 1 / 3], atol=TOLERANCE)
 
 
 def test_the_repetition_penalty_divides_positive_and_multiplies_negative_logits_once():
     logits = jnp.array([2.0, -2.0, 2.0, -2.0, 0.0])
     seen = jnp.array([True, True, False, False, True])
-    penalised = sampling.penalise_repetition(logits, seen, 1.25)
+    numbers = SamplingNumbers.of(SamplingConfig(repetition_penalty=1.25))
+    penalised = sampling.penalise(logits, seen, numbers)
     np.testing.assert_allclose(penalised, [1.6, -2.5, 2.0, -2.0, 0.0], rtol=1e-7)
+
+
+def test_the_presence_penalty_is_taken_off_what_has_been_said():
+    logits, seen = jnp.array([2.0, -2.0, 2.0]), jnp.array([True, True, False])
+    numbers = SamplingNumbers.of(SamplingConfig(presence_penalty=0.5))
+    np.testing.assert_allclose(sampling.penalise(logits, seen, numbers), [1.5, -2.5, 2.0])
+    turned = SamplingConfig(presence_penalty=1.5)
+    assert draw(jnp.array([3.0, 2.0, 1.0]), turned, jnp.array([True, False, False])) == 1
 
 
 def test_the_repetition_penalty_can_turn_a_greedy_choice():
     config = SamplingConfig(repetition_penalty=2.0)
     logits = jnp.array([3.0, 2.0, 1.0])
-    assert sampling.draw_token(logits, jnp.array([True, False, False]), KEY, config) == 1
-    assert sampling.draw_token(logits, jnp.array([True, True, False]), KEY, config) == 0
-    assert sampling.draw_token(logits, jnp.zeros(3, bool), KEY, config) == 0
+    assert draw(logits, config, jnp.array([True, False, False])) == 1
+    assert draw(logits, config, jnp.array([True, True, False])) == 0
+    assert draw(logits, config) == 0
 
 
 def test_the_same_key_draws_the_same_token():
     config = SamplingConfig(temperature=1.0, top_p=0.99, min_p=0.01)
-    draws = {int(sampling.draw_token(LOGITS, None, KEY, config)) for _ in range(3)}
-    assert len(draws) == 1
+    assert len({int(draw(LOGITS, config)[0]) for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize("rule", ["temperature", "top_p", "min_p", "top_h"])
+def test_all_settings_run_one_program(rule):
+    draw(LOGITS, SamplingConfig())
+    compiled = DRAW._cache_size()
+    draw(LOGITS, SamplingConfig(**{"temperature": 0.5, rule: 0.4}))
+    assert DRAW._cache_size() == compiled
 
 
 def test_the_log_probability_is_that_of_the_raw_logits():

@@ -10,13 +10,14 @@ import vreason_jax
 from vreason_jax.convert.conversion import convert
 from vreason_jax.embedded import ASSETS, CHECKPOINT, CLIP, embedded_question
 from vreason_jax.model.config import read_model_config
-from vreason_jax.model.windows import window_plan
+from vreason_jax.model.windows import frame_plan
 from vreason_jax.runtime.checkpoint import load_arrays, load_model
 from vreason_jax.shapes import KINDS
 from vreason_jax.shapes.sample import sample_text
 from vreason_jax.training.batches import BatchMaker
 from vreason_jax.training.config import TrainConfig
-from vreason_jax.training.loss import Batch, normalise, reply_logits
+from vreason_jax.training.loss import Batch, reply_logits
+from vreason_jax.video.patches import Patches
 
 FILES = {
     *("config.json", "model.safetensors", "generation_config.json", "README.md"),
@@ -64,8 +65,11 @@ def test_transformers_loads_every_tensor_and_gives_the_same_logits():
     arrays = maker.assemble([(text, maker.example(text)) for text in texts])
     config = read_model_config(CHECKPOINT)
     model = load_model(CHECKPOINT, config, jnp.dtype("float32"))
-    ours = np.asarray(reply_logits(model, Batch(**arrays), window_plan(6, 8, config.vision)))
-    pixels = torch.tensor(np.array(normalise(arrays["pixels"])).reshape(len(texts), -1, 1176))
+    ours = np.asarray(reply_logits(model, Batch(**arrays), frame_plan(6, 8, config.vision)))
+    pixels = [
+        torch.tensor(Patches(clip.reshape(-1, 1176), (8, 6, 8)).normalised())
+        for clip in arrays["pixels"]
+    ]
     for row, start in enumerate(arrays["starts"]):
         with torch.no_grad():
             output = theirs(

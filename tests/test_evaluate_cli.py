@@ -57,9 +57,12 @@ def test_run_json_tells_what_was_run_and_what_it_took(run, tmp_path):
     assert session["controller_share"]["baseline"] is None
     assert isinstance(session["controller_share"]["vreason"], float)
     assert session["mesh"] == {"data": 1, "model": 1} and session["batch_size"] == 2
-    assert session["counts"] == {
-        "vision": 2, "clip_prefill": 2, "question_prefill": 2, "answers": 4,
-    }  # fmt: skip
+    counts = session["counts"]
+    assert [counts[name] for name in ("vision", "clip_prefill", "question_prefill")] == [2, 2, 2]
+    assert counts["answers"] == 4
+    assert 0 < counts["prompt_tokens"] < counts["prompt_slots"]
+    assert 0 < counts["vision_patches"] < counts["vision_slots"]
+    assert set(session["programs"]) == {"compiled", "from_cache"}
 
 
 def test_neither_batches_nor_devices_change_answers(run, tmp_path):

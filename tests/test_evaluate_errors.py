@@ -14,7 +14,7 @@ from vreason_jax.evaluation.run_file import sole_run
 def refused(capsys, monkeypatch, place, tmp_path):
     """Runs, and returns the reason, having checked how it was told and that nothing loaded."""
     monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
-    monkeypatch.delattr("vreason_jax.engine.load_model")
+    monkeypatch.delattr("vreason_jax.engine.engine.load_model")
     run = Runner(place, capsys)
 
     def reason(*flags, out=tmp_path / "out") -> str:

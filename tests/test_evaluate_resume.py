@@ -51,7 +51,7 @@ def test_kills_lose_no_line_and_repeat_none(place, tmp_path, undisturbed):
 
 def test_a_run_that_is_done_loads_nothing(run, undisturbed, monkeypatch):
     before = lines(undisturbed)
-    monkeypatch.delattr("vreason_jax.engine.load_model")
+    monkeypatch.delattr("vreason_jax.engine.engine.load_model")
     ended = run("--out", undisturbed, *FLAGS)
     assert ended.code == 0, ended.err
     assert f"nothing to do: all answers are in {undisturbed}" in ended.err

@@ -9,7 +9,7 @@ import benchmark_files
 import pytest
 from evaluate_runs import Runner, answers, lines
 
-from vreason_jax.engine import Checkpoint
+from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import protocol as protocol_lib
 
@@ -115,8 +115,8 @@ def test_a_run_asks_with_the_lines_said_at_its_frames_on_demand(run, tmp_path, m
     (tmp_path / "mine.toml").write_text(protocol)
     asked, ask = [], Checkpoint.ask
 
-    def listen(self, media, question):
-        prepared = ask(self, media, question)
+    def listen(self, media, question, run):
+        prepared = ask(self, media, question, run)
         asked.append(self.tokenizer.decode(prepared.prompt.token_ids))
         raise UserError("stopped here")  # what comes of the prompt is the same as ever
 

@@ -11,7 +11,7 @@ import pytest
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.record import CHOICE, Record
 from vreason_jax.evaluation.videos import ClipQueue, ReadClip, clip_source, read_clip
-from vreason_jax.inputs import VideoArray, VideoFile
+from vreason_jax.questions import VideoArray, VideoFile
 from vreason_jax.shapes import sample
 
 ROOT = Path(__file__).parent.parent

@@ -78,8 +78,8 @@ def test_a_full_disk_under_stdout_is_a_user_error(tmp_path):
 def test_the_trace_has_the_keys_of_the_contract(run):
     trace = run.traced().trace
     assert set(trace) == {
-        "text", "answer", *TOKEN_KEYS, "config", "videos", "seconds", "tokens", "versions",
-        "warnings",
+        "text", "answer", *TOKEN_KEYS, "config", "videos", "seconds", "tokens", "programs",
+        "padding", "versions", "warnings",
     }  # fmt: skip
     assert TOKEN_KEYS == (
         "token_ids", "logprob", "entropy", "ema", "peak", "alpha", "updated", "grad_norm",
@@ -152,7 +152,8 @@ def test_tokens_are_counted_with_the_videos(run):
 def test_compilation_is_timed_apart(run):
     run.traced("--max-new-tokens", 33)
     again = run.traced("--max-new-tokens", 33).trace["seconds"]
-    longer = run.traced("--max-new-tokens", 65).trace["seconds"]  # a longer cache: new programs
+    # What changes the structure is another program to decode with.
+    longer = run.traced("--max-new-tokens", 33, "--set", "controller.norm=none").trace["seconds"]
     assert longer["compile"] > 5 * again["compile"]
     assert longer["prefill"] < 0.5 * longer["compile"]
     assert min(again[key] for key in ("load", "video", "vision", "prefill", "decode")) > 0
@@ -208,3 +209,21 @@ def test_help_prints_every_flag_and_exits_with_0(capsys):
                  "--dtype", "--ignore-eos", "--trace", "--dump-inputs", "--plot", "--json",
                  "--mesh"):  # fmt: skip
         assert flag in shown
+
+
+def test_samples_are_printed_one_after_the_other_and_traced_in_a_list(run, tmp_path):
+    flags = ("--samples", 3, "--set", "sampling.temperature=1.0", "--max-new-tokens", 6)
+    file = tmp_path / "trace.json"
+    printed = run(*flags, "--trace", file)
+    assert printed.code == 0, printed.err
+    traces = json.loads(file.read_text(encoding="utf-8"))
+    texts = [trace["text"] for trace in traces]
+    assert printed.out == f"{texts[0]}\n--- 2 of 3\n{texts[1]}\n--- 3 of 3\n{texts[2]}\n"
+    assert [trace["config"]["sampling"]["seed"] for trace in traces] == [0, 1, 2]
+    listed = json.loads(run(*flags, "--json").out)
+    assert [answer["text"] for answer in listed] == texts
+
+
+def test_samples_that_would_all_be_the_same_are_refused(run):
+    ended = run("--samples", 2)
+    assert ended.code == 2 and "sampling.temperature 0" in ended.err.splitlines()[-1]

@@ -19,8 +19,9 @@ FORBIDDEN = {
 # is not named here comes last.
 ORDER = (
     "__version__", "errors", "regular_files", "json_files", "toml_files", "settings", "config",
-    "video", "prompt", "controller", "model", "decoding", "runtime", "command_line", "output",
-    "shapes", "inputs", "embedded", "engine", "session", "api", "convert", "evaluation", "training",
+    "video", "prompt", "questions", "controller", "model", "decoding", "runtime", "command_line",
+    "output", "shapes", "embedded", "checkpoint", "engine", "api", "convert", "evaluation",
+    "training",
 )  # fmt: skip
 
 

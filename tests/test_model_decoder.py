@@ -1,20 +1,26 @@
-"""The decoder's prompt and token paths, the cache, and the splice of video embeddings."""
-
-import functools
+"""The decoder's prompt and token paths, and the cache."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 from small_model import WIDTH, quick_compiles, small_config, small_model
 
-from vreason_jax.model import decoder as decoder_module
+from vreason_jax.model import attention
+from vreason_jax.model.attention import Layout, causal_context
 from vreason_jax.model.cache import KVCache, LayerCache, with_capacity, write_slot
 from vreason_jax.model.qwen25_vl import Qwen25VL, random_model
 
-LENGTH = 10
+LENGTH, CAPACITY = 10, 12
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, LENGTH, WIDTH)), jnp.float32)
-STARTS = jnp.array([0, 3])
+# Row 0 is whole; in row 1 slots 3 and 4 are padding.
+LAYOUT = Layout(
+    shared_end=jnp.array([5, 3]),
+    rest_start=jnp.int32(5),
+    rest_end=jnp.array([LENGTH, LENGTH]),
+    answer_start=jnp.int32(LENGTH),
+)
 
 
 def rotation(first=0, count=LENGTH):
@@ -22,72 +28,121 @@ def rotation(first=0, count=LENGTH):
     return small_model().decoder.rotation(positions, jnp.float32)
 
 
-def prompt_layers(x=X):
-    """Compiled anew at every block size: that is no argument but a constant of the module."""
-    program = _compiled(decoder_module.QUERY_BLOCK)
-    with quick_compiles():
-        return program(small_model().decoder, x, rotation(), STARTS)
+def empty(capacity=CAPACITY):
+    config = small_config().text
+    zeros = jnp.zeros((2, config.kv_heads, capacity, config.head_width))
+    layer = LayerCache(keys=zeros, values=zeros)
+    return KVCache(body=(layer,) * (config.layers - 1), last=layer)
 
 
-@functools.cache
-def _compiled(block):
-    return jax.jit(lambda decoder, *args: decoder.prompt_layers(*args))
+def read(x=X, pieces=(LENGTH,), capacity=CAPACITY):
+    """The last layer's input [B, T, D], and the cache."""
+    cache, outputs, start = empty(capacity), [], 0
+    for length in pieces:
+        turn = rotation(start, length)
+        with quick_compiles():
+            output, cache = READ(
+                small_model().decoder, x[:, start : start + length], turn, cache, start, LAYOUT
+            )
+        outputs.append(output)
+        start += length
+    return jnp.concatenate(outputs, axis=1), cache
 
 
-def test_attention_in_blocks_equals_attention_at_once(monkeypatch):
-    whole = prompt_layers()
-    for block in (3, 4):
-        monkeypatch.setattr(decoder_module, "QUERY_BLOCK", block)
-        for expected, got in zip(whole, prompt_layers(), strict=True):
-            for a, b in zip(expected, got, strict=True):
-                # Row 1 begins at slot 3; what stands before is padding that nothing reads.
-                np.testing.assert_allclose(b[0], a[0], atol=2e-5)
-                axis = 0 if a.ndim == 3 else 1
-                real = [np.take(v[1], range(3, LENGTH), axis=axis) for v in (a, b)]
-                np.testing.assert_allclose(*real, atol=2e-5)
+READ = jax.jit(lambda decoder, *args: decoder.read(*args))
+
+
+def real(values):
+    """The numbers of real slots, on the axis behind the rows' (and the heads')."""
+    values = np.asarray(values)
+    at = np.array([[True] * LENGTH, [slot not in (3, 4) for slot in range(LENGTH)]])
+    if values.ndim == 4:
+        values = values[:, :, :LENGTH].swapaxes(1, 2)
+    return values[at]
+
+
+@pytest.mark.parametrize("pieces", [(5, 5), (1,) * LENGTH, (7, 3)])
+def test_a_prompt_read_in_pieces_is_the_prompt_read_at_once(pieces):
+    output, cache = read()
+    got, parts = read(pieces=pieces)
+    # float32: the same sums in another order.
+    np.testing.assert_allclose(real(got), real(output), atol=2e-5)
+    for a, b in zip(jax.tree.leaves(parts), jax.tree.leaves(cache), strict=True):
+        np.testing.assert_allclose(real(a), real(b), atol=2e-5)
+
+
+def test_keys_in_blocks_are_the_keys_at_once(monkeypatch):
+    output, _ = read()
+    monkeypatch.setattr(attention, "KEY_BLOCK", 4)
+    READ.clear_cache()
+    blocks, _ = read()
+    READ.clear_cache()
+    np.testing.assert_allclose(real(blocks), real(output), atol=2e-5)
+
+
+def test_attention_is_the_softmax_over_the_visible_slots_up_to_ones_own():
+    rng = np.random.default_rng(2)
+    query = rng.standard_normal((2, 2, 3, 4, 8)).astype(np.float32)
+    keys, values = (rng.standard_normal((2, 2, CAPACITY, 8)).astype(np.float32) for _ in "kv")
+    got = causal_context(jnp.asarray(query), LayerCache(keys, values), jnp.int32(6), LAYOUT)
+    slots = np.arange(CAPACITY)
+    visible = np.array([slots < 99, (slots < 3) | (slots >= 5)])
+    seen = (slots <= np.arange(6, 10)[:, None])[None] & visible[:, None]
+    scores = np.einsum("bkgth,bksh->bkgts", query, keys) * 8**-0.5
+    scores = np.where(seen[:, None, None], scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    expected = np.einsum("bkgts,bksh->bkgth", weights, values)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 def test_a_token_sees_nothing_after_it_and_no_padding():
-    def last_output(x):
-        return prompt_layers(x)[-1][0]
+    plain, _ = read()
+    later, _ = read(X.at[:, 6:].add(1.0))
+    np.testing.assert_array_equal(later[:, :3], plain[:, :3])
+    np.testing.assert_array_equal(later[:, 5], plain[:, 5])
+    padding, _ = read(X.at[1, 3:5].add(1.0))
+    np.testing.assert_array_equal(real(padding), real(plain))
+    chained, _ = read(X.at[:, 2].add(1.0))
+    assert (np.abs(chained - plain)[:, 5:].max(axis=-1) > 1e-4).all()
 
-    later = X.at[:, 6:].add(1.0)
-    later, plain = last_output(later), last_output(X)
-    np.testing.assert_array_equal(later[0, :6], plain[0, :6])
-    np.testing.assert_array_equal(later[1, 3:6], plain[1, 3:6])
-    padding = X.at[1, :3].add(1.0)
-    np.testing.assert_array_equal(last_output(padding)[1, 3:], plain[1, 3:])
-    chained = X.at[:, 4].add(1.0)
-    assert (np.abs(last_output(chained) - plain)[:, 4:].max(axis=-1) > 1e-4).all()
+
+def test_what_stands_behind_the_prompt_is_not_read():
+    _, cache = read(pieces=(LENGTH,))
+    noisy = jax.tree.map(lambda a: a.at[:, :, 5:].set(1e3), cache)
+    turn = rotation(5, 5)
+    clean, _ = READ(small_model().decoder, X[:, 5:], turn, cache, 5, LAYOUT)
+    again, _ = READ(small_model().decoder, X[:, 5:], turn, noisy, 5, LAYOUT)
+    np.testing.assert_array_equal(clean, again)
 
 
 def test_a_decode_step_equals_the_prompt_path():
     """The last prompt token, fed through body, last layer and head by way of the cache."""
     decoder = small_model().decoder
-    outputs = prompt_layers()
-    caches = [
-        with_capacity(keys[:, :, :-1], values[:, :, :-1], LENGTH + 4) for _, keys, values in outputs
-    ]
-    cache = KVCache(body=tuple(caches[:-1]), last=caches[-1])
-    slots = jnp.arange(LENGTH + 4)
-    mask = (slots[None] >= STARTS[:, None]) & (slots[None] < LENGTH - 1)
+    output, whole = read()
+    _, cache = read(X[:, :-1], (LENGTH - 1,))
+    slots = jnp.arange(CAPACITY)
+    mask = LAYOUT.visible(slots) & (slots < LENGTH - 1)[None]
     slot, turn = jnp.int32(LENGTH - 1), rotation(LENGTH - 1, 1)
     hidden, cache = decoder.body_step(X[:, -1:], turn, cache, slot, mask)
+    np.testing.assert_allclose(hidden[:, 0], output[:, -1], atol=2e-5)
     weights, context, cache = decoder.last_step(hidden, turn, cache, slot, mask)
     assert (np.asarray(weights.sum(axis=-1)) < 1).all()  # the rest is the token's own
+    query, _, _ = decoder.last.inputs(output[:, -1:], turn)
+    expected = causal_context(query, whole.last, jnp.int32(LENGTH - 1), LAYOUT)
+    np.testing.assert_allclose(context, expected, atol=2e-5)
     logits = decoder.last_logits(hidden, context)
-    expected = decoder.logits(outputs[-1][0][:, -1])
+    expected = decoder.logits(decoder.last.finish(output[:, -1:], expected))[:, 0]
     np.testing.assert_allclose(logits, expected, atol=5e-5)  # logits near 5, float32
-    np.testing.assert_allclose(
-        cache.last.keys[:, :, LENGTH - 1], outputs[-1][1][:, :, -1], atol=2e-5
-    )
-    np.testing.assert_array_equal(cache.last.keys[:, :, LENGTH:], 0)
+    for ours, theirs in zip(jax.tree.leaves(cache), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(real(ours), real(theirs), atol=2e-5)
+        np.testing.assert_array_equal(np.asarray(ours)[:, :, LENGTH:], 0)
 
 
 def test_a_slot_is_written_and_no_other():
     rng = np.random.default_rng(1)
     keys, values = (jnp.asarray(rng.standard_normal((2, 2, 4, 8)), jnp.bfloat16) for _ in range(2))
-    cache = with_capacity(keys, values, 7)
+    cache = with_capacity(LayerCache(keys=keys, values=values), 7)
     assert cache.keys.shape == (2, 2, 7, 8) and cache.keys.dtype == jnp.bfloat16
     new = jnp.full((2, 2, 1, 8), 1.25, jnp.float32)
     written = write_slot(cache, new, 2 * new, jnp.int32(5), after=jnp.full((2, 2, 3, 1, 8), 1e30))
@@ -98,18 +153,6 @@ def test_a_slot_is_written_and_no_other():
     np.testing.assert_array_equal(written.values[:, :, 5], 2.5)
     for empty in (4, 6):
         np.testing.assert_array_equal(written.keys[:, :, empty], 0)
-
-
-def test_media_take_the_places_of_their_tokens_in_order():
-    model = small_model()
-    ids = jnp.array([[1, 100, 100, 2, 100], [100, 3, 4, 5, 6]])
-    media = [jnp.full((2, WIDTH), 7.0), jnp.full((1, WIDTH), 8.0), jnp.full((1, WIDTH), 9.0)]
-    x = model.embed_prompt(ids, media, jnp.array([1, 2, 4, 5]))
-    np.testing.assert_array_equal(x[0, [1, 2, 4], 0], [7.0, 7.0, 8.0])
-    assert x[1, 0, 0] == 9.0
-    text = model.embed_prompt(ids, [], jnp.zeros((0,), jnp.int32))
-    np.testing.assert_array_equal(x[1, 1:], text[1, 1:])
-    np.testing.assert_array_equal(text, model.decoder.embedding[...][ids])
 
 
 def test_a_tied_head_reads_the_embedding():

@@ -132,3 +132,39 @@ def test_attention_over_a_narrow_cache_is_summed_wide():
     # The weights are rounded to bfloat16 (2^-9 of each) before they meet the values.
     expected = p @ np.asarray(value, np.float64)[0, 0]
     np.testing.assert_allclose(context[0, 0, 0, 0], expected, atol=2**-9 * 2)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_wide_rows_times_narrow_weights_are_exact_to_about_float32(rows):
+    rng = np.random.default_rng(rows)
+    x = jnp.asarray(rng.standard_normal((rows, 96)), jnp.float32)
+    weight = jnp.asarray(rng.standard_normal((64, 96)), jnp.bfloat16)
+    exact_weight = np.asarray(weight, np.float64)
+    got = jax.jit(layers.linear)(x, weight)
+    expected = np.asarray(x, np.float64) @ exact_weight.T
+    assert got.dtype == jnp.float32
+    # bfloat16 products err by 4e-3 here.
+    np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+    change = jnp.asarray(rng.standard_normal((rows, 64)), jnp.float32)
+    _, back = jax.vjp(layers.linear, x, weight)
+    to_x, to_weight = back(change)
+    expected = np.asarray(change, np.float64) @ exact_weight
+    np.testing.assert_allclose(to_x, expected, atol=2e-6 * np.abs(expected).max())
+    expected = np.asarray(change, np.float64).T @ np.asarray(x, np.float64)
+    assert to_weight.dtype == jnp.bfloat16
+    np.testing.assert_allclose(
+        np.asarray(to_weight, np.float64), expected, atol=5e-3 * np.abs(expected).max()
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_no_wide_copy_of_a_narrow_weight_is_made(rows):
+    x = jax.ShapeDtypeStruct((rows, 512), jnp.float32)
+    weight = jax.ShapeDtypeStruct((4096, 512), jnp.bfloat16)
+
+    def both(x, weight):
+        y, back = jax.vjp(layers.linear, x, weight)
+        return y, back(y)[0]
+
+    memory = jax.jit(both).lower(x, weight).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 4096 * 512

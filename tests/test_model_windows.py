@@ -1,81 +1,79 @@
-"""Window plans: HF's order and lengths, and every patch in exactly one place."""
+"""Windows laid out in rows: every patch once, no window cut, little left empty."""
 
+import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_model import small_config
 
-from vreason_jax.model.windows import window_plan
+from vreason_jax.model import rope
+from vreason_jax.model.config import VisionConfig
+from vreason_jax.model.windows import EMPTY, frame_plan, rung
 
-VISION = small_config().vision
-GRIDS = [(10, 14), (8, 16), (36, 64), (2, 2), (4, 6), (18, 2), (12, 20)]
-
-
-def units_in_order(plan):
-    """The unit ids window after window, empty slots left out: HF's window_index of one frame."""
-    return (plan.patch_of_slot[plan.occupied.reshape(-1)][::4] // 4).tolist()
-
-
-def lengths(plan):
-    return plan.occupied.sum(axis=1).tolist()
+SIZES = st.integers(1, 40).map(lambda units: 2 * units)
+CONFIGS = st.sampled_from(
+    [small_config().vision, VisionConfig(2, 64, 128, 4, 128, window_pixels=56)]
+)
 
 
-def hf_window_index(height, width):
-    """Order and window lengths by walking the windows in raster order."""
-    rows, columns = height // 2, width // 2
-    order, sizes = [], []
-    for top in range(0, rows, 4):
-        for left in range(0, columns, 4):
-            units = [
-                r * columns + c
-                for r in range(top, min(top + 4, rows))
-                for c in range(left, min(left + 4, columns))
-            ]
-            order += units
-            sizes.append(4 * len(units))
-    return order, sizes
+def window_of(row, column, config):
+    side = config.window_units * config.merge
+    return row // side, column // side
 
 
-def test_a_frame_of_ten_by_fourteen_patches_by_hand():
-    plan = window_plan(10, 14, VISION)
-    assert lengths(plan) == [64, 48, 16, 12]
-    order = units_in_order(plan)
-    assert order[:20] == [0, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 17, 21, 22, 23, 24, 4, 5, 6, 11]
-    assert order[28:] == [28, 29, 30, 31, 32, 33, 34]
+@given(SIZES, SIZES, CONFIGS)
+def test_every_patch_stands_in_one_slot_with_its_window_and_no_other(height, width, config):
+    plan = frame_plan(height, width, config)
+    slots = plan.window.shape[1]
+    real = plan.window != EMPTY
+    places = list(zip(plan.row[real], plan.column[real], strict=True))
+    assert sorted(places) == [(r, c) for r in range(height) for c in range(width)]
+    groups = {}
+    for at in np.argwhere(real):
+        name = (at[0], plan.window[tuple(at)])
+        place = window_of(plan.row[tuple(at)], plan.column[tuple(at)], config)
+        groups.setdefault(name, set()).add(place)
+    assert all(len(windows) == 1 for windows in groups.values()), "two windows in one group"
+    assert len({w for windows in groups.values() for w in windows}) == len(groups), "a cut window"
+    assert slots == (config.window_units * config.merge) ** 2
 
 
-def test_frames_that_fill_their_windows_have_no_empty_one():
-    assert lengths(window_plan(8, 16, VISION)) == [64, 64]
-    sizes = lengths(window_plan(36, 64, VISION))
-    assert len(sizes) == 40 and set(sizes) == {64, 32}
+@given(SIZES, SIZES, CONFIGS)
+def test_units_stay_together_and_come_out_in_prompt_order(height, width, config):
+    plan = frame_plan(height, width, config)
+    merge = config.merge
+    row, column = (a.reshape(-1, merge**2)[plan.slot_of_unit] for a in (plan.row, plan.column))
+    np.testing.assert_array_equal(row // merge, np.repeat(row[:, :1] // merge, merge**2, 1))
+    tokens = row[:, 0] // merge * (width // merge) + column[:, 0] // merge
+    np.testing.assert_array_equal(tokens, np.arange(height * width // merge**2))
+    np.testing.assert_array_equal(plan.unit_of_slot[plan.slot_of_unit], tokens)
+    assert (np.abs(np.diff(row, axis=1)) + np.abs(np.diff(column, axis=1)) > 0).all()
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-def test_order_and_lengths_are_hfs(grid):
-    plan = window_plan(*grid, VISION)
-    assert (units_in_order(plan), lengths(plan)) == hf_window_index(*grid)
+@given(st.integers(1, 5000))
+def test_rungs_are_few_and_waste_at_most_a_quarter(rows):
+    assert rows <= rung(rows) <= 1.25 * rows + 0.001 or rows < 8
+    assert rung(rung(rows)) == rung(rows) and rung(rows + 1) >= rung(rows)
+    assert rung(rows) == rows or rows > 8
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-def test_every_patch_stands_in_exactly_one_slot_and_units_stay_whole(grid):
-    plan = window_plan(*grid, VISION)
-    taken = plan.patch_of_slot[plan.occupied.reshape(-1)]
-    assert sorted(taken.tolist()) == list(range(grid[0] * grid[1]))
-    assert plan.occupied.any(axis=1).all(), "a window without patches would attend to nothing"
-    assert (plan.patch_of_slot[~plan.occupied.reshape(-1)] == 0).all()
-    units = plan.patch_of_slot.reshape(-1, 4)[plan.slot_of_unit]
-    np.testing.assert_array_equal(units, np.arange(grid[0] * grid[1]).reshape(-1, 4))
-    assert plan.occupied.reshape(-1, 4)[plan.slot_of_unit].all()
+def test_the_default_sizes_of_frames_need_few_rungs_and_little_padding():
+    config, rungs, shares = small_config().vision, set(), []
+    for height in range(8, 90, 2):
+        for width in range(8, 90, 2):
+            if 512 <= height * width <= 1024:  # 100,352 to 200,704 pixels
+                plan = frame_plan(height, width, config)
+                rungs.add(len(plan.window))
+                shares.append(1 - height * width / plan.window.size)
+    assert len(rungs) <= 8
+    assert np.mean(shares) < 0.12
 
 
-def test_each_slot_turns_by_the_row_and_column_of_its_patch():
-    plan = window_plan(4, 6, VISION)
-    # Units 0 1 2 / 3 4 5 of two by two patches; frequency 0 is 1, so the angle is the position.
-    quarter = VISION.head_width // 4
-    rows, columns = plan.angles[:, 0], plan.angles[:, quarter]
-    occupied = plan.occupied.reshape(-1)
-    turns = zip(plan.patch_of_slot, rows, columns, occupied, strict=True)
-    place = {int(patch): (row, column) for patch, row, column, real in turns if real}
-    assert [place[p] for p in range(8)] == [
-        (0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3), (1, 2), (1, 3),
-    ]  # fmt: skip
-    assert [place[p] for p in (12, 23)] == [(2, 0), (3, 5)]
+@pytest.mark.parametrize("head_width", [8, 80])
+def test_angles_turn_half_of_a_head_by_the_row_and_half_by_the_column(head_width):
+    rows, columns = np.array([[0, 3], [7, 1]]), np.array([[5, 0], [2, 9]])
+    angles = np.asarray(jax.jit(rope.vision_angles, static_argnums=2)(rows, columns, head_width))
+    frequencies = rope.inverse_frequencies(head_width // 2, 10_000.0)
+    half = np.concatenate([rows[..., None] * frequencies, columns[..., None] * frequencies], -1)
+    np.testing.assert_allclose(angles, np.concatenate([half, half], -1), rtol=1e-6)

@@ -23,8 +23,8 @@ def build(arrays, **changes):
 def test_trace_has_the_keys_of_the_format_in_plain_json_types():
     trace = build(sample_arrays(5))
     assert set(trace) == {
-        "text", "answer", *TOKEN_KEYS, "config", "videos", "seconds", "tokens", "versions",
-        "warnings",
+        "text", "answer", *TOKEN_KEYS, "config", "videos", "seconds", "tokens", "programs",
+        "padding", "versions", "warnings",
     }  # fmt: skip
     assert trace["answer"] == "B"
     assert json.loads(json.dumps(trace, allow_nan=False)) == trace

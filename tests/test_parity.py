@@ -4,13 +4,16 @@ Tolerance: 1e-4 of the largest reference value, which float32 sums in another or
 positions, windows and tokens are exact. scripts/make_goldens.py makes the goldens.
 """
 
+import itertools
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden_cases import (
     GOLDENS,
+    MESH,
     load_case,
     prepared_rows,
     prompt_states,
@@ -19,9 +22,11 @@ from golden_cases import (
 )
 from reference_cases import ROWS, RULES, Video
 
-from vreason_jax.inputs import Prepared
-from vreason_jax.model.windows import window_plan
+from vreason_jax.engine.media import encode_media
+from vreason_jax.model.vision import Frames
+from vreason_jax.model.windows import EMPTY, frame_plan
 from vreason_jax.prompt.positions import prompt_positions
+from vreason_jax.questions import Media, Prepared
 from vreason_jax.video.patches import Patches
 
 CASES = tuple(ROWS)
@@ -57,40 +62,60 @@ def test_every_vision_block_and_the_merger(model, name, kind):
     if f"{kind}_merged" not in golden:
         assert not any((kind == "video") == isinstance(p, Video) for p in _media(case))
         return
-    blocks, merged = [], []
-    for row in prepared_rows(case, "max"):
-        for medium, cut in zip(row.prompt.media, row.patches, strict=True):
-            if medium.kind == kind:
-                frames, height, width = cut.grid
-                plan = window_plan(height, width, model.config.vision)
-                values = jnp.asarray(cut.values.reshape(frames, height * width, -1))
-                outputs = model.vision.blocks_in_patch_order(values, plan)
-                blocks.append([np.asarray(x).reshape(-1, x.shape[-1]) for x in outputs])
-                merged.append(np.asarray(model.vision(values, plan)))
+    cuts = _cuts(case, kind)
+    encoded = encode_media(model.vision, cuts, MESH)
+    tokens = np.concatenate([np.asarray(block) for block in encoded.blocks])
+    assert_close(np.concatenate([tokens[at] for at in encoded.index]), golden[f"{kind}_merged"])
+    blocks = [_blocks_in_patch_order(model.vision, cut) for cut in cuts]
     for index, parts in enumerate(zip(*blocks, strict=True)):
         assert_close(np.concatenate(parts), golden[f"{kind}_block_{index}"])
-    assert_close(np.concatenate(merged), golden[f"{kind}_merged"])
+
+
+def _blocks_in_patch_order(vision, cut):
+    """Each block's output [P, D] in the order of the medium's patches."""
+    frames, height, width = cut.grid
+    plan = frame_plan(height, width, vision.config)
+    rows, slots = plan.window.shape
+    per_unit, values = vision.config.merge**2, cut.values.shape[-1]
+    units = cut.values.reshape(frames, -1, per_unit * values)[:, plan.unit_of_slot]
+    arrays = (np.broadcast_to(a, (frames, rows, slots)) for a in plan[1:4])
+    scales = (np.broadcast_to(a, (frames, 3)) for a in cut.scales())
+    pixels = units.reshape(frames, rows, slots, values)
+    laid = jax.tree.map(jnp.asarray, Frames(pixels, *scales, *arrays, plan.slot_of_unit))
+    return [
+        np.asarray(x)
+        .reshape(frames, -1, per_unit, x.shape[-1])[:, plan.slot_of_unit]
+        .reshape(-1, x.shape[-1])
+        for x in vision.run_blocks(laid)
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_window_plans_are_transformers_exactly(model, name):
+def test_windows_are_transformers_exactly(model, name):
     case, golden = load_case(name)
     for kind in ("video", "image"):
         if f"{kind}_window_index" not in golden:
             continue
-        order, bounds, first = [], [0], 0
+        # HF lists the units window after window, and where each window ends, in patches.
+        order, bounds = golden[f"{kind}_window_index"], golden[f"{kind}_window_bounds"]
+        per_unit = model.config.vision.merge**2
+        theirs = {
+            tuple(sorted(order[a // per_unit : b // per_unit].tolist()))
+            for a, b in itertools.pairwise(bounds)
+            if b > a
+        }
+        ours, first = set(), 0
         for cut in _cuts(case, kind):
             frames, height, width = cut.grid
-            plan = window_plan(height, width, model.config.vision)
-            per_unit = model.config.vision.merge**2
-            units = plan.patch_of_slot[plan.occupied.reshape(-1)][::per_unit] // per_unit
-            sizes = plan.occupied.sum(axis=1)
+            plan = frame_plan(height, width, model.config.vision)
+            window = plan.window[:, ::per_unit]
+            units = plan.unit_of_slot.reshape(window.shape)
             for _ in range(frames):
-                order.extend(units + first)
-                bounds.extend(bounds[-1] + np.cumsum(sizes))
+                for row, names in zip(units, window, strict=True):
+                    for number in set(names.tolist()) - {EMPTY}:
+                        ours.add(tuple(sorted((row[names == number] + first).tolist())))
                 first += height * width // per_unit
-        np.testing.assert_array_equal(order, golden[f"{kind}_window_index"])
-        np.testing.assert_array_equal(bounds, golden[f"{kind}_window_bounds"])
+        assert ours == theirs
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -135,12 +160,12 @@ def test_bfloat16_is_no_farther_from_the_truth_than_torch(tmp_path_factory):
 def test_the_pixels_and_their_order_reach_the_logits(model, change):
     case, _ = load_case("video")
     row = prepared_rows(case, "max")[0]
-    cut = row.patches[0]
+    cut = row.media.patches[0]
     frames = cut.values.reshape(cut.grid[0], -1)
     values = np.zeros_like(frames) if change == "zero" else frames[::-1]
     changed = Patches(np.ascontiguousarray(values).reshape(cut.values.shape), cut.grid)
     _, before = prompt_states(model, [row])
-    _, after = prompt_states(model, [Prepared(row.question, row.clips, (changed,), row.prompt)])
+    _, after = prompt_states(model, [Prepared(row.question, Media((), (changed,)), row.prompt)])
     # A thousand times the tolerance of parity: the video is read, and in its order.
     assert np.max(np.abs(after[:, -1] - before[:, -1])) > 0.1 * np.max(np.abs(before[:, -1]))
 
@@ -162,5 +187,5 @@ def _media(case):
 
 def _cuts(case, kind):
     rows = prepared_rows(case, "max")
-    pairs = [pair for row in rows for pair in zip(row.prompt.media, row.patches, strict=True)]
+    pairs = [pair for row in rows for pair in zip(row.prompt.media, row.media.patches, strict=True)]
     return [cut for medium, cut in pairs if medium.kind == kind]

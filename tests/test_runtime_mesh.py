@@ -4,10 +4,11 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 from random_checkpoint import hf_config
 
+from vreason_jax.decoding.state import place, row_specs
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import model_config_from_hf
 from vreason_jax.runtime import mesh as mesh_lib
@@ -117,14 +118,21 @@ def test_a_parameter_outside_the_table_is_an_error():
 
 
 @NEEDS_8
-def test_rows_that_do_not_divide_the_data_axis_are_whole_on_each_device():
+def test_rows_and_heads_are_cut_and_rows_that_do_not_divide_lie_whole():
     mesh = mesh_lib.create_mesh("data=2,model=2", SMALL)
-    assert mesh_lib.batch_spec(mesh, 4) == P("data")
-    assert mesh_lib.batch_spec(mesh, 1) == P()
-    for rows in (1, 2):
-        sharding = NamedSharding(mesh, mesh_lib.cache_spec(mesh, rows))
-        keys = jax.device_put(np.zeros((rows, 2, 5, 12), np.float32), sharding)
-        assert keys.addressable_shards[0].data.shape == (1, 1, 5, 12)
+    for rows, parts in ((4, 2), (1, 1)):
+        record = {
+            "keys": np.zeros((rows, 2, 5, 12)), "ids": np.zeros((rows, 7)), "step": np.int32(3),
+        }  # fmt: skip
+        placed = place(record, mesh, rows)
+        shapes = {name: array.addressable_shards[0].data.shape for name, array in placed.items()}
+        own = rows // parts
+        assert shapes == {"keys": (own, 1, 5, 12), "ids": (own, 7), "step": ()}
+        positions = place(np.zeros((rows, 3, 7)), mesh, rows, heads=False)
+        assert positions.addressable_shards[0].data.shape == (own, 3, 7)
+    alone = mesh_lib.create_mesh("data=1", SMALL)
+    specs = row_specs({"keys": np.zeros((4, 2, 5, 12))}, alone, 4)
+    assert specs == {"keys": P()}  # as JAX writes it on what a program returns
 
 
 def test_tied_or_not_makes_no_difference_to_what_divides():

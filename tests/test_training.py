@@ -12,21 +12,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from golden_cases import prompt_states
 
 from vreason_jax.convert.conversion import convert
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import read_model_config
-from vreason_jax.model.windows import window_plan
+from vreason_jax.model.windows import frame_plan
+from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt
+from vreason_jax.prompt.positions import Medium
+from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.runtime.checkpoint import build_model, load_arrays, load_model
 from vreason_jax.runtime.tensor_files import SINGLE
 from vreason_jax.shapes import KINDS, sample
 from vreason_jax.training import loop, snapshots
 from vreason_jax.training.batches import BatchMaker, batches_ahead
 from vreason_jax.training.config import TrainConfig, differences, load_train_config, train_config
-from vreason_jax.training.loss import Batch, normalise, reply_logits
+from vreason_jax.training.loss import Batch, reply_logits
 from vreason_jax.training.optimizer import initial_parameters, learning_rate
 from vreason_jax.training.plan import batch_order, picks
-from vreason_jax.video.patches import patchify
+from vreason_jax.video.patches import Patches, patchify
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -85,28 +89,28 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
         for p, a in parameters.items()
     }
     model = build_model(config, jax.tree.map(jnp.asarray, parameters), jnp.float32)
-    plan = window_plan(6, 8, config.vision)
+    plan = frame_plan(6, 8, config.vision)
     logits = jax.jit(reply_logits)(model, batch, plan)
 
-    rows, length = batch.token_ids.shape
-    media = model.vision(normalise(batch.pixels).reshape(-1, 48, 1176), plan)
-    slots = batch.video_starts[:, None] + np.arange(96) + np.arange(rows)[:, None] * length
-    x = model.embed_prompt(batch.token_ids, [media], slots.reshape(-1))
-    rotation = model.decoder.rotation(np.moveaxis(batch.positions, 1, 0), jnp.float32)
-    x = model.decoder.prompt_layers(x, rotation, batch.starts)[-1][0]
     reply = batch.weights.shape[1]
-    expected = model.decoder.logits(x[:, -reply - 1 : -1])
-    # float32 sums in another order, on logits of about 10
-    np.testing.assert_allclose(logits, expected, atol=2e-4, rtol=0)
+    for row, start in enumerate(batch.starts.tolist()):
+        ids, positions = batch.token_ids[row, start:], batch.positions[row][:, start:]
+        video = batch.video_starts[row] - start + np.arange(96)
+        types = np.isin(np.arange(len(ids)), video) * VIDEO_TOKEN
+        medium = Medium("video", (8, 6, 8))
+        prompt = Prompt(ids, positions, 0, (medium,), types)
+        patches = Patches(batch.pixels[row].reshape(-1, 1176), medium.grid)
+        question = Prepared(Question((), ""), Media((), (patches,)), prompt)
+        _, expected = prompt_states(model, [question])
+        # float32 sums in another order, on logits of about 10
+        np.testing.assert_allclose(logits[row], expected[0, -reply - 1 : -1], atol=2e-4, rtol=0)
 
 
 def test_pixels_reach_the_model_as_patchify_gives_them(small_files):
     batch = BatchMaker(tiny(), small_files).batch(0)
     pick = picks(tiny(), 0, 16)[batch_row_of_first(small_files)]
     patches = patchify(sample("train", pick.index, pick.kind, pick.level).frames)
-    values = normalise(jnp.asarray(batch["pixels"][0])).reshape(-1, 1176)
-    # XLA may divide by multiplying with the reciprocal: one unit in the last place of about 2
-    np.testing.assert_allclose(values, patches.values, atol=5e-7, rtol=0)
+    np.testing.assert_array_equal(batch["pixels"][0].reshape(-1, 1176), patches.values)
 
 
 def batch_row_of_first(small_files: Path) -> int:

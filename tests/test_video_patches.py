@@ -11,25 +11,23 @@ from vreason_jax.video.patches import (
 )
 from vreason_jax.video.reader import Clip
 
-AS_IS = Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3)  # leaves 0..255
-
 
 def test_values_and_grid_equal_those_of_transformers_bit_for_bit():
     golden = np.load(Path(__file__).parent / "goldens" / "video_patches.npz")
     assert len(golden["frames"]) == 3  # odd: the last frame stands twice
     patches = patchify(golden["frames"])
     assert patches.grid == tuple(golden["grid"])
-    assert patches.values.dtype == golden["values"].dtype == np.float32
-    np.testing.assert_array_equal(patches.values, golden["values"])
+    assert patches.values.dtype == np.uint8
+    np.testing.assert_array_equal(patches.normalised(), golden["values"])
 
 
 def test_rows_run_over_blocks_and_inside_a_block_row_by_row():
     frames = np.zeros((2, 56, 84, 3), np.uint8)
     row, column = np.mgrid[:56, :84] // 14
     frames[...] = (row * 10 + column)[..., None]
-    patches = patchify(frames, AS_IS)
+    patches = patchify(frames)
     assert patches.grid == (1, 4, 6)
-    first_of_row = np.rint(patches.values[:, 0]).astype(int).tolist()
+    first_of_row = patches.values[:, 0].tolist()
     assert first_of_row[:12] == [0, 1, 10, 11, 2, 3, 12, 13, 4, 5, 14, 15]
     assert first_of_row[12:16] == [20, 21, 30, 31]
 
@@ -38,7 +36,7 @@ def test_a_row_holds_channel_then_frame_then_pixels():
     frames = np.zeros((2, 28, 28, 3), np.uint8)
     frames[...] = np.array([1, 2, 3]) + 10 * np.arange(2)[:, None, None, None]
     frames[1, 3, 5, 2] = 200
-    row = np.rint(patchify(frames, AS_IS).values[0]).astype(int).reshape(3, 2, 14, 14)
+    row = patchify(frames).values[0].reshape(3, 2, 14, 14)
     assert row[:, :, 0, 0].tolist() == [[1, 11], [2, 12], [3, 13]]
     assert row[2, 1, 3, 5] == 200
 
@@ -57,6 +55,6 @@ def test_a_temporal_patch_spans_two_frames():
 
 def test_each_channel_is_normalised_by_its_own_numbers():
     frames = np.full((2, 28, 28, 3), 255, np.uint8)
-    values = patchify(frames, Normalization((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))).values
+    values = patchify(frames, Normalization((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))).normalised()
     by_channel = values[0].reshape(3, -1)[:, 0]
     np.testing.assert_allclose(by_channel, [5.0, 2.5, 5 / 3], rtol=1e-6)

@@ -1,14 +1,17 @@
 """The Python interface: load a checkpoint once, then ask it about videos."""
 
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig, load_config
-from vreason_jax.engine import Checkpoint, Engine
-from vreason_jax.inputs import Prepared, as_question
-from vreason_jax.runtime import compilation
-from vreason_jax.session import Answer, Session
+from vreason_jax.engine.answer import Answer
+from vreason_jax.engine.asking import Asking
+from vreason_jax.engine.engine import Engine
+from vreason_jax.errors import UserError
+from vreason_jax.questions import Prepared, as_question
 from vreason_jax.settings import apply_overrides
 
 
@@ -33,41 +36,62 @@ def load(
         run = apply_overrides(config, keys)
     else:
         run = load_config(str(config or "vreason"), keys)
-    return Reasoner(Engine(Checkpoint.open(model, run), mesh))
+    return Reasoner(Engine.load(Checkpoint.open(model), run.model, mesh), run)
 
 
 class Reasoner:
-    """Answers questions about videos with one model. Made by `load`."""
+    """Answers questions about videos with one model. Made by `load`.
 
-    def __init__(self, engine: Engine):
-        """Answers with the model of `engine`, under its checkpoint's run config."""
-        self.engine = engine
+    What every call takes beside its question are config keys for this call alone, with two
+    underscores for the dot; `seed` is short for `sampling__seed`. Nothing is loaded again.
+    Questions about one clip, in one batch or one after the other, share its reading.
+    """
 
-    def generate(self, video: Any, prompt: str) -> Answer:
-        """Returns the answer to `prompt` about `video`.
+    def __init__(self, engine: Engine, run: RunConfig):
+        """Answers with the model of `engine`, under `run` unless a call says otherwise."""
+        self.engine, self.run = engine, run
+
+    def generate(
+        self, video: Any, prompt: str, *, samples: int | None = None, **overrides: Any
+    ) -> Any:
+        """Returns the Answer to `prompt` about `video`; with `samples` a list of so many.
 
         `video` is a path (a file, or a folder of frames), (frames uint8 [F, h, w, 3], fps), a list
-        of these, or None; a path with an image's suffix is an image. Raises UserError.
+        of these, or None; a path with an image's suffix is an image. Samples come from one reading
+        of the prompt, by the seeds `sampling.seed` and on. Raises UserError.
         """
-        return self.generate_batch([(video, prompt)])[0]
+        asking = self._asking([(video, prompt)], overrides, samples)
+        answers = asking.finish()
+        return answers[0] if samples is None else answers
 
-    def generate_batch(self, questions: Sequence[tuple[Any, str]]) -> list[Answer]:
+    def generate_batch(
+        self, questions: Sequence[tuple[Any, str]], **overrides: Any
+    ) -> list[Answer]:
         """Returns the answers to (video, prompt) pairs, decoded together; each as if alone."""
-        if not questions:
-            return []
-        clock = compilation.CompileClock()
-        with clock, clock.stage("video"):
-            rows = [self._prepare(*pair) for pair in questions]
-        return Session(self.engine, rows, clock).finish()
+        return self._asking(questions, overrides).finish() if questions else []
 
-    def stream(self, video: Any, prompt: str) -> Generator[str, None, Answer]:
+    def stream(self, video: Any, prompt: str, **overrides: Any) -> Generator[str, None, Answer]:
         """Yields the answer's text in pieces as it is decoded, and returns the Answer."""
-        clock = compilation.CompileClock()
-        with clock, clock.stage("video"):
-            row = self._prepare(video, prompt)
-        session = Session(self.engine, [row], clock)
-        yield from session.pieces()
-        return session.finish()[0]
+        asking = self._asking([(video, prompt)], overrides)
+        yield from asking.pieces()
+        return asking.finish()[0]
 
-    def _prepare(self, video: Any, prompt: str) -> Prepared:
-        return self.engine.checkpoint.prepare(as_question(video, prompt))
+    def _asking(self, questions, overrides: dict[str, Any], samples: int | None = None) -> Asking:
+        run = self._run(overrides)
+        began = time.perf_counter()
+        rows = [self._prepare(video, prompt, run) for video, prompt in questions]
+        return Asking(
+            self.engine, run, rows, samples=samples, video_seconds=time.perf_counter() - began
+        )
+
+    def _prepare(self, video: Any, prompt: str, run: RunConfig) -> Prepared:
+        return self.engine.checkpoint.prepare(as_question(video, prompt), run)
+
+    def _run(self, overrides: dict[str, Any]) -> RunConfig:
+        keys = {name.replace("__", "."): value for name, value in overrides.items()}
+        if "seed" in keys:
+            keys["sampling.seed"] = keys.pop("seed")
+        run = apply_overrides(self.run, keys)
+        if run.model.dtype != self.run.model.dtype:
+            raise UserError("model.dtype: the weights are loaded; pass it to vreason_jax.load")
+        return run

@@ -73,19 +73,23 @@ class SamplingConfig:
     max_new_tokens: int = 1024
     seed: int = 0
     temperature: float = 0.0
+    top_k: int = 0  # tokens that are kept; 0: all
     top_p: float = 1.0
     min_p: float = 0.0
     top_h: float = 0.0  # share of the entropy that the kept tokens may have; 0: all are kept
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
 
     def __post_init__(self):
         in_range("sampling.max_new_tokens", self.max_new_tokens, 1)
         in_range("sampling.seed", self.seed, 0, 2**32 - 1)
         in_range("sampling.temperature", self.temperature, 0.0)
+        in_range("sampling.top_k", self.top_k, 0)
         in_range("sampling.top_p", self.top_p, 0.0, 1.0, open_low=True)
         in_range("sampling.min_p", self.min_p, 0.0, 1.0)
         in_range("sampling.top_h", self.top_h, 0.0, 1.0)
         in_range("sampling.repetition_penalty", self.repetition_penalty, 0.0, open_low=True)
+        in_range("sampling.presence_penalty", self.presence_penalty, -1e4, 1e4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +147,14 @@ class RunConfig:
     video: VideoConfig = dataclasses.field(default_factory=VideoConfig)
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
+
+    def check_samples(self, samples: int) -> None:
+        """Raises UserError where so many answers to one question would all be the same."""
+        if samples < 1 or (samples > 1 and self.sampling.temperature == 0.0):
+            raise UserError(
+                f"samples: expected 1 at sampling.temperature 0, where all are the same, got "
+                f"{samples}; set a temperature above 0"
+            )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns the nested plain values, as the trace records them."""

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from typing import Any
 
 from vreason_jax.command_line import (
@@ -13,6 +14,7 @@ from vreason_jax.command_line import (
     is_first_process,
     join_hosts,
     note,
+    positive_integer,
     positive_number,
     warn,
     write_out,
@@ -30,41 +32,48 @@ def _run(arguments: argparse.Namespace) -> None:
     from vreason_jax.runtime import distributed
 
     join_hosts(arguments)
-    checkpoint, row, clock = distributed.together(lambda: _prepare(arguments))
-    from vreason_jax.engine import Engine
-    from vreason_jax.session import Session
+    checkpoint, run, row, seconds = distributed.together(lambda: _prepare(arguments))
+    from vreason_jax.engine.asking import Asking
+    from vreason_jax.engine.engine import Engine
 
     note(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
-    engine = distributed.together(lambda: Engine(checkpoint, arguments.mesh, warn))
-    note(f"loaded the model in {engine.load_seconds:.1f} s")
-    session = Session(engine, [row], clock, ignore_eos=arguments.ignore_eos)
-    for piece in session.pieces():
-        if not arguments.json:
-            _print(piece)
+    engine = distributed.together(lambda: Engine.load(checkpoint, run.model, arguments.mesh, warn))
+    note(f"loaded the model in {engine.loading['load']:.1f} s")
+    samples = None if arguments.samples == 1 else arguments.samples
+    asking = Asking(
+        engine,
+        run,
+        [row],
+        samples=samples,
+        ignore_eos=arguments.ignore_eos,
+        video_seconds=seconds,
+    )
     if not arguments.json:
+        for piece in asking.pieces():
+            _print(piece)
         _print("\n")
-    answer = session.finish()[0]
-    generated, seconds = answer.trace["tokens"]["generated"], answer.seconds
-    note(f"{generated} tokens in {sum(seconds.values()) - seconds['load']:.1f} s")
+    answers = asking.finish()
+    spent, tokens = answers[0].seconds, sum(len(a.tokens.token) for a in answers)
+    note(f"{tokens} tokens in {sum(spent.values()) - spent['load']:.1f} s")
     if is_first_process():
-        _finish(arguments, row, answer)
+        _finish(arguments, row, answers)
 
 
 def _prepare(arguments: argparse.Namespace):
     """Everything that can be wrong without the weights is found out here, before they load."""
+    from vreason_jax.checkpoint import Checkpoint
     from vreason_jax.config import load_config
-    from vreason_jax.engine import Checkpoint
-    from vreason_jax.runtime.compilation import CompileClock
 
-    config = load_config(arguments.config, _overrides(arguments))
+    run = load_config(arguments.config, _overrides(arguments))
+    if arguments.samples > 1:
+        run.check_samples(arguments.samples)
     if is_first_process():
         _check_outputs(arguments)
     question = _question(arguments)
-    checkpoint = Checkpoint.open(arguments.model, config)
-    clock = CompileClock()
-    with clock.stage("video"):
-        row = checkpoint.prepare(question)
-    return checkpoint, row, clock
+    checkpoint = Checkpoint.open(arguments.model)
+    began = time.perf_counter()
+    row = checkpoint.prepare(question, run)
+    return checkpoint, run, row, time.perf_counter() - began
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
@@ -79,27 +88,39 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         check_plot(arguments.plot)
 
 
-def _finish(arguments: argparse.Namespace, row, answer) -> None:
-    from vreason_jax.inputs import input_arrays
-    from vreason_jax.output.inputs import dump_inputs
+def _finish(arguments: argparse.Namespace, row, answers) -> None:
+    from vreason_jax.output.inputs import dump_inputs, input_arrays
     from vreason_jax.output.plot import write_plot
     from vreason_jax.output.trace import write_trace
 
+    one = len(answers) == 1
     if arguments.json:
-        fields = {"text": answer.text, "answer": answer.answer}
-        tokens = answer.trace["tokens"]
-        _print(json.dumps({**fields, "tokens": tokens, "seconds": answer.seconds}) + "\n")
+        objects = [_json_fields(answer) for answer in answers]
+        _print(json.dumps(objects[0] if one else objects) + "\n")
+    else:
+        for number, answer in enumerate(answers[1:], start=2):
+            _print(f"--- {number} of {len(answers)}\n{answer.text}\n")
     if arguments.trace is not None:
-        write_trace(arguments.trace, answer.trace)
+        traces = [answer.trace for answer in answers]
+        write_trace(arguments.trace, traces[0] if one else traces)
     if arguments.dump_inputs is not None:
         dump_inputs(arguments.dump_inputs, input_arrays(row))
     if arguments.plot is not None:
-        write_plot(arguments.plot, answer.trace)
+        write_plot(arguments.plot, answers[0].trace)
+
+
+def _json_fields(answer) -> dict[str, Any]:
+    return {
+        "text": answer.text,
+        "answer": answer.answer,
+        "tokens": answer.facts["tokens"],
+        "seconds": answer.seconds,
+    }
 
 
 def _question(arguments: argparse.Namespace):
     from vreason_jax import embedded
-    from vreason_jax.inputs import ImageFile, Question, VideoFile
+    from vreason_jax.questions import ImageFile, Question, VideoFile
 
     media = list(arguments.media)
     videos = any(kind == "video" for kind, _ in media)
@@ -168,6 +189,13 @@ def _parser() -> OptionParser:
     add("--seed", type=int, metavar="N", help="sampling.seed")
     add("--dtype", metavar="D", help="model.dtype: float32, bfloat16 or float16")
     add("--ignore-eos", action="store_true", help="decode all tokens, past the end of the answer")
+    add(
+        "--samples",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="answers from one reading of the prompt, by seeds sampling.seed and on [1]",
+    )
     add("--trace", metavar="FILE.json", help="write the trace, token by token")
     add("--dump-inputs", metavar="FILE.npz", help="write what went into the model")
     add("--plot", metavar="FILE.png", help="draw entropy, EMA and peak, alpha and the delta's norm")

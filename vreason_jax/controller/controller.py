@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax import lax
 
 from vreason_jax.config import ControllerConfig
 from vreason_jax.controller import switching
 from vreason_jax.controller.numbers import ControllerNumbers
+from vreason_jax.controller.value_delta import value_shift
 
 
 class ControllerState(struct.PyTreeNode):
@@ -17,25 +19,23 @@ class ControllerState(struct.PyTreeNode):
     peak: jax.Array  # [], largest EMA so far
     delta: jax.Array  # [K, M, H], the trained value delta
     optimizer: optax.OptState  # clip and AdamW; two moments [K, M, H] and a count
-    direction: jax.Array | None  # [K, M, H], unit Gaussian of `random_direction`, else None
+    shift: jax.Array  # [K, M, H], V_new - V, which the attention sees; as long as the delta stays
+    delta_norm: jax.Array  # [], of the delta that it comes from
+    value_norm: jax.Array  # [], of the values V that it is to be judged by; 0 before an update
 
 
-def init(
-    mask: jax.Array, head_width: int, key: jax.Array, config: ControllerConfig
-) -> ControllerState:
-    """Returns the state before the first token: delta 0, EMA 0, peak -inf.
-
-    Args:
-      mask: [K, M] bool, false at padded slots; M is 0 where there is no controller.
-      key: the answer's PRNG key.
-    """
-    delta = jnp.zeros((*mask.shape, head_width), jnp.float32)
+def init(kv_heads: int, slots: int, head_width: int) -> ControllerState:
+    """Returns the state before the first token: delta and EMA 0, peak -inf."""
+    delta = jnp.zeros((kv_heads, slots, head_width), jnp.float32)
+    zero = jnp.zeros((), jnp.float32)
     return ControllerState(
-        ema=jnp.zeros((), jnp.float32),
+        ema=zero,
         peak=jnp.full((), -jnp.inf, jnp.float32),
         delta=delta,
-        optimizer=optimizer(ControllerNumbers.of(config)).init(delta),
-        direction=_random_direction(mask, head_width, key, config),
+        optimizer=optimizer(ControllerNumbers.of(ControllerConfig())).init(delta),
+        shift=delta,
+        delta_norm=zero,
+        value_norm=zero,
     )
 
 
@@ -53,12 +53,11 @@ def observe(
     step: jax.Array,
     key: jax.Array,
     numbers: ControllerNumbers,
-    config: ControllerConfig,
 ) -> tuple[ControllerState, jax.Array]:
     """Returns the state with EMA and peak of token `step` (int32) in it, and its alpha."""
-    ema = switching.update_ema(state.ema, entropy, step, numbers, config)
+    ema = switching.update_ema(state.ema, entropy, step, numbers)
     switched, peak = switching.switch(ema, state.peak)
-    alpha = switching.objective_alpha(switched, key, step, numbers, config)
+    alpha = switching.objective_alpha(switched, key, step, numbers)
     return state.replace(ema=ema, peak=peak), alpha
 
 
@@ -66,43 +65,49 @@ def update(
     state: ControllerState,
     entropy_gradient: jax.Array,
     alpha: jax.Array,
+    values: jax.Array,
+    mask: jax.Array,
+    key: jax.Array,
     numbers: ControllerNumbers,
+    norm: str,
 ) -> tuple[ControllerState, jax.Array]:
     """Returns the state after one AdamW step on L = -alpha H, and the gradient's norm before clip.
 
-    `entropy_gradient` is dH / d delta [K, M, H] at `state.delta`.
+    Args:
+      entropy_gradient: dH / d delta [K, M, H] at `state.delta`.
+      values: V [K, M, H] of the last layer. mask: [K, M] bool, its video slots.
+      key: PRNG key of this answer's direction under `random_direction`.
+      norm: of `value_delta.normalised_values`.
     """
     gradient = -alpha * entropy_gradient
-    norm = optax.tree.norm(gradient)
+    gradient_norm = optax.tree.norm(gradient)
     updates, moments = optimizer(numbers).update(gradient, state.optimizer, state.delta)
     delta = optax.apply_updates(state.delta, updates)
-    return state.replace(delta=delta, optimizer=moments), norm
+    seen = lax.cond(
+        numbers.random_direction,
+        lambda: random_direction(mask, delta.shape[-1], key) * optax.tree.norm(delta),
+        lambda: delta,
+    )
+    state = state.replace(
+        delta=delta,
+        optimizer=moments,
+        shift=value_shift(values, seen, mask, norm),
+        delta_norm=optax.tree.norm(seen),
+        value_norm=optax.tree.norm(jnp.where(mask[..., None], values.astype(jnp.float32), 0.0)),
+    )
+    return state, gradient_norm
 
 
-def seen_delta(state: ControllerState) -> jax.Array:
-    """Returns the delta [K, M, H] that the attention sees.
-
-    The trained one, except under `random_direction`, where a fixed direction takes its norm.
-    """
-    if state.direction is None:
-        return state.delta
-    return state.direction * optax.tree.norm(state.delta)
-
-
-def is_update_step(step: jax.Array, config: ControllerConfig) -> jax.Array:
+def is_update_step(step: jax.Array, numbers: ControllerNumbers) -> jax.Array:
     """Returns whether an update is made at token `step`: k, 2k, ...; only k under `frozen`."""
-    if config.objective == "frozen":
-        return step == config.every
-    return (step > 0) & (step % config.every == 0)
+    return (step > 0) & (step % numbers.every == 0) & (step <= numbers.last_update)
 
 
-def _random_direction(mask, width, key, config):
-    """One Gaussian direction of unit length [K, M, H], or None under other objectives."""
-    if config.objective != "random_direction":
-        return None
-    # One key a token: padding a row to more tokens must not change the others' numbers.
-    heads, tokens = mask.shape
-    keys = jax.vmap(lambda token: jax.random.fold_in(key, token))(jnp.arange(tokens))
+def random_direction(mask: jax.Array, width: int, key: jax.Array) -> jax.Array:
+    """Returns one Gaussian direction of unit length [K, M, H], 0 outside the mask [K, M]."""
+    # One key per slot: a cache of another capacity must not change the others' numbers.
+    heads, slots = mask.shape
+    keys = jax.vmap(lambda slot: jax.random.fold_in(key, slot))(jnp.arange(slots))
     draw = jax.vmap(lambda k: jax.random.normal(k, (heads, width)), out_axes=1)
     direction = jnp.where(jnp.broadcast_to(mask[..., None], (*mask.shape, width)), draw(keys), 0.0)
     return direction / jnp.maximum(optax.tree.norm(direction), 1e-30)

@@ -1,6 +1,5 @@
-"""The controller's hyper-parameters that are numbers: data, and no part of what is compiled."""
+"""The controller's settings as data: a sweep over them, or over objectives, runs one program."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,21 @@ from flax import struct
 from vreason_jax.config import ControllerConfig
 
 Array = Any  # NumPy scalars where they are made, jax.Array where they are read
+_NEVER = np.iinfo(np.int32).max
+
+# alpha = constant + switched * (alpha of `switch`) + coin * (a fair or biased coin of +1 and -1)
+_ALPHA = {
+    "none": (0, 0, 0),
+    "min": (-1, 0, 0),
+    "max": (1, 0, 0),
+    "inverted": (0, -1, 0),
+    "random": (0, 0, 1),
+}
+_SWITCH = (0, 1, 0)
 
 
 class ControllerNumbers(struct.PyTreeNode):
-    """As in ControllerConfig, [] float32: a sweep over them runs one program."""
+    """As in ControllerConfig, []: float32, or int32 and bool where it says so."""
 
     learning_rate: Array
     weight_decay: Array
@@ -20,18 +30,29 @@ class ControllerNumbers(struct.PyTreeNode):
     random_rate: Array
     ema_decay: Array
     ema_gain: Array  # 1 - ema_decay, taken before both are rounded
+    ema_from_first: Array  # bool: EMA_{-1} is the first token's entropy, and not 0
+    alpha_constant: Array
+    alpha_switched: Array
+    alpha_coin: Array
+    every: Array  # int32, k
+    last_update: Array  # int32, no update is made after this token
+    random_direction: Array  # bool: attention sees a fixed direction, as long as the trained delta
+    resample: Array  # bool: the token is drawn after the update
 
     @classmethod
     def of(cls, config: ControllerConfig) -> "ControllerNumbers":
         """Returns the numbers of a config."""
-        values = {name: np.float32(getattr(config, name)) for name in _NAMES}
-        return cls(**values, ema_gain=np.float32(1.0 - config.ema_decay))
-
-
-def without_numbers(config: ControllerConfig) -> ControllerConfig:
-    """Returns the config with the default in place of every one of these numbers."""
-    defaults = ControllerConfig()
-    return dataclasses.replace(config, **{name: getattr(defaults, name) for name in _NAMES})
-
-
-_NAMES = ("learning_rate", "weight_decay", "clip_norm", "random_rate", "ema_decay")
+        constant, switched, coin = map(np.float32, _ALPHA.get(config.objective, _SWITCH))
+        names = ("learning_rate", "weight_decay", "clip_norm", "random_rate", "ema_decay")
+        return cls(
+            **{name: np.float32(getattr(config, name)) for name in names},
+            ema_gain=np.float32(1.0 - config.ema_decay),
+            ema_from_first=np.bool_(config.ema_init == "first"),
+            alpha_constant=constant,
+            alpha_switched=switched,
+            alpha_coin=coin,
+            every=np.int32(config.every),
+            last_update=np.int32(config.every if config.objective == "frozen" else _NEVER),
+            random_direction=np.bool_(config.objective == "random_direction"),
+            resample=np.bool_(config.resample_after_update),
+        )

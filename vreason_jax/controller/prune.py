@@ -1,6 +1,5 @@
-"""V-Reason Lite: after prefill, every layer and head drops a share of its video slots."""
+"""V-Reason Lite: after the first token, every layer and head drops a share of its video slots."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -11,116 +10,91 @@ from flax import struct
 from vreason_jax.config import PruneConfig
 
 Array = Any  # np.ndarray where it is made, jax.Array where it is read
+NO_VIDEO = -1  # the temporal patch of a slot that holds no video
 
 
 class DropPlan(struct.PyTreeNode):
-    """How many video tokens leave the cache, per row and group; a group is ranked by itself.
+    """How many video slots leave the cache, per row and group; a group is ranked by itself.
 
-    A group is the whole video of a row, or under `per_frame` one temporal patch.
+    A group is the whole video of a row, or under `per_frame` one temporal patch. Slots without
+    video are in a last group of their own, which drops none.
     """
 
-    group: Array  # [B, M] int32; padded tokens are in a last group of their own
-    group_start: Array  # [B, M] int32, tokens in the groups before this token's
-    group_drop: Array  # [B, M] int32, how many this token's group loses
-    fixed_score: Array | None  # [B, M] float32 where the policy knows the slots beforehand
+    group: Array  # [B, S] int32
+    group_start: Array  # [B, S] int32, slots in the groups before this slot's
+    group_drop: Array  # [B, S] int32, how many this slot's group loses
+    evenly: Array  # [B, S] float32, 0 where `uniform` drops
 
 
-@dataclasses.dataclass(frozen=True)
-class DropCounts:
-    """The static side of a plan."""
+def plan_drops(frame_of_slot: np.ndarray, config: PruneConfig) -> tuple[DropPlan, np.ndarray]:
+    """Returns the plan for a batch, and how many slots [B] each row drops.
 
-    dropped: np.ndarray  # [B] int
-    kept: np.ndarray  # [B] int
-
-
-def plan_drops(
-    frame_of_token: np.ndarray, mask: np.ndarray, config: PruneConfig
-) -> tuple[DropPlan, DropCounts]:
-    """Returns the plan for a batch, and how many tokens each row drops and keeps.
-
-    Args:
-      frame_of_token: [B, M] int, the temporal patch of each video token, counted over all videos.
-      mask: [B, M] bool, false for padding.
+    `frame_of_slot` [B, S] int is the temporal patch of each slot's video token, counted over all
+    videos of the row, or NO_VIDEO.
     """
-    group = np.where(mask, frame_of_token if config.policy == "per_frame" else 0, mask.shape[1])
+    video = frame_of_slot != NO_VIDEO
+    group = np.where(video, frame_of_slot if config.policy == "per_frame" else 0, video.shape[1])
     start, drop = np.zeros_like(group), np.zeros_like(group)
-    for row in range(group.shape[0]):
-        _, inverse, sizes = np.unique(group[row], return_inverse=True, return_counts=True)
-        start[row] = (np.cumsum(sizes) - sizes)[inverse]
-        drop[row] = np.floor(sizes * config.fraction)[inverse]
-    drop = np.where(mask, drop, 0)
-    fixed = _evenly_spaced(mask, config.fraction) if config.policy == "uniform" else None
-    dropped = np.array([_drops(*rows) for rows in zip(group, drop, mask, strict=True)], int)
-    plan = DropPlan(*(a.astype(np.int32) for a in (group, start, drop)), fixed_score=fixed)
-    return plan, DropCounts(dropped, mask.sum(axis=1) - dropped)
+    dropped = np.zeros(len(group), int)
+    for row in range(len(group)):
+        names, inverse, sizes = np.unique(group[row], return_inverse=True, return_counts=True)
+        drops = np.where(names < video.shape[1], np.floor(sizes * config.fraction), 0).astype(int)
+        start[row], drop[row] = (np.cumsum(sizes) - sizes)[inverse], drops[inverse]
+        dropped[row] = drops.sum()
+    plan = DropPlan(
+        *(a.astype(np.int32) for a in (group, start, drop)),
+        evenly=_evenly_spaced(video, config.fraction),
+    )
+    return plan, dropped
 
 
-def token_scores(
-    keys: jax.Array, values: jax.Array, policy: str, key: jax.Array, fixed: jax.Array | None
+def slot_scores(
+    keys: jax.Array, values: jax.Array, policy: str, key: jax.Array, evenly: jax.Array
 ) -> jax.Array:
-    """Returns the scores [M] float32 of one layer and head's video tokens; low ones are dropped.
+    """Returns the scores [S] float32 of one layer and head's slots; low ones are dropped.
 
     Args:
-      keys, values: [M, H]. key: PRNG key of this answer, layer and head.
-      fixed: [M], the scores of a policy that does not look at the cache.
+      keys, values: [S, H]. key: PRNG key of this answer, layer and head.
+      evenly: [S], the scores of `uniform`, which does not look at the cache.
     """
     match policy:
         case "uniform":
-            assert fixed is not None
-            return fixed
+            return evenly
         case "drop_low_key":
             return _length(keys)
         case "drop_high_key":
             return -_length(keys)
         case "random":
-            # One key a token: padding must not change which tokens of a row are dropped.
-            one = lambda m: jax.random.uniform(jax.random.fold_in(key, m))  # noqa: E731
+            # One key per slot: padding must not change which slots of a row are dropped.
+            one = lambda slot: jax.random.uniform(jax.random.fold_in(key, slot))  # noqa: E731
             return jax.vmap(one)(jnp.arange(values.shape[0]))
         case _:
             return _length(values)
 
 
-def dropped_tokens(scores: jax.Array, group, group_start, group_drop) -> jax.Array:
-    """Returns bool [M]: the tokens of lowest score in their group, of equals the earlier first."""
+def dropped_slots(scores: jax.Array, group, group_start, group_drop) -> jax.Array:
+    """Returns bool [S]: the slots of lowest score in their group, of equals the earlier first."""
     order = jnp.lexsort((scores, group))
     rank = jnp.zeros_like(order).at[order].set(jnp.arange(order.shape[0]))
     return rank - group_start < group_drop
 
 
-def kept_slots(
-    drop: jax.Array, video_slots: jax.Array, real: jax.Array, length: int
-) -> tuple[jax.Array, jax.Array]:
-    """Returns which cache slot each of `length` new slots takes, and which of them hold video.
+def kept_slots(keep: jax.Array, length: int) -> jax.Array:
+    """Returns which slot [length] int32 each new slot takes: those to keep [S] bool, in order.
 
-    Args:
-      drop: [M] bool. video_slots: [M] int32, S for padding.
-      real: [S] bool, false for the padding on the prompt's left.
-
-    Returns:
-      [length] int32 and [length] bool. The kept slots stay in order and end at the last new slot;
-      what is left over on the left is padding.
+    What follows them are slots that were not to be kept, in order too.
     """
-    slots = real.shape[0]
-    lost = jnp.zeros((slots,), bool).at[video_slots].set(drop, mode="drop")
-    video = jnp.zeros((slots,), bool).at[video_slots].set(True, mode="drop")
-    keep = real & ~lost
-    source = jnp.argsort(keep, stable=True)[slots - length :]
-    return source.astype(jnp.int32), (video & keep)[source]
+    return jnp.argsort(~keep, stable=True)[:length].astype(jnp.int32)
 
 
 def _length(vectors: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum(jnp.square(vectors.astype(jnp.float32)), axis=-1))
 
 
-def _drops(group: np.ndarray, drop: np.ndarray, mask: np.ndarray) -> int:
-    _, first = np.unique(group[mask], return_index=True)
-    return int(drop[mask][first].sum())
-
-
-def _evenly_spaced(mask: np.ndarray, fraction: float) -> np.ndarray:
+def _evenly_spaced(video: np.ndarray, fraction: float) -> np.ndarray:
     """Scores 0 at the slots to drop and 1 elsewhere: the middle of each of D equal stretches."""
-    scores = np.ones(mask.shape, np.float32)
-    for row, size in enumerate(mask.sum(axis=1)):
-        drop = int(np.floor(size * fraction))
-        scores[row, (2 * np.arange(drop) + 1) * size // (2 * max(drop, 1))] = 0
+    scores = np.ones(video.shape, np.float32)
+    for row, slots in enumerate(map(np.flatnonzero, video)):
+        drop = int(np.floor(len(slots) * fraction))
+        scores[row, slots[(2 * np.arange(drop) + 1) * len(slots) // (2 * max(drop, 1))]] = 0
     return scores

@@ -4,26 +4,20 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from vreason_jax.config import ControllerConfig
 from vreason_jax.controller.numbers import ControllerNumbers
 
 EXPLORE, EXPLOIT = 1.0, -1.0
 
 
 def update_ema(
-    ema: jax.Array,
-    entropy: jax.Array,
-    step: jax.Array,
-    numbers: ControllerNumbers,
-    config: ControllerConfig,
+    ema: jax.Array, entropy: jax.Array, step: jax.Array, numbers: ControllerNumbers
 ) -> jax.Array:
     """Returns EMA_t = beta EMA_{t-1} + (1 - beta) H_t, without bias correction.
 
     `ema` is EMA_{t-1}. At t = 0 it is 0 under `ema_init = "zero"` and H_0 under "first".
     """
-    if config.ema_init == "first":
-        ema = jnp.where(step == 0, entropy, ema)
-    return numbers.ema_decay * ema + numbers.ema_gain * entropy
+    before = jnp.where(numbers.ema_from_first & (step == 0), entropy, ema)
+    return numbers.ema_decay * before + numbers.ema_gain * entropy
 
 
 def switch(ema: jax.Array, peak: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -37,27 +31,13 @@ def switch(ema: jax.Array, peak: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def objective_alpha(
-    switched: jax.Array,
-    key: jax.Array,
-    step: jax.Array,
-    numbers: ControllerNumbers,
-    config: ControllerConfig,
+    switched: jax.Array, key: jax.Array, step: jax.Array, numbers: ControllerNumbers
 ) -> jax.Array:
     """Returns the alpha that the configured objective uses where `switch` would use `switched`.
 
     `key` is the answer's; the coin of `random` depends on it and on `step` alone.
     """
-    match config.objective:
-        case "none":
-            return jnp.zeros_like(switched)
-        case "min":
-            return jnp.full_like(switched, EXPLOIT)
-        case "max":
-            return jnp.full_like(switched, EXPLORE)
-        case "inverted":
-            return -switched
-        case "random":
-            explore = jax.random.bernoulli(jax.random.fold_in(key, step), numbers.random_rate)
-            return jnp.where(explore, jnp.float32(EXPLORE), jnp.float32(EXPLOIT))
-        case _:
-            return switched
+    explore = jax.random.bernoulli(jax.random.fold_in(key, step), numbers.random_rate)
+    coin = jnp.where(explore, jnp.float32(EXPLORE), jnp.float32(EXPLOIT))
+    chosen = numbers.alpha_switched * switched + numbers.alpha_coin * coin
+    return numbers.alpha_constant + chosen

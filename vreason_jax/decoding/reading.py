@@ -1,80 +1,92 @@
-"""Reads prompts: at once, or first what many questions share and later the rest of each."""
+"""Reads prompts into a cache, piece by piece, each piece one call of one program."""
+
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax import lax
+from jax.sharding import Mesh
 
-from vreason_jax.model.cache import LayerCache
-from vreason_jax.model.qwen25_vl import Qwen25VL
+from vreason_jax.decoding.state import row_shardings
+from vreason_jax.model.attention import Layout
+from vreason_jax.model.cache import KVCache, LayerCache, with_capacity
+from vreason_jax.model.decoder import Decoder
+
+Array = Any  # jax.Array on the device, np.ndarray before
+TEXT = -1  # the media index of a text token
 
 
-class ReadPrompt(struct.PyTreeNode):
-    """Prompts padded on the left, as the model has read them; no method has acted yet."""
+class Piece(struct.PyTreeNode):
+    """T tokens of every row of a batch, and the slot that the first of them goes to."""
 
-    layers: tuple[LayerCache, ...]  # L times keys and values [B, K, S, H]
-    logits: jax.Array  # [B, V] float32, of the last slot
+    token_ids: Array  # [B, T] int32
+    positions: Array  # [B, 3, T] int32
+    media_index: Array  # [B, T] int32, the token's row of the blocks, or TEXT
+    start: Array  # [] int32
 
 
-@jax.jit
-def read_prompt(
-    model: Qwen25VL,
-    token_ids: jax.Array,
-    positions: jax.Array,
-    starts: jax.Array,
-    media: list[jax.Array],
-    media_slots: jax.Array,
-) -> ReadPrompt:
-    """Returns whole prompts read at once.
+@functools.partial(jax.jit, static_argnames="mesh", donate_argnames="cache")
+def read_piece(
+    decoder: Decoder,
+    cache: KVCache,
+    piece: Piece,
+    layout: Layout,
+    blocks: tuple[jax.Array, ...],
+    *,
+    mesh: Mesh | None = None,
+) -> KVCache:
+    """Returns the cache with a piece of the prompts in it. Donates `cache`.
 
-    Args:
-      token_ids: [B, S] int32, padded on the left. positions: [3, B, S] int32.
-      starts: [B] int32, first real slots.
-      media: the vision tower's embeddings [M, D] of each video or image, in prompt order.
-      media_slots: flat indices b * S + s of all media tokens, int32.
+    `blocks` are embeddings [N, D] each of the vision tower (model/vision.py), one behind the other.
     """
-    x = model.embed_prompt(token_ids, media, media_slots)
-    return _read(model, x, positions, starts)
+    x = decoder.embed(piece.token_ids)
+    index = piece.media_index[..., None]
+    media = jnp.concatenate(blocks)[jnp.maximum(index[..., 0], 0)].astype(x.dtype)
+    x = jnp.where(index == TEXT, x, media)
+    rotation = decoder.rotation(jnp.moveaxis(piece.positions, 1, 0), x.dtype)
+    _, cache = decoder.read(x, rotation, cache, piece.start, layout)
+    return _on(mesh, cache)
 
 
-@jax.jit
-def read_prefix(
-    model: Qwen25VL,
-    token_ids: jax.Array,
-    positions: jax.Array,
-    media: list[jax.Array],
-    media_slots: jax.Array,
-) -> tuple[LayerCache, ...]:
-    """Returns keys and values [B, K, P, H], per layer, of the first P tokens of prompts.
+@functools.partial(jax.jit, static_argnames="mesh")
+def take_rows(
+    caches: tuple[KVCache, ...], index: jax.Array, *, mesh: Mesh | None = None
+) -> KVCache:
+    """Returns a cache [B, ...] of the rows at `index` [B] int32 of the caches' together."""
 
-    Args as `read_prompt`; nothing is padded.
+    def taken(*arrays):
+        return jnp.concatenate(arrays)[index]
+
+    return _on(mesh, jax.tree.map(taken, *caches))
+
+
+def grown(
+    cache: KVCache, capacity: int, mesh: Mesh | None = None, *, free: bool = False
+) -> KVCache:
+    """Returns the cache with more slots; with `free` it frees what it replaces.
+
+    Layer by layer, so that no second cache needs memory.
     """
-    starts = jnp.zeros((token_ids.shape[0],), jnp.int32)
-    return read_prompt(model, token_ids, positions, starts, media, media_slots).layers
+
+    def one(layer: LayerCache) -> LayerCache:
+        larger = _grown_layer(layer, capacity=capacity, mesh=mesh)
+        if free:
+            jax.tree.map(lambda array: array.delete(), layer)
+        return larger
+
+    return KVCache(body=tuple(map(one, cache.body)), last=one(cache.last))
 
 
-@jax.jit
-def read_rest(
-    model: Qwen25VL,
-    prefix: tuple[LayerCache, ...],
-    token_ids: jax.Array,
-    positions: jax.Array,
-    starts: jax.Array,
-) -> ReadPrompt:
-    """Returns prompts of S = P + R slots, of which `read_prefix` has read the first P tokens.
-
-    The result has the layout of `read_prompt`: row b's prefix follows its `starts[b]` padded
-    slots. Whatever stands in the padded columns of a row disturbs nothing.
-
-    Args:
-      prefix: [B, K, P, H] per layer.
-      token_ids: [B, R] int32, the other tokens, padded on the left. positions: [3, B, R] int32.
-      starts: [B] int32, how many columns of each row are padding.
-    """
-    return _read(model, model.decoder.embed(token_ids), positions, starts, prefix)
+@functools.partial(jax.jit, static_argnames=("capacity", "mesh"))
+def _grown_layer(layer: LayerCache, *, capacity: int, mesh: Mesh | None) -> LayerCache:
+    return _on(mesh, with_capacity(layer, capacity))
 
 
-def _read(model, x, positions, starts, before=None) -> ReadPrompt:
-    decoder = model.decoder
-    outputs = decoder.prompt_layers(x, decoder.rotation(positions, x.dtype), starts, before)
-    layers = tuple(LayerCache(keys=keys, values=values) for _, keys, values in outputs)
-    return ReadPrompt(layers=layers, logits=decoder.logits(outputs[-1][0][:, -1]))
+def _on(mesh: Mesh | None, tree):
+    """Pins caches [B, K, S, H] to the mesh."""
+    if mesh is None:
+        return tree
+    rows = jax.tree.leaves(tree)[0].shape[0]
+    return lax.with_sharding_constraint(tree, row_shardings(tree, mesh, rows))

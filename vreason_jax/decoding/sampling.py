@@ -1,68 +1,121 @@
-"""From logits to a token: repetition penalty, temperature, top-p, min-p, top-H."""
+"""From logits to a token: penalties, temperature, top-k, top-p, min-p, top-H."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
 
 from vreason_jax.config import SamplingConfig
 
+Array = Any  # NumPy scalars where they are made, jax.Array where they are read
 
-def draw_token(
-    logits: jax.Array, seen: jax.Array | None, key: jax.Array, config: SamplingConfig
+
+class SamplingNumbers(struct.PyTreeNode):
+    """As in SamplingConfig, []: float32, `top_k` int32. Data, so that a sweep runs one program."""
+
+    temperature: Array
+    top_k: Array
+    top_p: Array
+    min_p: Array
+    top_h: Array
+    repetition_penalty: Array
+    presence_penalty: Array
+
+    @classmethod
+    def of(cls, config: SamplingConfig) -> "SamplingNumbers":
+        """Returns the numbers of a config."""
+        names = [name for name in cls.__dataclass_fields__ if name != "top_k"]
+        floats = {name: np.float32(getattr(config, name)) for name in names}
+        return cls(top_k=np.int32(config.top_k), **floats)
+
+    @property
+    def penalised(self) -> jax.Array:
+        """Whether what has been said changes the logits."""
+        return (self.repetition_penalty != 1.0) | (self.presence_penalty != 0.0)
+
+    @property
+    def truncated(self) -> jax.Array:
+        """Whether tokens are left out by their rank."""
+        return (self.top_k > 0) | (self.top_p < 1.0) | (self.top_h > 0.0) & (self.top_h < 1.0)
+
+
+def draw_tokens(
+    logits: jax.Array, seen: jax.Array, keys: jax.Array, numbers: SamplingNumbers
 ) -> jax.Array:
-    """Returns one token id (int32) of logits [V] float32; greedy at temperature 0.
+    """Returns one token id [B] int32 per row of logits [B, V] float32; greedy at temperature 0.
 
     Args:
-      seen: [V] bool, ids of the prompt and of the answer so far; None without a penalty.
-      key: PRNG key of this answer and token; greedy drawing does not use it.
+      seen: [B, V] bool, ids of the prompts and of the answers so far.
+      keys: [B] PRNG keys of these answers and this token; greedy drawing does not use them.
     """
-    if seen is not None:
-        logits = penalise_repetition(logits, seen, config.repetition_penalty)
-    if config.temperature == 0.0:
-        return jnp.argmax(logits).astype(jnp.int32)
-    logits = logits / config.temperature
-    if config.top_p < 1.0:
-        logits = keep_nucleus(logits, config.top_p)
-    if config.min_p > 0.0:
-        floor = jnp.max(logits) + jnp.log(config.min_p)
-        logits = jnp.where(logits < floor, -jnp.inf, logits)
-    if 0.0 < config.top_h < 1.0:
-        logits = keep_entropy(logits, config.top_h)
-    return jax.random.categorical(key, logits).astype(jnp.int32)
+    logits = lax.cond(numbers.penalised, lambda: penalise(logits, seen, numbers), lambda: logits)
+    return lax.cond(
+        numbers.temperature > 0.0,
+        lambda: _sample(logits, keys, numbers),
+        lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
+    )
 
 
-def penalise_repetition(logits: jax.Array, seen: jax.Array, penalty: float) -> jax.Array:
-    """Returns logits [V] with seen ones divided (if positive) or multiplied by the penalty.
+def _sample(logits, keys, numbers):
+    logits = logits / numbers.temperature
+    logits = lax.cond(
+        numbers.truncated,
+        lambda: jax.vmap(lambda row: keep_likely(row, numbers))(logits),
+        lambda: logits,
+    )
+    # At min_p = 0 the floor is -inf.
+    floor = jnp.max(logits, axis=-1, keepdims=True) + jnp.log(numbers.min_p)
+    logits = jnp.where(logits < floor, -jnp.inf, logits)
+    return jax.vmap(jax.random.categorical)(keys, logits).astype(jnp.int32)
 
-    HF's RepetitionPenaltyLogitsProcessor (Keskar et al. 2019, section 4.1).
+
+def penalise(logits: jax.Array, seen: jax.Array, numbers: SamplingNumbers) -> jax.Array:
+    """Returns logits with seen ones divided (if positive) or multiplied by the repetition penalty.
+
+    Then less the presence penalty. HF's RepetitionPenaltyLogitsProcessor (Keskar et al. 2019,
+    section 4.1); vLLM's presence_penalty counts the answer alone, here the prompt's ids count too.
     """
+    penalty = numbers.repetition_penalty
     penalised = jnp.where(logits > 0, logits / penalty, logits * penalty)
-    return jnp.where(seen, penalised, logits)
+    return jnp.where(seen, penalised - numbers.presence_penalty, logits)
 
 
-def keep_nucleus(logits: jax.Array, top_p: float) -> jax.Array:
-    """Returns logits [V] with -inf outside the smallest set of probability `top_p` or more."""
-    order = jnp.argsort(-logits, stable=True)
-    probabilities = jax.nn.softmax(logits[order])
-    before = jnp.cumsum(probabilities) - probabilities
-    kept = jnp.zeros(logits.shape, bool).at[order].set(before < top_p)
-    return jnp.where(kept, logits, -jnp.inf)
+def keep_likely(logits: jax.Array, numbers: SamplingNumbers) -> jax.Array:
+    """Returns logits [V] with -inf outside the most likely tokens, at least one.
 
-
-def keep_entropy(logits: jax.Array, top_h: float) -> jax.Array:
-    """Returns logits [V] with -inf outside the tokens that top-H decoding keeps, at least one.
-
-    Most likely tokens first, as many as leave the entropy of the kept ones, renormalised, at most
-    `top_h` times that of all (Potraghloo et al. 2025, "Top-H decoding").
+    One rule after the other, each on what the rules before it left, renormalised: `top_k`; the
+    smallest set of probability `top_p` or more; `min_p` times the largest or more; and as many as
+    leave the entropy of the kept ones at most `top_h` times that of all (Potraghloo et al. 2025,
+    "Top-H decoding"). 0 is off for top_k, min_p and top_h, 1 for top_p and top_h.
     """
     order = jnp.argsort(-logits, stable=True)
-    probabilities = jax.nn.softmax(logits[order])
-    logs = jnp.log(jnp.where(probabilities > 0, probabilities, 1.0))
-    mass = jnp.cumsum(probabilities)
+    likely = jax.nn.softmax(logits[order])
+    ranks = jnp.arange(logits.shape[0])
+    kept = (likely > 0) & ((numbers.top_k <= 0) | (ranks < numbers.top_k))
+    likely = _renormalised(likely, kept)
+    kept &= (numbers.top_p >= 1.0) | (jnp.cumsum(likely) - likely < numbers.top_p)
+    kept &= likely >= numbers.min_p * likely[0]
+    likely = _renormalised(likely, kept)
+    all_kept = (numbers.top_h <= 0.0) | (numbers.top_h >= 1.0)
+    kept &= all_kept | _within_entropy(likely, numbers.top_h)
+    chosen = jnp.zeros(logits.shape, bool).at[order].set(kept.at[0].set(True))
+    return jnp.where(chosen, logits, -jnp.inf)
+
+
+def _renormalised(likely, kept):
+    likely = jnp.where(kept, likely, 0.0)
+    return likely / jnp.sum(likely)
+
+
+def _within_entropy(likely, top_h):
+    logs = jnp.log(jnp.where(likely > 0, likely, 1.0))
+    mass = jnp.cumsum(likely)
     # Of the first n, with mass S: -sum (p / S) log (p / S). It grows with n.
-    entropy = jnp.log(mass) - jnp.cumsum(probabilities * logs) / mass
-    within = ((entropy <= top_h * entropy[-1]) & (probabilities > 0)).at[0].set(True)
-    kept = jnp.zeros(logits.shape, bool).at[order].set(within)
-    return jnp.where(kept, logits, -jnp.inf)
+    entropy = jnp.log(mass) - jnp.cumsum(likely * logs) / mass
+    return entropy <= top_h * entropy[-1]
 
 
 def token_logprob(logits: jax.Array, token: jax.Array) -> jax.Array:

@@ -1,15 +1,20 @@
-"""What prefill hands to decoding, what decoding carries, and what it reports."""
+"""What reading a prompt hands to decoding, what decoding carries, and what it reports."""
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
+from vreason_jax.config import RunConfig
 from vreason_jax.controller.controller import ControllerState
-from vreason_jax.controller.numbers import ControllerNumbers, without_numbers
+from vreason_jax.controller.numbers import ControllerNumbers
+from vreason_jax.decoding.sampling import SamplingNumbers
+from vreason_jax.model.attention import Layout
 from vreason_jax.model.cache import KVCache
 
 Array = Any  # jax.Array on the device, np.ndarray before and after
@@ -17,43 +22,30 @@ Array = Any  # jax.Array on the device, np.ndarray before and after
 
 @dataclasses.dataclass(frozen=True)
 class DecodeSettings:
-    """The static side of decoding: everything that a compiled program depends on but shapes."""
+    """The static side of decoding: what a compiled program depends on beside shapes."""
 
-    controller: ControllerConfig
-    sampling: SamplingConfig
-    eos_ids: tuple[int, ...]  # empty: never stop
+    controlled: bool  # whether a value delta is trained at all
+    norm: str = "vector"  # of the values with the delta (controller/value_delta.py)
+    mesh: Mesh | None = None  # that the state lies on before and after; None: one device
 
     @classmethod
-    def of(cls, config: RunConfig, eos_ids: tuple[int, ...], *, has_video: bool):
-        """Returns the settings of a run; without video tokens the controller is off.
-
-        Seed, token budget and the controller's numbers are taken out: they are data, and must not
-        compile anew.
-        """
-        controller = without_numbers(config.controller)
-        if not has_video:
-            controller = dataclasses.replace(controller, objective="none")
-        sampling = dataclasses.replace(config.sampling, seed=0, max_new_tokens=1)
-        return cls(controller, sampling, eos_ids)
-
-    @property
-    def controlled(self) -> bool:
-        """Whether a value delta is trained at all."""
-        return self.controller.objective != "none"
+    def of(cls, config: RunConfig, *, has_video: bool, mesh: Mesh | None = None):
+        """Returns the settings of a run; without video tokens the controller is off."""
+        controlled = has_video and config.controller.objective != "none"
+        return cls(controlled, config.controller.norm if controlled else "vector", mesh)
 
 
 class DecodeContext(struct.PyTreeNode):
     """What stays the same for a whole answer."""
 
-    starts: jax.Array  # [B] int32, first real cache slot of each row
-    seeds: jax.Array  # [B, 2] uint32, (seed, hash of the question): the answer's PRNG key
-    video_slots: (
-        jax.Array
-    )  # [B, K, M] int32, the last layer's cache slots of the video, 0 if padded
-    video_mask: jax.Array  # [B, K, M] bool, false for padding
-    video_values: jax.Array  # [B, K, M, H], the last layer's values there, in the cache's dtype
+    layout: Layout
+    last_position: Array  # [B] int32, rope position of the prompt's last token
+    next_position: Array  # [B] int32, of the first generated one; the others count on from it
+    seeds: Array  # [B, 2] uint32, (seed, hash of the question): the answer's PRNG key
+    steered: Array  # [B] bool, rows with video, which have a controller
+    video_mask: Array  # [B, K, M] bool, which of the cache's first M slots the delta steers
     numbers: ControllerNumbers
-    value_norm: jax.Array  # [B] float32, their L2 norm, to judge the delta's by
+    sampling: SamplingNumbers
 
 
 class DecodeState(struct.PyTreeNode):
@@ -61,12 +53,10 @@ class DecodeState(struct.PyTreeNode):
 
     cache: KVCache
     controller: ControllerState  # leading axis B
-    token: jax.Array  # [B] int32, the token drawn last, which is fed next
-    position: jax.Array  # [B] int32, its rope position, the same on the three axes
-    slot: jax.Array  # int32, the cache slot that its keys and values go to
-    step: jax.Array  # int32, number t of the token that is drawn next
-    done: jax.Array  # [B] bool, the row has drawn an end-of-sequence token
-    seen: jax.Array | None  # [B, V] bool, ids in prompt and answer; None without a penalty
+    token: Array  # [B] int32, the token drawn last, which is fed next
+    slot: Array  # int32, the cache slot that its keys and values go to
+    step: Array  # int32, number t of the token that is drawn next
+    seen: Array  # [B, V] bool, ids in prompt and answer
 
 
 class TokenTrace(NamedTuple):
@@ -81,6 +71,50 @@ class TokenTrace(NamedTuple):
     updated: Array  # bool
     grad_norm: Array  # before the clip, 0 without an update
     delta_norm: Array  # after the step
+    value_norm: Array  # of the values that the delta is added to; 0 before the first step
+
+
+def row_specs(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
+    """Returns the partition of each array of a record of `rows` rows.
+
+    Arrays [B, K, ...] are cut along the rows and the key/value heads, [B, V] and [B] along the
+    rows, scalars lie whole. Rows that `data` does not divide lie whole too. Without `heads` no
+    second axis is one of heads.
+    """
+    # As JAX writes them on what a program returns: without axes of one device, and none at the end.
+    data = "data" if mesh.shape["data"] > 1 and rows % mesh.shape["data"] == 0 else None
+    model = "model" if heads and mesh.shape.get("model", 1) > 1 else None
+
+    def spec(array):
+        if model and array.ndim > 2:
+            return PartitionSpec(data, model)
+        return PartitionSpec(data) if data and array.ndim else PartitionSpec()
+
+    return jax.tree.map(spec, tree)
+
+
+def row_shardings(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
+    """Returns the NamedShardings of `row_specs`."""
+    specs = row_specs(tree, mesh, rows, heads=heads)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+def place(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
+    """Returns a record of NumPy arrays on the mesh, as `row_specs` says.
+
+    On several hosts every process must pass the same arrays.
+    """
+
+    def put(array, sharding):
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(put, tree, row_shardings(tree, mesh, rows, heads=heads))
+
+
+def to_host(tree):
+    """Returns the tree's arrays in NumPy, gathered from all hosts where they are spread."""
+    return jax.tree.map(_gather, tree)
 
 
 def answer_keys(seeds: jax.Array) -> jax.Array:
@@ -101,3 +135,17 @@ def by_row(function, batch: int):
         return jax.tree.map(lambda a: jnp.asarray(a)[None], one)
 
     return single
+
+
+def _gather(array: jax.Array) -> np.ndarray:
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    # Over the array's own devices: other processes may be busy with other questions.
+    sharding = array.sharding
+    assert isinstance(sharding, NamedSharding)
+    return np.asarray(_gathering(NamedSharding(sharding.mesh, PartitionSpec()))(array))
+
+
+@functools.cache
+def _gathering(sharding: NamedSharding):
+    return jax.jit(lambda array: array, out_shardings=sharding)

@@ -1,4 +1,4 @@
-"""The questions of one copy of the model, their clips read ahead, as batches of one grid."""
+"""The questions of one copy of the model, their clips read ahead, in batches of like length."""
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from vreason_jax.evaluation.record import Record
 from vreason_jax.evaluation.setup import Setup
 from vreason_jax.evaluation.subtitles import frame_times, text_at
 from vreason_jax.evaluation.videos import ClipQueue, ReadClip
-from vreason_jax.inputs import Media, Prepared, Question
+from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.runtime.replicas import Replicas
 
 Group = Sequence[Record]  # the questions about one clip
@@ -50,6 +50,7 @@ class Batches:
         self._setup, self._replicas = setup, replicas
         self._predictions, self._grids = predictions, grids
         self._rows, self._fail = rows, fail
+        self._run = next(iter(setup.methods.values()))  # all read clips alike
         self.groups = plan.share_of(setup.records, replicas.group, replicas.groups)
         self._needed = [group for group in self.groups if self._needs_reading(group)]
         jobs = [functools.partial(self._read, group) for group in self._needed]
@@ -79,7 +80,7 @@ class Batches:
             if grid is None:
                 continue
             for row in self._rows_of(group, clip):
-                batch = buckets.add(row, grid)
+                batch = buckets.add(row, plan.length_class(grid))
                 if batch:
                     yield batch
         yield from buckets.rest()
@@ -130,7 +131,7 @@ class Batches:
         return videos.read_clip(
             lambda: videos.clip_source(group[0], locate_below, control),
             lambda source: checkpoint.read(
-                [source], lambda clip: controlled_clip(clip, group[0], control)
+                [source], self._run, lambda clip: controlled_clip(clip, group[0], control)
             ),
             lambda media: tuple(self._ask(media, record) for record in group),
         )
@@ -139,8 +140,8 @@ class Batches:
         try:
             protocol = self._setup.protocol
             words = protocol.words(record, self._subtitles(media, record))
-            question = Question((), words, protocol.wrapping(record))
-            return self._setup.checkpoint.ask(media, question)
+            question = Question((), words, protocol.wrapping(record), name=record.id)
+            return self._setup.checkpoint.ask(media, question, self._run)
         except UserError as error:
             raise UserError(f"{record.id}: {error}") from None
 

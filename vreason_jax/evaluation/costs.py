@@ -47,15 +47,6 @@ class DecodeCosts:
         for one in spent:
             one.seconds, one.steps = one.seconds + seconds, one.steps + steps
 
-    def add_plain(self, run: RunConfig, shape: Shape, seconds: float, steps: int) -> None:
-        """Adds a batch of plain decoding that ran only to be timed."""
-        self._plain[run, shape] = _Spent(seconds, steps)
-
-    def untimed(self, shape: Shape) -> list[RunConfig]:
-        """Returns the plain configs whose time at a shape controlled methods are to be held to."""
-        twins = [plain(self._methods[name]) for name, at in self._spent if at == shape]
-        return [run for run in dict.fromkeys(twins) if not self._plain[run, shape].steps]
-
     def seconds(self) -> dict[str, float]:
         """Returns the decoding seconds by method."""
         totals = dict.fromkeys(self._methods, 0.0)

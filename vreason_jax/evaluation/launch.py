@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from vreason_jax.engine import Engine
+from vreason_jax.engine.engine import Engine
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import plan
+from vreason_jax.evaluation.controls import NO_LAST_VALUES
 from vreason_jax.evaluation.grids import Grids
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.questions import keep_words
@@ -70,8 +71,8 @@ class Launch:
         setup = self.setup
         count, tasks = len(setup.records), len(setup.tasks)
         tell(f"{count} questions, {tasks} answers to each, {self.pending()} to be given")
-        engine = distributed.together(lambda: Engine(setup.checkpoint, self._replicas.mesh, warn))
-        tell(f"loaded the model in {engine.load_seconds:.1f} s")
+        engine = distributed.together(lambda: self._load(batch_size, warn))
+        tell(f"loaded the model in {engine.loading['load']:.1f} s")
         problem = None
         try:
             session = Session(
@@ -89,6 +90,17 @@ class Launch:
         except UserError as error:
             problem = error
         distributed.agree_late(problem)
+
+    def _load(self, batch_size: int, warn: Warn) -> Engine:
+        first = next(iter(self.setup.methods.values()))
+        return Engine.load(
+            self.setup.checkpoint,
+            first.model,
+            self._replicas.mesh,
+            warn,
+            batch_size=batch_size,
+            hide_video=self.setup.request.control == NO_LAST_VALUES,
+        )
 
     def finish(self, tell: Tell) -> None:
         """Writes the summary and the report, from the lines."""

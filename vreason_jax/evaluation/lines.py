@@ -10,7 +10,7 @@ from vreason_jax.errors import UserError, shown
 from vreason_jax.evaluation.record import REGRESSION
 
 BAD_VIDEO = ("missing_video", "undecodable_video")
-STATUSES = ("ok", "truncated", "no_answer", *BAD_VIDEO)
+STATUSES = ("ok", "truncated", "no_answer", "not_finite", *BAD_VIDEO)
 PREDICTIONS = "predictions.jsonl"
 
 

@@ -1,5 +1,6 @@
 """The methods of a run: config files by name, and experiments that vary one."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,20 @@ def load_methods(
 
 
 def is_random(run: RunConfig) -> bool:
-    """Returns whether tokens are sampled, so that seeds matter."""
-    return run.sampling.temperature > 0
+    """Returns whether chance is in a method, so that seeds differ: in tokens, alpha, or slots."""
+    pruned = run.prune.fraction > 0 and run.prune.policy == "random"
+    steered = run.controller.objective in ("random", "random_direction")
+    return run.sampling.temperature > 0 or pruned or steered
 
 
 def seeds_of(run: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
-    """Returns the seeds of a method; at temperature 0 only the first."""
+    """Returns the seeds that a method runs with: without chance the first alone."""
     return seeds if is_random(run) else seeds[:1]
+
+
+def with_seed(run: RunConfig, seed: int) -> RunConfig:
+    """Returns the run config with another seed."""
+    return dataclasses.replace(run, sampling=dataclasses.replace(run.sampling, seed=seed))
 
 
 def _read_experiment(name: str) -> list[tuple[str, str, dict[str, Any]]]:

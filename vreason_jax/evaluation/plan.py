@@ -2,10 +2,13 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from vreason_jax.decoding import ladder
 from vreason_jax.evaluation.record import Record
+from vreason_jax.prompt.positions import MERGE
 
 Item = TypeVar("Item")
 Grid = tuple[int, ...]
@@ -38,23 +41,28 @@ def share_of(records: Sequence[Record], replica: int, replicas: int) -> list[lis
     return [group for clip, group in clips.items() if replica_of(clip, replicas) == replica]
 
 
+def length_class(grid: Grid) -> int:
+    """Returns a number that clips share which are read in as many pieces: they waste little."""
+    return len(ladder.read_pieces(math.prod(grid) // MERGE**2))
+
+
 @dataclasses.dataclass
 class Buckets(Generic[Item]):
-    """Questions on their way into batches of one grid.
+    """Questions on their way into batches of one length class.
 
-    What is a batch depends on the questions and their grids alone, so that a run that was killed
-    forms the batches again that an undisturbed one forms, and rounds as it does.
+    What is a batch depends on the questions and their clips' grids alone, so that a run that was
+    killed forms the batches again that an undisturbed one forms, and rounds as it does.
     """
 
     size: int  # questions a batch
-    _waiting: dict[Grid, list[Item]] = dataclasses.field(default_factory=dict)
+    _waiting: dict[int, list[Item]] = dataclasses.field(default_factory=dict)
 
-    def add(self, item: Item, grid: Grid) -> list[Item]:
+    def add(self, item: Item, length: int) -> list[Item]:
         """Takes a question in; returns the batch that is ready now, or []."""
-        bucket = self._waiting.setdefault(grid, [])
+        bucket = self._waiting.setdefault(length, [])
         bucket.append(item)
         if len(bucket) == self.size:
-            return self._waiting.pop(grid)
+            return self._waiting.pop(length)
         if sum(map(len, self._waiting.values())) >= WAITING_BATCHES * self.size:
             return self._oldest()
         return []

@@ -8,16 +8,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from vreason_jax.engine import Engine
-from vreason_jax.evaluation.controls import NO_LAST_VALUES
+from vreason_jax.engine.engine import Engine
 from vreason_jax.evaluation.costs import peak_memory
 from vreason_jax.evaluation.grids import Grids
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.run import Evaluation
 from vreason_jax.evaluation.run_file import RunFile
 from vreason_jax.evaluation.setup import Setup
-from vreason_jax.evaluation.sharing import SharedReader
-from vreason_jax.runtime.compilation import CompileClock
 from vreason_jax.runtime.replicas import Replicas
 
 _NOTED_EVERY = 10.0  # seconds; what a kill can lose of the times
@@ -48,15 +45,8 @@ class Session:
         """`first` is the method that the others are compared with."""
         self._engine, self._replicas, self._whole_mesh = engine, replicas, whole_mesh
         self._batch_size, self._file = batch_size, RunFile(folder)
-        self._clock = CompileClock()
-        self._reader = SharedReader(
-            engine,
-            batch_size=batch_size,
-            clock=self._clock,
-            last_values=setup.request.control != NO_LAST_VALUES,
-        )
         self._evaluation = Evaluation(
-            setup, self._reader, replicas, predictions, grids, folder, first, engine.warn
+            setup, engine, replicas, predictions, grids, folder, first, engine.warn
         )
         self._started = datetime.datetime.now(datetime.UTC).isoformat()
         self._began = time.monotonic()
@@ -84,8 +74,9 @@ class Session:
         return facts
 
     def _facts(self) -> dict[str, Any]:
-        evaluation, stages = self._evaluation, self._clock.stages
-        counts = {**self._reader.counts, "answers": evaluation.answers}
+        evaluation, stages = self._evaluation, self._engine.clock.stages
+        counts = {**self._engine.counts, "answers": evaluation.answers}
+        loading, spent = self._engine.loading, self._engine.clock.snapshot()
         return {
             "started": self._started,
             "process": jax.process_index(),
@@ -93,8 +84,8 @@ class Session:
             "mesh": dict(self._whole_mesh.shape),
             "batch_size": self._batch_size,
             "seconds": {
-                "load": self._engine.load_seconds,
-                "compile": self._engine.compile_seconds + self._clock.seconds,
+                "load": loading["load"],
+                "compile": loading["compile"] + spent["compile"],
                 "video": evaluation.batches.video_seconds,
                 "video_wait": evaluation.batches.wait_seconds,
                 "vision": stages.get("vision", 0.0),
@@ -104,6 +95,10 @@ class Session:
             },
             "waited_after_first_batch": list(evaluation.waited()),
             "counts": counts,
+            "programs": {
+                "compiled": spent["programs"] - spent["from_cache"],
+                "from_cache": spent["from_cache"],
+            },
             "controller_share": evaluation.costs.controller_share(),
             "controller_share_is_estimate": True,
             **peak_memory(list(self._engine.mesh.local_devices)),

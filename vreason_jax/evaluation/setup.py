@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
-from vreason_jax.engine import Checkpoint
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import identity
 from vreason_jax.evaluation.controls import NONE, check_control
-from vreason_jax.evaluation.methods import load_methods, seeds_of
+from vreason_jax.evaluation.methods import load_methods, seeds_of, with_seed
 from vreason_jax.evaluation.predictions import Key
 from vreason_jax.evaluation.protocol import Protocol, load_protocol
 from vreason_jax.evaluation.readers import Dataset, read_benchmark, shapes
@@ -155,7 +155,7 @@ def prepare(request: Request, warn: Warn) -> Setup:
     first = next(iter(methods.values()))
     read_wrapping(first.prompt.template)
     max_frames_of(first.video)
-    checkpoint = Checkpoint.open(request.model, first)
+    checkpoint = Checkpoint.open(request.model)
     checkpoint.preprocessing.video_limits(first.video)
     name = model_name(request.model)
     common = {
@@ -163,7 +163,7 @@ def prepare(request: Request, warn: Warn) -> Setup:
         **identity.protocol_values(protocol.to_dict()),
         "model": name,
         "checkpoint": identity.fingerprint(checkpoint.folder),
-        "dtype": checkpoint.dtype.name,
+        "dtype": checkpoint.dtype(first.model).name,
         **_unusual(request),
     }
     tasks = _tasks(methods, request.seeds, common, warn)
@@ -185,7 +185,7 @@ def _unusual(request: Request) -> dict[str, str]:
 
 def _tasks(methods, seeds, common, warn: Warn) -> list[Task]:
     tasks = [
-        Task(name, seed, run, identity.config_hash(common, run))
+        Task(name, seed, with_seed(run, seed), identity.config_hash(common, run))
         for name, run in methods.items()
         for seed in seeds_of(run, seeds)
     ]

@@ -15,7 +15,7 @@ from vreason_jax.evaluation.check import MISSING, UNDECODABLE
 from vreason_jax.evaluation.controls import BLANK, NONE
 from vreason_jax.evaluation.readers import shapes
 from vreason_jax.evaluation.record import Record
-from vreason_jax.inputs import Media, Prepared, Source, VideoArray, VideoFile
+from vreason_jax.questions import Media, Prepared, Source, VideoArray, VideoFile
 
 STATUSES = (None, MISSING, UNDECODABLE)
 

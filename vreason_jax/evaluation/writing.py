@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from vreason_jax.engine.answer import LENGTH, NOT_FINITE, Answer
 from vreason_jax.evaluation.comparison import Distance
 from vreason_jax.evaluation.curves import read_trace
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.protocol import Protocol
 from vreason_jax.evaluation.record import Record
-from vreason_jax.evaluation.reply import Reply
 from vreason_jax.evaluation.scoring import score
 from vreason_jax.evaluation.setup import Task
 from vreason_jax.output.files import write_atomic
 
 STAGES = ("video", "vision", "prefill", "decode")
 TRACES = "traces"
+_STATUS = {LENGTH: "truncated", NOT_FINITE: NOT_FINITE}
 
 
 class Writer:
@@ -43,35 +44,35 @@ class Writer:
         self._protocol, self._model, self._writes = protocol, model, writes
         self._first_replies: dict[tuple[str, int], int] = {}  # by question and seed
 
-    def reply(
+    def answer(
         self,
         record: Record,
         task: Task,
-        reply: Reply,
+        answer: Answer,
         seconds: Mapping[str, float],
         distance: Distance | None = None,
     ) -> None:
-        """Writes the trace of a reply, then its line."""
-        scored = score(record, reply.text, self._protocol)
-        status = "truncated" if reply.truncated else "ok" if scored.answered else "no_answer"
+        """Writes the trace of an answer, then its line."""
+        scored = score(record, answer.text, self._protocol)
+        status = _STATUS.get(answer.ended, "ok" if scored.answered else "no_answer")
         trace = trace_name(record.id, task.method, task.seed)
         if self._writes:
-            _write_trace(self._folder / TRACES / trace, reply)
+            _write_trace(self._folder / TRACES / trace, answer)
         self._add(
             record,
             task,
             status,
-            text=reply.text,
+            text=answer.text,
             answer=scored.prediction if scored.answered else None,
             score=scored.score,
             score_lenient=scored.score_lenient,
-            tokens=len(reply.token_ids),
+            tokens=len(answer.tokens.token),
             seconds=seconds,
-            probability=reply.answer_probability,
+            probability=answer.answer_probability,
             trace=trace,
             optional={
-                "entropy": float(np.mean(reply.trace.entropy)),
-                "changed": self._changed(record, task, reply),
+                "entropy": _mean_entropy(answer),
+                "changed": self._changed(record, task, answer),
                 **(distance._asdict() if distance else {}),
             },
         )
@@ -80,9 +81,9 @@ class Writer:
         """Writes the line of a question whose video could not be read."""
         self._add(record, task, status, score=0.0, score_lenient=0.0, tokens=0)
 
-    def _changed(self, record: Record, task: Task, reply: Reply) -> bool | None:
+    def _changed(self, record: Record, task: Task, answer: Answer) -> bool | None:
         """Whether the tokens are other than the first method's; None where those are not there."""
-        key, tokens = (record.id, task.seed), _hash(reply.token_ids)
+        key, tokens = (record.id, task.seed), _hash(answer.tokens.token)
         if task.method == self._first:
             self._first_replies[key] = tokens
             return None
@@ -153,7 +154,11 @@ def trace_name(question: str, method: str, seed: int) -> str:
     return f"{plain}-{digest}.npz"
 
 
-def _write_trace(path: Path, reply: Reply) -> None:
-    arrays: dict[str, Any] = {key: np.asarray(a) for key, a in reply.trace._asdict().items()}
-    arrays["token_ids"] = arrays.pop("token")
+def _mean_entropy(answer: Answer) -> float:
+    entropy = answer.tokens.entropy
+    return float(np.mean(entropy[np.isfinite(entropy)])) if len(entropy) else 0.0
+
+
+def _write_trace(path: Path, answer: Answer) -> None:
+    arrays: dict[str, Any] = answer.arrays()
     write_atomic(path, lambda file: np.savez_compressed(file, **arrays))

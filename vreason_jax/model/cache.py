@@ -17,8 +17,9 @@ class LayerCache(struct.PyTreeNode):
 class KVCache(struct.PyTreeNode):
     """The cache of the body and, beside it, of the last layer, whose values the method changes.
 
-    Prompts end at the same slot (they are padded on the left), so that a token's keys and values go
-    to one slot for the whole batch: one dynamic_update_slice, in place when the cache is donated.
+    Answers of a batch begin at one slot (what is padding before it is masked), so that a token's
+    keys and values go to one slot for the whole batch: one dynamic_update_slice, in place when the
+    cache is donated.
     """
 
     body: tuple[LayerCache, ...]  # L - 1 layers
@@ -51,34 +52,20 @@ def write_slot(
     return LayerCache(keys=written(cache.keys, key), values=written(cache.values, value))
 
 
-def continued(
-    before: LayerCache, keys: jax.Array, values: jax.Array, starts: jax.Array
+def write_slots(
+    cache: LayerCache, keys: jax.Array, values: jax.Array, start: jax.Array
 ) -> LayerCache:
-    """Returns the keys and values of prompts whose first P tokens were read earlier.
+    """Returns the cache with keys and values [B, K, T, H] in the T slots from `start` on."""
 
-    Rows end at the last of the P + T slots, as if padded on the left and read at once: row b's
-    first tokens move up to its own, and its `starts[b]` padded ones go to the front.
-
-    Args:
-      before: [B, K, P, H], without padding.
-      keys, values: [B, K, T, H] of the tokens that follow, padded on the left.
-      starts: [B] int32, the first real slot of each row.
-    """
     chex.assert_equal_shape([keys, values])
-    chex.assert_shape(starts, keys.shape[:1])
-    first = before.keys.shape[2]
-    slots, start = jnp.arange(first + keys.shape[2])[None], starts[:, None]
-    moved = jnp.where(slots < start, slots + first, slots - start)
-    source = jnp.where(slots < start + first, moved, slots)[:, None, :, None]
 
-    def joined(old, new):
-        return jnp.take_along_axis(jnp.concatenate([old, new], axis=2), source, axis=2)
+    def written(old, new):
+        return lax.dynamic_update_slice(old, new.astype(old.dtype), (0, 0, start, 0))
 
-    return LayerCache(keys=joined(before.keys, keys), values=joined(before.values, values))
+    return LayerCache(keys=written(cache.keys, keys), values=written(cache.values, values))
 
 
-def with_capacity(keys: jax.Array, values: jax.Array, capacity: int) -> LayerCache:
-    """Returns a LayerCache of `capacity` slots that begins with keys and values [B, K, S, H]."""
-    chex.assert_equal_shape([keys, values])
-    grow = ((0, 0), (0, 0), (0, capacity - keys.shape[2]), (0, 0))
-    return LayerCache(keys=jnp.pad(keys, grow), values=jnp.pad(values, grow))
+def with_capacity(layer: LayerCache, capacity: int) -> LayerCache:
+    """Returns a cache of `capacity` slots that begins as the layer's does."""
+    spare = ((0, 0), (0, 0), (0, capacity - layer.keys.shape[2]), (0, 0))
+    return LayerCache(keys=jnp.pad(layer.keys, spare), values=jnp.pad(layer.values, spare))

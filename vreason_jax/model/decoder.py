@@ -1,26 +1,20 @@
 """The Qwen2.5-VL decoder: `body` (the first L-1 layers) and, beside it, `last`.
 
 The method differentiates through `last`, the norm and the head alone, which is why they have their
-own functions: `last_query` ends at the attention's inputs, `last_logits` does the rest.
+own functions: `last_step` ends with the attention, `last_logits` does the rest.
 """
-
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from vreason_jax.model import layers, rope
-from vreason_jax.model.cache import KVCache, LayerCache, continued, write_slot
+from vreason_jax.model.attention import Layout, causal_context
+from vreason_jax.model.cache import KVCache, write_slot, write_slots
 from vreason_jax.model.config import TextConfig
 from vreason_jax.model.layers import Linear, Norm, SwiGLU
 
 Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
-
-# Prompt queries attend in about eight blocks of at most this many, each to the keys up to its own
-# end: that bounds the score matrix and skips most of what the causal mask would throw away. More
-# blocks skip more, and take longer to compile.
-QUERY_BLOCK = 1024
 
 
 class Attention(nnx.Module):
@@ -99,33 +93,26 @@ class Decoder(nnx.Module):
         head = self.embedding if self.head is None else self.head
         return layers.linear(self.norm(x), head[...], out_dtype=jnp.float32)
 
-    def prompt_layers(
-        self,
-        x: jax.Array,
-        rotation: Rotation,
-        starts: jax.Array,
-        before: Sequence[LayerCache] | None = None,
-    ) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
-        """Returns, per layer, its output [B, T, D] and its keys and values [B, K, S, H].
+    def read(
+        self, x: jax.Array, rotation: Rotation, cache: KVCache, start: jax.Array, layout: Layout
+    ) -> tuple[jax.Array, KVCache]:
+        """Returns the last layer's input [B, T, D] of T prompt tokens, and the cache with them.
+
+        Of the last layer only keys and values are computed: nobody reads its output before the
+        prompt's last token, which the first step of decoding feeds.
 
         Args:
-          x: embeddings [B, T, D] of prompts padded on the left.
-          rotation: of their positions.
-          starts: [B] int32, the first real slot of each row.
-          before: per layer [B, K, P, H] of tokens that stand before those of x, S = P + T
-            (`cache.continued`); None: x is the whole prompt, S = T.
+          x: embeddings [B, T, D]. rotation: of their positions.
+          start: int32, the slot of the first token; they are written from there on.
         """
-        outputs = []
-        for number, layer in enumerate([*self.body, self.last]):
-            with jax.named_scope("prefill_layer"):
+        caches = []
+        for layer, layer_cache in zip(self.body, cache.body, strict=True):
+            with jax.named_scope("read_layer"):
                 query, keys, values = layer.inputs(x, rotation)
-                if before is not None:
-                    whole = continued(before[number], keys, values, starts)
-                    keys, values = whole.keys, whole.values
-                context = _causal_context(query, keys, values, starts, self.config.head_width)
-                x = layer.finish(x, context)
-            outputs.append((x, keys, values))
-        return outputs
+                caches.append(write_slots(layer_cache, keys, values, start))
+                x = layer.finish(x, causal_context(query, caches[-1], start, layout))
+        _, keys, values = self.last.inputs(x, rotation)
+        return x, KVCache(body=tuple(caches), last=write_slots(cache.last, keys, values, start))
 
     def body_step(
         self, x: jax.Array, rotation: Rotation, cache: KVCache, slot: jax.Array, mask: jax.Array
@@ -161,23 +148,9 @@ class Decoder(nnx.Module):
         return weights, context, cache.replace(last=last)
 
     def last_logits(self, x: jax.Array, context: jax.Array) -> jax.Array:
-        """Returns float32 logits [B, V] of one token from the last layer's input and context."""
-        return self.logits(self.last.finish(x, context))[:, 0]
+        """Returns float32 logits [B, V] of one token from the last layer's input and context.
 
-
-def _causal_context(query, keys, values, starts, head_width):
-    """Context [B, K, G, T, H] of the last T slots, each attending to its row's up to itself."""
-    length, first = query.shape[3], keys.shape[2] - query.shape[3]
-    slots = jnp.arange(keys.shape[2])
-    contexts = []
-    block = min(QUERY_BLOCK, -(-length // 1024) * 128)
-    for begin in range(0, length, block):
-        end = first + min(begin + block, length)
-        causal = slots[None, :end] <= slots[first + begin : end, None]
-        real = slots[None, :end] >= starts[:, None]
-        mask = causal[None, None, None] & real[:, None, None, None]
-        weights = layers.attention_weights(
-            query[:, :, :, begin : begin + block], keys[:, :, :end], mask, head_width
-        )
-        contexts.append(layers.attention_context(weights, values[:, :, :end]))
-    return jnp.concatenate(contexts, axis=3)
+        The tail of the network: from the context on everything is float32, whatever the dtype of
+        the weights, as what the value delta changes is far below bfloat16's resolution.
+        """
+        return self.logits(self.last.finish(x.astype(jnp.float32), context))[:, 0]

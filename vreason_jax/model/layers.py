@@ -1,5 +1,7 @@
 """Building blocks of both towers: pure functions on arrays, and the two parameter holders."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -51,12 +53,69 @@ class SwiGLU(nnx.Module):
 def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) -> jax.Array:
     """Returns y[..., o] = sum_i x[..., i] weight[o, i], summed in float32, in `out_dtype` or x's.
 
-    With few rows the product is written weight-first and the backward one activation-first:
-    both then read the [out, in] weight along its rows, which XLA's CPU code needs to be fast.
+    float32 activations keep their digits whatever the weights are stored in. With few rows the
+    product is written weight-first and the backward one activation-first: both then read the
+    [out, in] weight along its rows, which XLA's CPU code needs to be fast.
     """
     out_dtype = jnp.dtype(out_dtype or x.dtype)
     rows = x.reshape(-1, x.shape[-1])
-    return _linear_rows(rows, weight, out_dtype).reshape(*x.shape[:-1], weight.shape[0])
+    if x.dtype == jnp.float32 and weight.dtype != jnp.float32:
+        product = _exact_rows(rows, weight).astype(out_dtype)
+    else:
+        product = _linear_rows(rows, weight, out_dtype)
+    return product.reshape(*x.shape[:-1], weight.shape[0])
+
+
+@jax.custom_vjp
+def _exact_rows(rows: jax.Array, weight: jax.Array) -> jax.Array:
+    """Returns rows [R, in] times weight [out, in]: [R, out], exact to about float32.
+
+    Matrix units multiply in bfloat16 unless told, and told they may widen the weight in memory,
+    which for a head is gigabytes. So the weight stays as it is stored and is read once.
+    """
+    return _exact(rows, weight, 1)
+
+
+def _exact_rows_forward(rows, weight):
+    return _exact_rows(rows, weight), (rows, weight)
+
+
+def _exact_rows_backward(saved, gradient):
+    rows, weight = saved
+    # Another reading of the weight to XLA, which would else keep a widened copy from the first.
+    gradient, weight = lax.optimization_barrier((gradient, weight))
+    # Nobody trains through this product; where the second is not used it is not computed.
+    return _exact(gradient, weight, 0), jnp.einsum("ro,ri->oi", gradient, rows).astype(weight.dtype)
+
+
+_exact_rows.defvjp(_exact_rows_forward, _exact_rows_backward)
+
+
+def _exact(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
+    """Contracts rows [R, N] with an axis of the weight.
+
+    One row is multiplied and summed in float32, in one pass. Several are split into three bfloat16
+    terms each, whose 24 bits are all that float32 has: one product over the terms.
+    """
+    if rows.shape[0] == 1:
+        row = jnp.broadcast_to(jnp.expand_dims(rows[0], 1 - axis), weight.shape)
+        return jnp.sum(weight.astype(jnp.float32) * row, axis=axis)[None]
+    contract = functools.partial(
+        lax.dot_general,
+        dimension_numbers=(((1,), (axis,)), ((), ())),
+        precision="highest",
+        preferred_element_type=jnp.float32,
+    )
+    if weight.dtype != jnp.bfloat16:  # float16 has not the range for small terms
+        return contract(rows, weight)
+    terms, rest = [], rows
+    for _ in range(3):
+        # Not by a cast there and back, which XLA may take for nothing.
+        term = lax.reduce_precision(rest, exponent_bits=8, mantissa_bits=7)
+        terms.append(term.astype(weight.dtype))
+        rest = rest - term
+    product = contract(jnp.concatenate(terms), weight)
+    return jnp.sum(product.reshape(3, rows.shape[0], -1), axis=0)
 
 
 def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: vision tower, decoder, and the splice of video embeddings into a prompt."""
+"""Qwen2.5-VL: vision tower and decoder."""
 
 import functools
 
@@ -20,29 +20,15 @@ class Qwen25VL(nnx.Module):
         self.vision = VisionTower(config.vision, dtype)
         self.decoder = Decoder(config.text, dtype)
 
-    def embed_prompt(
-        self, token_ids: jax.Array, media: list[jax.Array], media_slots: jax.Array
-    ) -> jax.Array:
-        """Returns the prompt embeddings [B, S, D], with media in place of their pad tokens.
-
-        Args:
-          token_ids: [B, S] int32.
-          media: each video's or image's embeddings [its tokens, D], in the order of the prompts.
-          media_slots: flat indices b * S + s of all their tokens, int32.
-        """
-        x = self.decoder.embed(token_ids)
-        if not media:
-            return x
-        embeddings = jnp.concatenate(media).astype(x.dtype)
-        return x.reshape(-1, x.shape[-1]).at[media_slots].set(embeddings).reshape(x.shape)
-
 
 def random_model(config: ModelConfig, dtype: DTypeLike, seed: int = 0) -> Qwen25VL:
     """Returns the model with random weights made on the device: norms 1, the rest N(0, 0.02^2)."""
     graph, abstract = nnx.split(abstract_model(config, dtype))
     leaves, structure = jax.tree.flatten_with_path(abstract)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
-    filled = [_random_leaf(*leaf, key) for leaf, key in zip(leaves, keys, strict=True)]
+    filled = [
+        _random_leaf(path, leaf, key) for (path, leaf), key in zip(leaves, keys, strict=True)
+    ]
     return nnx.merge(graph, jax.tree.unflatten(structure, filled))
 
 

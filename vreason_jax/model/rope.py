@@ -37,14 +37,13 @@ def text_rope(
     return jnp.cos(angles).astype(dtype), jnp.sin(angles).astype(dtype)
 
 
-def vision_angles(rows: np.ndarray, columns: np.ndarray, head_width: int) -> np.ndarray:
-    """Returns the angles [P, H] float32 of patches at `rows` and `columns` [P] of their frame."""
-    chex.assert_equal_shape([rows, columns])
-    frequencies = inverse_frequencies(head_width // 2, _VISION_THETA)
-    row_angles = rows.astype(np.float32)[:, None] * frequencies
-    column_angles = columns.astype(np.float32)[:, None] * frequencies
-    angles = np.concatenate([row_angles, column_angles], axis=-1)
-    return np.concatenate([angles, angles], axis=-1)
+def vision_angles(rows: jax.Array, columns: jax.Array, head_width: int) -> jax.Array:
+    """Returns the angles [..., H] float32 of patches at places [...] of their frame."""
+    frequencies = jnp.asarray(inverse_frequencies(head_width // 2, _VISION_THETA))
+    places = jnp.stack([jnp.asarray(a) for a in (rows, columns)], axis=-1).astype(jnp.float32)
+    angles = places[..., None] * frequencies.reshape((1,) * places.ndim + (-1,))
+    angles = angles.reshape(*places.shape[:-1], -1)
+    return jnp.concatenate([angles, angles], axis=-1)
 
 
 def rotate(x: jax.Array, cosines: jax.Array, sines: jax.Array) -> jax.Array:

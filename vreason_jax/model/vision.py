@@ -1,22 +1,39 @@
-"""The vision tower: patches of one video or image to embeddings in the decoder's width.
+"""The vision tower: patches of videos and images to embeddings in the decoder's width.
 
 Temporal patches never attend to each other (Qwen2.5-VL report section 2.1.1), so they are a plain
-batch axis, and a window is one row of a dense batched product with a key mask.
+batch axis. Each is laid out as R rows of W slots, a window each (model/windows.py): what its size
+is, is data, and frames of many sizes share a program.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import nnx, struct
 from jax import lax
 
 from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
 from vreason_jax.model.layers import MASKED, Linear, Norm, SwiGLU
-from vreason_jax.model.windows import WindowPlan
+from vreason_jax.model.windows import EMPTY
 
+Array = Any  # jax.Array on the device, np.ndarray before
 _NORM_EPS = 1e-6  # fixed in HF's code, whatever config.json says for the decoder
-# Temporal patches are processed in groups whose largest score matrix stays near this many numbers.
-_SCORES_AT_ONCE = 2**24
+# Attention over whole frames takes queries in groups whose score matrix stays near this many
+# numbers.
+_SCORES_AT_ONCE = 2**25
+
+
+class Frames(struct.PyTreeNode):
+    """F temporal patches, laid out in rows of windows."""
+
+    pixels: Array  # [F, R, W, patch values] uint8, or float32 that is normalised already
+    mean: Array  # [F, channels] float32, on the scale of the pixels
+    deviation: Array  # [F, channels] float32
+    window: Array  # [F, R, W] int32
+    row: Array  # [F, R, W] int32
+    column: Array  # [F, R, W] int32
+    slot_of_token: Array  # [N] int32: which merged unit, of all rows, each token comes from
 
 
 class VisionBlock(nnx.Module):
@@ -31,27 +48,44 @@ class VisionBlock(nnx.Module):
         self.norm2 = Norm(width, eps=_NORM_EPS, dtype=dtype)
         self.mlp = SwiGLU(width, config.mlp_width, bias=True, dtype=dtype)
 
-    def __call__(self, x, cosines, sines, occupied) -> jax.Array:
-        """Returns x [A, W, D] after the block; A attention groups of W patches.
+    def __call__(self, x, rotation, window, *, full: bool) -> jax.Array:
+        """Returns x [F, R, W, D] after the block.
 
         Args:
-          x: [A, W, D].
-          cosines, sines: [A, W, H] float32.
-          occupied: [A, W] bool, false for padding, which no patch attends to.
+          rotation: cosines and sines [F, R, W, H] float32.
+          window: [F, R, W] int32, EMPTY for padding, which no patch attends to.
+          full: whether patches attend to their whole frame, or to their window.
         """
-        x = x + self._attend(self.norm1(x), cosines, sines, occupied)
+        x = x + self._attend(self.norm1(x), rotation, window, full)
         return x + self.mlp(self.norm2(x))
 
-    def _attend(self, x, cosines, sines, occupied):
-        groups, length, width = x.shape
-        fused = self.qkv(x).reshape(groups, length, 3, self.heads, width // self.heads)
-        query, key, value = fused[:, :, 0], fused[:, :, 1], fused[:, :, 2]
-        query = _rotate_wide(query, cosines, sines)
-        key = _rotate_wide(key, cosines, sines)
-        scores = jnp.einsum("awnh,aunh->anwu", query, key, preferred_element_type=jnp.float32)
-        scores = jnp.where(occupied[:, None, None], scores * (width // self.heads) ** -0.5, MASKED)
-        weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-        return self.proj(jnp.einsum("anwu,aunh->awnh", weights, value).reshape(x.shape))
+    def _attend(self, x, rotation, window, full):
+        fused = self.qkv(x).reshape(*x.shape[:3], 3, self.heads, -1)
+        query, key, value = fused[..., 0, :, :], fused[..., 1, :, :], fused[..., 2, :, :]
+        query, key = (_rotate_wide(part, *rotation) for part in (query, key))
+        attend = self._over_frames if full else self._over_windows
+        return self.proj(attend(query, key, value, window).reshape(x.shape))
+
+    def _over_windows(self, query, key, value, window):
+        frames = window.shape[0] * window.shape[1]
+        query, key, value = (a.reshape(frames, *a.shape[2:]) for a in (query, key, value))
+        window = window.reshape(frames, -1)
+        return _attention(query, key, value, window[:, :, None] == window[:, None])
+
+    def _over_frames(self, query, key, value, window):
+        frames, rows, slots, heads, width = query.shape
+        key, value = (a.reshape(frames, rows * slots, heads, width) for a in (key, value))
+        seen = (window != EMPTY).reshape(frames, 1, -1)
+
+        def attend(query):  # [F, W, N, H], a row of every frame
+            return _attention(query, key, value, seen)
+
+        scores = frames * heads * slots * rows * slots
+        at_once = max(1, _SCORES_AT_ONCE // scores)
+        if at_once >= rows:
+            return attend(query.reshape(frames, rows * slots, heads, width))
+        context = lax.map(attend, jnp.moveaxis(query, 1, 0), batch_size=at_once)
+        return jnp.moveaxis(context, 0, 1)
 
 
 class Merger(nnx.Module):
@@ -78,68 +112,49 @@ class VisionTower(nnx.Module):
         self.blocks = nnx.List([VisionBlock(config, dtype) for _ in range(config.depth)])
         self.merger = Merger(config, dtype)
 
-    def __call__(self, patches: jax.Array, plan: WindowPlan) -> jax.Array:
-        """Returns the embeddings [M, D] of one video or image, M = P / merge^2, in prompt order.
+    def __call__(self, frames: Frames) -> jax.Array:
+        """Returns the embeddings [N, D] of the tokens that `frames.slot_of_token` names."""
+        x = self.run_blocks(frames)[-1]
+        units = x.reshape(-1, self.config.merge**2, x.shape[-1])
+        return self.merger(units)[frames.slot_of_token]
 
-        Args:
-          patches: [t, h * w, 1176] float32, normalised (video/patches.py).
-          plan: the frame's windows; its arrays may be NumPy's or traced.
-        """
-        longest = plan.patch_of_slot.shape[0]
-        group = max(1, _SCORES_AT_ONCE // (self.config.heads * longest**2))
-        if patches.shape[0] <= group:
-            merged = self._encode(patches, plan)
-        else:
-            merged = lax.map(lambda p: self._encode(p[None], plan)[0], patches, batch_size=group)
-        return merged.reshape(-1, merged.shape[-1])
-
-    def blocks_in_patch_order(self, patches: jax.Array, plan: WindowPlan) -> list[jax.Array]:
-        """Returns each block's output [t, h * w, D] in the order of `patches`, to compare with."""
-        slot_of_patch = jnp.argsort(jnp.where(plan.occupied.reshape(-1), plan.patch_of_slot, 2**30))
-        slot_of_patch = slot_of_patch[: patches.shape[1]]
-        return [x[:, slot_of_patch] for x in self._run_blocks(patches, plan)]
-
-    def _encode(self, patches, plan):
-        x = self._run_blocks(patches, plan)[-1]
-        per_unit = self.config.merge**2
-        units = x.reshape(x.shape[0], -1, per_unit, x.shape[-1])[:, plan.slot_of_unit]
-        return self.merger(units)
-
-    def _run_blocks(self, patches, plan):
-        x = self.patch_embed(patches.astype(self.patch_embed.weight[...].dtype))
-        x = x[:, plan.patch_of_slot]
-        rotation = jnp.cos(plan.angles), jnp.sin(plan.angles)
-        occupied = jnp.asarray(plan.occupied).reshape(-1)
-        outputs = []
+    def run_blocks(self, frames: Frames) -> list[jax.Array]:
+        """Returns each block's output [F, R, W, D]."""
+        dtype = self.patch_embed.weight[...].dtype
+        x = self.patch_embed(normalise(frames.pixels, frames.mean, frames.deviation).astype(dtype))
+        angles = rope.vision_angles(frames.row, frames.column, self.config.head_width)
+        rotation, outputs = (jnp.cos(angles), jnp.sin(angles)), []
         for index, block in enumerate(self.blocks):
             full = index in self.config.full_attention_blocks
-            windows = 1 if full else plan.occupied.shape[0]
             with jax.named_scope("vision_full" if full else "vision_window"):
-                outputs.append(_run_block(block, x, windows, rotation, occupied))
+                outputs.append(block(x, rotation, frames.window, full=full))
             x = outputs[-1]
         return outputs
 
 
-@jax.jit
-def encode_media(model, patches: jax.Array, plan: WindowPlan) -> jax.Array:
-    """Returns the embeddings [M, D] of one video or image by `model.vision`, compiled by shape."""
-    return model.vision(patches, plan)
+def normalise(pixels: jax.Array, mean: jax.Array, deviation: jax.Array) -> jax.Array:
+    """Returns (pixels - mean) / deviation, float32, of patches [F, R, W, channels x others].
+
+    `mean` and `deviation` [F, channels] are on the scale of the pixels: transformers folds the
+    scaling by 1/255 into them, and other orders of the same arithmetic differ in the last bit.
+    """
+    values = pixels.astype(jnp.float32).reshape(*pixels.shape[:3], mean.shape[1], -1)
+    mean, deviation = (
+        jnp.broadcast_to(a[:, None, None, :, None], values.shape) for a in (mean, deviation)
+    )
+    return ((values - mean) / deviation).reshape(pixels.shape)
 
 
-def _run_block(block, x, windows, rotation, occupied):
-    """Runs a block over x [t, W, D], with each frame cut into `windows` attention groups."""
-    frames, slots = x.shape[:2]
-
-    def per_group(array):  # [W, ...] of one frame -> [t * windows, W / windows, ...]
-        cut = array.reshape(windows, slots // windows, *array.shape[1:])
-        return jnp.tile(cut, (frames, *[1] * (cut.ndim - 1)))
-
-    groups = x.reshape(frames * windows, slots // windows, -1)
-    return block(groups, *map(per_group, (*rotation, occupied))).reshape(x.shape)
+def _attention(query, key, value, mask):
+    """[A, W, N, H] of queries [A, W, N, H] over keys [A, S, N, H]; mask [A, W or 1, S] bool."""
+    scores = jnp.einsum("awnh,asnh->anws", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.where(mask[:, None], scores * query.shape[-1] ** -0.5, MASKED)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("anws,asnh->awnh", weights, value)
 
 
 def _rotate_wide(x, cosines, sines):
     # The tower rotates in float32 and casts back, unlike the decoder.
     # Source: HF modeling_qwen2_5_vl.py, apply_rotary_pos_emb_vision.
-    wide = rope.rotate(x.astype(jnp.float32), cosines[:, :, None], sines[:, :, None])
+    wide = rope.rotate(x.astype(jnp.float32), cosines[..., None, :], sines[..., None, :])
     return wide.astype(x.dtype)

@@ -1,57 +1,82 @@
 """Which patches the windowed vision blocks attend over, for one frame size (host side, NumPy)."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
-from flax import struct
 
-from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
 
+EMPTY = -1  # the window of a slot that holds no patch
 
-class WindowPlan(struct.PyTreeNode):
-    """Where each patch of a frame stands when the frame is cut into windows of equal size.
 
-    Windows at the right and bottom edge are padded to full size, so that a windowed block is one
-    dense batched product. Slots: W = windows x window size, in patches.
+class FramePlan(NamedTuple):
+    """Where each patch of a frame stands: in one of R rows of W slots, a full window each.
+
+    The smaller windows of the right and bottom edge share rows. Units of `merge` x `merge` patches,
+    which become a token each, stay together: U = W / merge^2 units a row.
     """
 
-    patch_of_slot: np.ndarray  # [W] int32, 0 in empty slots
-    occupied: np.ndarray  # [windows, window size] bool
-    slot_of_unit: np.ndarray  # [units] int32, in units: undoes the order before the merger
-    angles: np.ndarray  # [W, H] float32, rotary angles of each slot
+    unit_of_slot: np.ndarray  # [R * U] int32, in prompt order; 0 in empty slots
+    window: np.ndarray  # [R, W] int32, number of the patch's window in its row, or EMPTY
+    row: np.ndarray  # [R, W] int32, the patch's place in the frame
+    column: np.ndarray  # [R, W] int32
+    slot_of_unit: np.ndarray  # [units] int32: undoes the order behind the merger
 
 
-@functools.lru_cache(maxsize=64)  # of the frame sizes met last; callers only read its arrays
-def window_plan(height: int, width: int, config: VisionConfig) -> WindowPlan:
+def rung(rows: int) -> int:
+    """Returns the number of rows that a frame of `rows` is given: few numbers, little padding."""
+    step = 1 << max(0, (rows - 1).bit_length() - 3)
+    return -(-rows // step) * step
+
+
+@functools.lru_cache(maxsize=256)  # of the frame sizes met last; callers only read its arrays
+def frame_plan(height: int, width: int, config: VisionConfig) -> FramePlan:
     """Returns the plan of a frame of `height` x `width` patches (both multiples of the merge size).
 
-    Patches come in HF's order: raster over merged units, and inside a unit (0,0), (0,1), (1,0),
+    Units come in HF's order, raster over the frame, and inside a unit patches (0,0), (0,1), (1,0),
     (1,1). Time never mixes in the tower, so one plan serves every temporal patch. Source: HF
     modeling_qwen2_5_vl.py, get_window_index and rot_pos_emb.
     """
     merge, side = config.merge, config.window_units
-    rows, columns = height // merge, width // merge
-    padded_rows, padded_columns = -(-rows // side) * side, -(-columns // side) * side
-    units = np.full((padded_rows, padded_columns), -1)
-    units[:rows, :columns] = np.arange(rows * columns).reshape(rows, columns)
-    windows = units.reshape(padded_rows // side, side, padded_columns // side, side)
-    windows = windows.transpose(0, 2, 1, 3).reshape(-1, side * side)
-
-    per_unit = merge * merge
-    patches = np.where(windows[..., None] >= 0, windows[..., None] * per_unit, 0)
-    patches = patches + np.where(windows[..., None] >= 0, np.arange(per_unit), 0)
-    patch_of_slot = patches.reshape(-1).astype(np.int32)
-    occupied = np.repeat(windows >= 0, per_unit, axis=1)
-    slot_of_unit = np.argsort(np.where(windows >= 0, windows, rows * columns).reshape(-1))
-    patch_rows, patch_columns = _patch_coordinates(rows, columns, merge)
-    angles = rope.vision_angles(patch_rows, patch_columns, config.head_width)[patch_of_slot]
-    return WindowPlan(
-        patch_of_slot, occupied, slot_of_unit[: rows * columns].astype(np.int32), angles
+    units = np.arange(height * width // merge**2).reshape(height // merge, width // merge)
+    windows = [
+        units[top : top + side, left : left + side].reshape(-1)
+        for top in range(0, units.shape[0], side)
+        for left in range(0, units.shape[1], side)
+    ]
+    rows = _packed(windows, side * side)
+    count = rung(len(rows))
+    unit_of_slot = np.full((count, side * side), EMPTY)
+    window = np.full((count, side * side), EMPTY)
+    for number, members in enumerate(rows):
+        joined = np.concatenate(members)
+        unit_of_slot[number, : len(joined)] = joined
+        window[number, : len(joined)] = np.repeat(np.arange(len(members)), list(map(len, members)))
+    order = np.argsort(np.where(unit_of_slot < 0, units.size, unit_of_slot).reshape(-1))
+    unit_of_slot = np.maximum(unit_of_slot, 0)
+    place = np.indices((merge, merge)).reshape(2, 1, 1, -1)  # of a patch in its unit
+    corner = np.stack(np.divmod(unit_of_slot, units.shape[1]))[..., None] * merge
+    row, column = (corner + place).reshape(2, count, -1).astype(np.int32)
+    return FramePlan(
+        unit_of_slot.reshape(-1).astype(np.int32),
+        np.repeat(window, merge**2, axis=1).astype(np.int32),
+        row,
+        column,
+        order[: units.size].astype(np.int32),
     )
 
 
-def _patch_coordinates(rows: int, columns: int, merge: int) -> tuple[np.ndarray, np.ndarray]:
-    grid = np.indices((rows * merge, columns * merge)).reshape(2, rows, merge, columns, merge)
-    row, column = grid.transpose(0, 1, 3, 2, 4).reshape(2, -1)
-    return row, column
+def _packed(windows: list[np.ndarray], room: int) -> list[list[np.ndarray]]:
+    """Puts windows into rows of `room` units: the largest first, each where it first fits."""
+    rows: list[list[np.ndarray]] = []
+    left: list[int] = []
+    for window in sorted(windows, key=len, reverse=True):
+        fitting = next((n for n, free in enumerate(left) if free >= len(window)), None)
+        if fitting is None:
+            rows.append([])
+            left.append(room)
+            fitting = len(rows) - 1
+        rows[fitting].append(window)
+        left[fitting] -= len(window)
+    return rows

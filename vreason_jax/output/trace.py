@@ -29,6 +29,8 @@ def build_trace(
     videos: Sequence[Mapping[str, Any]],
     seconds: Mapping[str, float],
     tokens: Mapping[str, int],
+    programs: Mapping[str, int] | None = None,
+    padding: Mapping[str, float] | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns the trace as plain JSON types, with `answer` and `versions` added.
@@ -49,14 +51,16 @@ def build_trace(
         "videos": videos,
         "seconds": seconds,
         "tokens": tokens,
+        "programs": programs or {},
+        "padding": padding or {},
         "versions": library_versions(),
         "warnings": warnings,
     }
     return {key: to_plain(value) for key, value in trace.items()}
 
 
-def write_trace(path: str | Path, trace: Mapping[str, Any]) -> None:
-    """Writes the trace as one JSON object, completely or not at all."""
+def write_trace(path: str | Path, trace: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Writes a trace as one JSON object, several as a list; whole or not at all."""
     text = json.dumps(to_plain(trace), allow_nan=False, ensure_ascii=False)
     # Undecodable bytes of a path are lone surrogates: UTF-8 cannot hold them, JSON escapes can.
     data = (text + "\n").encode("utf-8", errors="backslashreplace")

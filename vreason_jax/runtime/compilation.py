@@ -47,16 +47,18 @@ def cache_folder() -> Path:
 
 
 class CompileClock:
-    """Counts the seconds of compilation and the hits in the persistent cache.
+    """Counts the programs JAX compiles and the seconds they take, and times stages beside them.
 
     It listens to JAX's own events from entry to exit and so sees every program, whoever starts it.
     """
 
     def __init__(self):
+        self.programs = 0  # compiled or taken from the persistent cache
         self.cache_hits = 0
         self.cache_misses = 0
         self.stages: dict[str, float] = {}  # seconds a stage, without compilation
         self._spans: list[tuple[float, float]] = []  # disjoint, in order
+        self._inner = [0.0]  # seconds of the stages inside each open one
 
     def __enter__(self) -> "CompileClock":
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
@@ -72,20 +74,30 @@ class CompileClock:
         """The seconds of compilation so far."""
         return sum(end - begin for begin, end in self._spans)
 
+    def snapshot(self) -> dict[str, float]:
+        """Returns the stages' seconds so far, those of `compile`, and counts of programs."""
+        counts = {"programs": self.programs, "from_cache": self.cache_hits}
+        return {**self.stages, "compile": self.seconds, **counts}
+
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the seconds of the block, without compilation inside it, to `stages[name]`.
+        """Adds the seconds of the block to `stages[name]`.
 
-        The block must wait for its results: what JAX still computes is not counted.
+        Less those of compilation and of other stages inside it. The block must wait for its
+        results: what JAX still computes is not counted.
         """
         begin, compiled = time.perf_counter(), self.seconds
+        self._inner.append(0.0)
         try:
             yield
         finally:
-            seconds = time.perf_counter() - begin - (self.seconds - compiled)
-            self.stages[name] = self.stages.get(name, 0.0) + max(0.0, seconds)
+            whole = time.perf_counter() - begin - (self.seconds - compiled)
+            own = whole - self._inner.pop()
+            self._inner[-1] += whole
+            self.stages[name] = self.stages.get(name, 0.0) + max(0.0, own)
 
     def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:
+        self.programs += event == _COMPILE_EVENTS + "backend_compile_duration"
         if not event.startswith(_COMPILE_EVENTS):
             return
         end = time.perf_counter()

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.decoder import QUERY_BLOCK
 
-_METHOD_COPIES = 4  # value delta, its two moments, one gradient: all float32
-_FULL_WIDTHS = 8  # activations of a model width alive at once in a layer: input, normed, q, sums
+_METHOD_COPIES = 5  # value delta, its two moments, its shift, one gradient: all float32
 
 
 def free_bytes(device: Any) -> int | None:
@@ -27,18 +25,15 @@ def free_bytes(device: Any) -> int | None:
 def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 1) -> int:
     """Returns the bytes of one more video token on each of `model_axis` devices.
 
-    This is the lasting part (cache, and the method's float32 copies of the last layer's values)
-    plus the larger of two temporary peaks, vision tower and prefill. The estimate may be off by
-    some tens of percent.
+    What stays: the cache and the method's float32 copies of the last layer's values, the tower's
+    embedding. Tower and prompt are read in pieces of fixed size, whose passing memory does not grow
+    with the clip. An estimate, some tens of percent wide.
     """
     text = config.text
     shared = text.kv_heads * text.head_width
     cache = 2 * text.layers * shared * itemsize
     method = _METHOD_COPIES * shared * 4
-    scores = QUERY_BLOCK * text.heads * (4 + 4 + itemsize)
-    mlp = 3 * text.mlp_width * itemsize
-    prefill = (scores + mlp) // model_axis + _FULL_WIDTHS * text.width * itemsize
-    return (cache + method) // model_axis + max(prefill, _vision_bytes(config, itemsize))
+    return (cache + method) // model_axis + text.width * itemsize
 
 
 def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:
@@ -59,13 +54,6 @@ def memory_warning(
         f"{video_tokens} video tokens, about {fitting} fit in the {free / 1e9:.1f} GB of free "
         "memory; lower video.max_pixels, video.num_frames or sampling.max_new_tokens"
     )
-
-
-def _vision_bytes(config: ModelConfig, itemsize: int) -> int:
-    vision = config.vision
-    per_patch = vision.patch_values * 4 + (_FULL_WIDTHS * vision.width) * itemsize
-    per_patch += 3 * vision.mlp_width * itemsize
-    return vision.merge**2 * per_patch
 
 
 def _free_host_bytes() -> int:

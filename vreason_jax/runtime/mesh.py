@@ -109,21 +109,6 @@ def parameter_sharding(path: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSh
     return NamedSharding(mesh, parameter_spec(path, shape, mesh))
 
 
-def batch_spec(mesh: Mesh, rows: int) -> PartitionSpec:
-    """Returns the partition of arrays [B, ...]: over `data` where B divides, else whole."""
-    return PartitionSpec("data") if rows % mesh.shape["data"] == 0 else PartitionSpec()
-
-
-def cache_spec(mesh: Mesh, rows: int) -> PartitionSpec:
-    """Returns the partition of keys and values [B, K, S, H]: rows over `data`, heads over model.
-
-    A mesh of training has no axis `model`: heads are whole there.
-    """
-    data = "data" if rows % mesh.shape["data"] == 0 else None
-    model = "model" if "model" in mesh.axis_names else None
-    return PartitionSpec(data, model, None, None)
-
-
 def _default_sizes(devices: int, config: ModelConfig) -> dict[str, int]:
     allowed = allowed_model_axes(config)
     if jax.process_count() == 1:
@@ -138,23 +123,3 @@ def _ordered(devices: list, count: int, sizes: dict[str, int]) -> np.ndarray:
     if count == len(devices):
         return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES)).devices
     return np.asarray(devices[:count]).reshape(shape)
-
-
-def place_rows(tree, mesh: Mesh, rows: int):
-    """Returns a tree of arrays [B, ...] (or [3, B, ...]) on the mesh, rows over `data`.
-
-    Arrays whose first two axes are not `rows` long lie whole on every device. On several hosts
-    every process must pass the same arrays.
-    """
-
-    def place(array):
-        array = np.asarray(array)
-        if rows in array.shape[:2]:
-            whole_axes = [None] * array.shape.index(rows)
-            spec = PartitionSpec(*whole_axes, *batch_spec(mesh, rows))
-        else:
-            spec = PartitionSpec()
-        sharding = NamedSharding(mesh, spec)
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return jax.tree.map(place, tree)

@@ -26,7 +26,7 @@ from vreason_jax.shapes.tokenizer import load_tokenizer
 from vreason_jax.shapes.words import COLUMN_WORDS, ORDINALS, ROW_WORDS
 from vreason_jax.training.config import TrainConfig
 from vreason_jax.training.plan import batch_order, picks
-from vreason_jax.video.patches import FRAMES_PER_GRID, PATCH, Normalization, patchify
+from vreason_jax.video.patches import FRAMES_PER_GRID, PATCH, patchify
 
 TOKENS_PER_SECOND = 2.0
 _AHEAD = 6  # batches
@@ -37,8 +37,6 @@ _CONTENT = {
     *("far", "up", "down", "hidden", "bounce", "once", "twice", "three"),
     *("fast", "slow", "still", "empty", "nothing", "before", "after", *ORDINALS),
 }
-# With these patchify leaves the bytes as they are: one to four is what travels to the trainer.
-_AS_BYTES = Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 
 Arrays = dict[str, np.ndarray]  # the fields of loss.Batch
 Encoded = tuple[Prompt, np.ndarray, np.ndarray]  # with the reply's ids and their weights
@@ -149,10 +147,10 @@ def _send_batches(config: TrainConfig, checkpoint: Path, first: int, sender) -> 
 
 
 def _pixels(text: SampleText) -> np.ndarray:
-    """Returns the clip's patches as bytes: uint8 [t, h * w, 1176]."""
-    patches = patchify(render(text.scene), _AS_BYTES)
+    """The clip's patches as bytes: uint8 [t, h * w, 1176]."""
+    patches = patchify(render(text.scene))
     time, height, width = patches.grid
-    return np.rint(patches.values).astype(np.uint8).reshape(time, height * width, -1)
+    return patches.values.reshape(time, height * width, -1)
 
 
 def _pad(prompt: Prompt, reply: np.ndarray, weights, size: int, room: int, pad_id: int) -> Arrays:

@@ -12,7 +12,8 @@ from jax import lax
 
 from vreason_jax.model.layers import MASKED
 from vreason_jax.model.qwen25_vl import Qwen25VL
-from vreason_jax.model.windows import WindowPlan
+from vreason_jax.model.vision import Frames
+from vreason_jax.model.windows import FramePlan
 from vreason_jax.video.patches import CLIP_NORMALIZATION
 
 # Queries attend in blocks of this many, each to the keys up to its own end: half of what a causal
@@ -32,8 +33,8 @@ class Batch:
     weights: jax.Array  # float32 [B, T] of the reply's tokens, the last T slots; 0 at padding
 
 
-def reply_loss(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> tuple[jax.Array, jax.Array]:
-    """Returns the weighted sum of cross entropy over the reply's tokens, and the sum of weights.
+def reply_loss(model: Qwen25VL, batch: Batch, plan: FramePlan) -> tuple[jax.Array, jax.Array]:
+    """Returns the sum of weight x cross entropy over the reply's tokens, and that of the weights.
 
     These are sums, so that the shares of several devices add up to the loss of the whole batch.
     """
@@ -45,7 +46,7 @@ def reply_loss(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> tuple[jax.Arr
     return jnp.sum(losses * batch.weights), jnp.sum(batch.weights)
 
 
-def reply_logits(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> jax.Array:
+def reply_logits(model: Qwen25VL, batch: Batch, plan: FramePlan) -> jax.Array:
     """Returns float32 logits [B, T, V]: entry t predicts the reply's token t."""
     decoder, length = model.decoder, batch.weights.shape[1]
     x = _embed(model, batch, plan)
@@ -59,23 +60,31 @@ def reply_logits(model: Qwen25VL, batch: Batch, plan: WindowPlan) -> jax.Array:
     return decoder.logits(decoder.last.finish(x[:, first:-1], context))
 
 
-def normalise(pixels: jax.Array) -> jax.Array:
-    """Returns normalised pixels, as video/patches.py makes them: uint8 [..., 1176] -> float32."""
-    values = pixels.reshape(*pixels.shape[:-1], 3, -1).astype(jnp.float32)
-    shape = (1,) * (values.ndim - 2) + (3, 1)
-    mean, std = (
-        np.asarray(numbers, np.float32).reshape(shape) * np.float32(255)
-        for numbers in (CLIP_NORMALIZATION.mean, CLIP_NORMALIZATION.std)
+def _frames(pixels: jax.Array, plan: FramePlan) -> Frames:
+    """All temporal patches of a batch [B, t, h * w, 1176], laid out by the plan of their size."""
+    values = pixels.shape[-1]
+    count, (rows, slots) = pixels.shape[0] * pixels.shape[1], plan.window.shape
+    units = plan.unit_of_slot.size
+    per_unit = rows * slots // units
+    laid = pixels.reshape(count, -1, per_unit * values)[:, plan.unit_of_slot]
+    mean, deviation = (
+        jnp.broadcast_to(np.asarray([a], np.float32) * np.float32(255), (count, 3))
+        for a in (CLIP_NORMALIZATION.mean, CLIP_NORMALIZATION.std)
     )
-    values = (values - jnp.broadcast_to(mean, values.shape)) / jnp.broadcast_to(std, values.shape)
-    return values.reshape(pixels.shape)
+    window, row, column = (
+        jnp.broadcast_to(jnp.asarray(a)[None], (count, rows, slots))
+        for a in (plan.window, plan.row, plan.column)
+    )
+    first = units * np.arange(count, dtype=np.int32)[:, None]
+    tokens = (first + jnp.asarray(plan.slot_of_unit)[None]).reshape(-1)
+    laid = laid.reshape(count, rows, slots, values)
+    return Frames(laid, mean, deviation, window, row, column, tokens)
 
 
 def _embed(model, batch, plan):
-    """Returns token embeddings with the video's in place of each row's run of pad tokens."""
-    rows, times, patches, values = batch.pixels.shape
-    video = model.vision(normalise(batch.pixels).reshape(rows * times, patches, values), plan)
-    video = video.reshape(rows, -1, video.shape[-1])
+    """Token embeddings with the videos' in place of their pad tokens, which are one run a row."""
+    rows = batch.pixels.shape[0]
+    video = model.vision(_frames(batch.pixels, plan)).reshape(rows, -1, model.decoder.config.width)
     x = model.decoder.embed(batch.token_ids)
     return jax.vmap(lambda row, at, start: lax.dynamic_update_slice(row, at, (start, 0)))(
         x, video.astype(x.dtype), batch.video_starts

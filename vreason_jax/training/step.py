@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.windows import window_plan
+from vreason_jax.model.windows import frame_plan
 from vreason_jax.runtime.checkpoint import build_model
 from vreason_jax.shapes.scene import HEIGHT, WIDTH
 from vreason_jax.training.batches import Arrays
@@ -41,7 +41,7 @@ def make_step(config: ModelConfig, optimizer: optax.GradientTransformation, mesh
 
     Donates parameters and state. The loss is the weighted mean over the batch's reply tokens.
     """
-    plan = window_plan(HEIGHT // PATCH, WIDTH // PATCH, config.vision)
+    plan = frame_plan(HEIGHT // PATCH, WIDTH // PATCH, config.vision)
 
     def share(parameters, batch):
         total = jax.lax.psum(jnp.sum(batch.weights), "data")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
+from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
-from vreason_jax.engine import Checkpoint, Replica
-from vreason_jax.evaluation.sharing import Asked, SharedReader
-from vreason_jax.inputs import as_question
+from vreason_jax.engine.answer import LENGTH
+from vreason_jax.engine.engine import Engine
 from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.output.answer import extract_answer
+from vreason_jax.questions import Prepared, Question, VideoArray
 from vreason_jax.settings import apply_overrides
 from vreason_jax.shapes import KINDS, Sample, sample
 from vreason_jax.training.config import TrainConfig
@@ -33,31 +34,33 @@ class Validation:
             "video.num_frames": config.data.frames,
         }
         self._batch = config.run.validate_batch
-        self._checkpoint = Checkpoint.open(checkpoint, apply_overrides(RunConfig(), overrides))
+        self._checkpoint = Checkpoint.open(checkpoint)
+        self._run = apply_overrides(RunConfig(), overrides)
         self._samples = [
             sample("validation", pick.index, pick.kind, pick.level, frames=config.data.frames)
             for pick in validation_picks(config.run.validate_questions)
         ]
-        self._asked = [self._ask(sample) for sample in self._samples]
+        self._questions = [self._prepare(sample) for sample in self._samples]
 
     def replies(self, model: Qwen25VL, mesh: Mesh) -> list[tuple[str, int]]:
         """Returns the text and the number of tokens of each greedy reply."""
         size = max(1, self._batch // mesh.shape["data"])
-        reader = SharedReader(Replica(self._checkpoint, model, mesh), batch_size=size, clips=1)
+        engine = Engine(self._checkpoint, model, mesh, batch_size=size)
         found = []
-        for first in range(0, len(self._asked), reader.rows_per_batch):
-            batch = reader.read(self._asked[first : first + reader.rows_per_batch])
-            found += reader.answer(batch, self._checkpoint.run, seed=0)
-        return [(reply.text, len(reply.token_ids) - (not reply.truncated)) for reply in found]
+        for first in range(0, len(self._questions), engine.rows_per_batch):
+            questions = self._questions[first : first + engine.rows_per_batch]
+            batch = engine.read(questions, self._run.sampling.max_new_tokens)
+            found += engine.answer(batch, self._run)
+        return [(a.text, len(a.tokens.token) - (a.ended != LENGTH)) for a in found]
 
     def scores(self, model: Qwen25VL, mesh: Mesh) -> dict[str, Any]:
         """Returns accuracy overall, by kind and by level, mean tokens, and share closed."""
         return score(self._samples, self.replies(model, mesh))
 
-    def _ask(self, sample: Sample) -> Asked:
-        question = as_question((sample.frames, sample.fps), sample.question)
-        name = str(sample.index)
-        return Asked(self._checkpoint.prepare(question), clip_key=name, seed_key=name)
+    def _prepare(self, sample: Sample) -> Prepared:
+        source = VideoArray(sample.frames, sample.fps)
+        question = Question((source,), sample.question, name=str(sample.index))
+        return self._checkpoint.prepare(question, self._run)
 
 
 def score(samples: Sequence[Sample], replies: Sequence[tuple[str, int]]) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""A checkpoint folder opened as far as preparing a question needs: no weights yet."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from vreason_jax.config import ModelOptions, RunConfig
+from vreason_jax.model.config import ModelConfig, read_model_config
+from vreason_jax.prompt.chat import QUESTION, build_prompt, check_question, read_wrapping
+from vreason_jax.prompt.positions import Medium
+from vreason_jax.prompt.tokenizer import PromptTokenizer
+from vreason_jax.questions import ImageFile, Media, Prepared, Question, Source, VideoArray
+from vreason_jax.runtime.hub import resolve_model_folder
+from vreason_jax.video.patches import Patches, patchify, second_per_grid
+from vreason_jax.video.preprocessing import Preprocessing
+from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
+from vreason_jax.video.sampling import Segment
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a folder says of the model, its tokenizer and how media are prepared for it."""
+
+    folder: Path
+    config: ModelConfig
+    tokenizer: PromptTokenizer
+    preprocessing: Preprocessing
+
+    @classmethod
+    def open(cls, model: str | Path | None) -> "Checkpoint":
+        """Returns the opened checkpoint of a folder, a hub id, or (None) the embedded one."""
+        if model is None:
+            from vreason_jax.embedded import CHECKPOINT
+
+            model = CHECKPOINT
+        folder = resolve_model_folder(model)
+        return cls(
+            folder,
+            read_model_config(folder),
+            PromptTokenizer.load(folder),
+            Preprocessing.read(folder),
+        )
+
+    def dtype(self, options: ModelOptions) -> jnp.dtype:
+        """What the weights are run in: the config's, else float32 on a CPU, else the files'."""
+        if options.dtype is not None:
+            return jnp.dtype(options.dtype)
+        return jnp.dtype("float32" if jax.default_backend() == "cpu" else self.config.dtype)
+
+    def prepare(self, question: Question, run: RunConfig) -> Prepared:
+        """Returns the question ready for the model; raises UserError for what cannot be read."""
+        check_question(question.text)  # words are cheaper to check than clips
+        read_wrapping(run.prompt.template)
+        return self.ask(self.read(question.media, run), question, run)
+
+    def read(
+        self,
+        sources: Sequence[Source],
+        run: RunConfig,
+        change: Callable[[Clip], Clip] | None = None,
+    ) -> Media:
+        """Returns media as clips and patches; raises UserError for what cannot be read.
+
+        `change` makes of every clip the one that the model is shown.
+        """
+        clips = tuple(self._clip(source, run) for source in sources)
+        if change is not None:
+            clips = tuple(map(change, clips))
+        return Media(clips, tuple(map(self._cut, clips)))
+
+    def ask(self, media: Media, question: Question, run: RunConfig) -> Prepared:
+        """Returns the question about media that have been read; raises UserError as `prepare`."""
+        wrapping = read_wrapping(run.prompt.template)
+        prompt = build_prompt(
+            self.tokenizer,
+            [
+                Medium("image", cut.grid)
+                if clip.reader == "image"
+                else Medium("video", cut.grid, second_per_grid(clip))
+                for clip, cut in zip(media.clips, media.patches, strict=True)
+            ],
+            question.text,
+            wrapping=wrapping.replace(QUESTION, question.wrapping),
+            position_rule=run.model.position_rule,
+            tokens_per_second=self.config.tokens_per_second,
+        )
+        return Prepared(question, media, prompt)
+
+    def _clip(self, source: Source, run: RunConfig) -> Clip:
+        if isinstance(source, ImageFile):
+            return read_image(source.path, self.preprocessing.image.limits)
+        limits = self.preprocessing.video_limits(run.video)
+        if isinstance(source, VideoArray):
+            return clip_from_array(source.frames, source.fps, run.video, limits)
+        segment = Segment(source.start, source.end)
+        return read_video(source.path, run.video, limits, folder_fps=source.fps, segment=segment)
+
+    def _cut(self, clip: Clip) -> Patches:
+        kinds = self.preprocessing
+        kind = kinds.image if clip.reader == "image" else kinds.video
+        return patchify(clip.frames, kind.normalization)

@@ -1,0 +1,66 @@
+"""The few lengths that programs are compiled for.
+
+Whatever the length of a prompt or of an answer, the cache has one of these capacities, and prompts
+are read and answers written in pieces of fixed length. What is padding is masked, and changes no
+answer.
+"""
+
+import jax
+
+# Tokens decoded per call: enough that the call's own cost (about 1 ms) is lost in it, few enough
+# to stream.
+DECODE_CHUNK = 32
+
+
+def capacity(slots: int) -> int:
+    """Returns the smallest capacity on the ladder that holds `slots` slots.
+
+    256, then multiples of 512, above 4096 of an eighth of the power of two above: at most a
+    quarter is spare beyond 2048. All are multiples of 256, as XLA copies other lengths for every
+    token into a padded buffer.
+    """
+    if slots <= 256:
+        return 256
+    step = max(512, 1 << max(0, (slots - 1).bit_length() - 3))
+    return -(-slots // step) * step
+
+
+def power_of_two(count: int) -> int:
+    """Returns the smallest power of two that is at least `count`."""
+    return 1 << max(0, count - 1).bit_length()
+
+
+def piece_lengths() -> tuple[int, ...]:
+    """Returns the lengths of the pieces in which prompts are read, the longest first.
+
+    Short pieces waste little at a prompt's end. But every call reads all weights: where that
+    takes as long as computing hundreds of tokens, shorter ones would spare nothing.
+    """
+    return (1024, 128, 32) if jax.default_backend() == "cpu" else (1024, 256)
+
+
+def read_pieces(tokens: int) -> list[int]:
+    """Returns the lengths of the pieces in which `tokens` tokens are read, the last one padded."""
+    lengths, pieces = piece_lengths(), []
+    for length, shorter in zip(lengths, (*lengths[1:], 0), strict=True):
+        # Whole pieces, and one more where the shorter ones would come to as much.
+        count = (tokens - sum(pieces) + shorter - 1) // length if shorter else 0
+        pieces += [length] * max(0, count)
+    left = max(0, tokens - sum(pieces))
+    return pieces + [lengths[-1]] * -(-left // lengths[-1])
+
+
+def decode_room(tokens: int) -> int:
+    """Returns the cache slots that `tokens` generated tokens take, whole chunks of them."""
+    return -(-tokens // DECODE_CHUNK) * DECODE_CHUNK
+
+
+def first_room(prompt: int, tokens: int) -> int:
+    """Returns the cache slots to begin answers of at most `tokens` tokens with.
+
+    Half of their room where that spares a quarter of the cache, which every step reads whole:
+    most answers end well below their limit. The cache grows for the others, at the cost of
+    compiling for another capacity.
+    """
+    whole, half = decode_room(tokens), decode_room(tokens // 2)
+    return half if 4 * (capacity(prompt + half)) <= 3 * capacity(prompt + whole) else whole

@@ -1,0 +1,77 @@
+"""Drops video slots of every layer's cache, once, after the first token (V-Reason Lite)."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh
+
+from vreason_jax.controller import prune
+from vreason_jax.decoding.loop import PRUNE
+from vreason_jax.decoding.state import answer_keys, row_shardings
+from vreason_jax.model.cache import KVCache, LayerCache, with_capacity
+
+
+@functools.partial(jax.jit, static_argnames=("policy", "capacity", "mesh"))
+def prune_cache(
+    cache: KVCache,
+    real: jax.Array,
+    kept: jax.Array,
+    drops: prune.DropPlan,
+    seeds: jax.Array,
+    *,
+    policy: str,
+    capacity: int,
+    mesh: Mesh | None = None,
+) -> tuple[KVCache, jax.Array]:
+    """Returns the cache without what `drops` says, and where the last layer's video is then.
+
+    The slots that stay move together to the front, each head's own. The mask is [B, K, capacity]
+    bool.
+
+    Args:
+      real: [B, S] bool, false at padding. kept: [B] int32, the slots that each row keeps.
+      seeds: [B, 2] uint32, of the answers.
+    """
+    layers = (*cache.body, cache.last)
+    sources = [_kept(layer, n, real, drops, seeds, policy) for n, layer in enumerate(layers)]
+    packed = [_taken(*both, capacity) for both in zip(layers, sources, strict=True)]
+    source, rows = sources[-1][..., :capacity], jnp.arange(len(real))[:, None, None]
+    stays = jnp.arange(source.shape[2])[None, None] < kept[:, None, None]
+    mask = (drops.group < real.shape[1])[rows, source] & stays
+    mask = jnp.pad(mask, ((0, 0), (0, 0), (0, capacity - mask.shape[2])))
+    result = KVCache(body=tuple(packed[:-1]), last=packed[-1]), mask
+    if mesh is None:
+        return result
+    return lax.with_sharding_constraint(result, row_shardings(result, mesh, len(real)))
+
+
+@jax.jit
+def without_video_values(cache: KVCache, video: jax.Array) -> KVCache:
+    """Returns the cache with 0 for the last layer's values where `video` [B, K, S] bool is true."""
+    return cache.replace(
+        last=cache.last.replace(values=jnp.where(video[..., None], 0, cache.last.values))
+    )
+
+
+def _kept(layer: LayerCache, number: int, real, drops, seeds, policy):
+    """Which slot each new slot takes, [B, K, S] int32."""
+
+    def head(keys, values, key, real, drops):
+        scores = prune.slot_scores(keys, values, policy, key, drops.evenly)
+        lost = prune.dropped_slots(scores, drops.group, drops.group_start, drops.group_drop)
+        return prune.kept_slots(real & ~lost, len(real))
+
+    def row(keys, values, key, real, drops):
+        key = jax.random.fold_in(jax.random.fold_in(key, PRUNE), number)
+        of_heads = jax.vmap(lambda h: jax.random.fold_in(key, h))(jnp.arange(keys.shape[0]))
+        return jax.vmap(head, in_axes=(0, 0, 0, None, None))(keys, values, of_heads, real, drops)
+
+    return jax.vmap(row)(layer.keys, layer.values, answer_keys(seeds), real, drops)
+
+
+def _taken(layer: LayerCache, source: jax.Array, capacity: int) -> LayerCache:
+    source = source[..., :capacity, None]
+    taken = jax.tree.map(lambda a: jnp.take_along_axis(a, source, axis=2), layer)
+    return with_capacity(taken, capacity)

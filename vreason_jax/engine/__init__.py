@@ -1,0 +1,1 @@
+"""From prepared questions to answers: read once, start runs, decode."""

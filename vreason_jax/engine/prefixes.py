@@ -1,0 +1,174 @@
+"""Reads what prompts share, a clip and what stands before it, and keeps what was read last."""
+
+import collections
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from vreason_jax.decoding import ladder
+from vreason_jax.decoding.reading import TEXT, Piece, grown, read_piece, take_rows
+from vreason_jax.decoding.state import place
+from vreason_jax.engine.media import block_tokens
+from vreason_jax.engine.rows import PromptRows
+from vreason_jax.model.cache import KVCache, LayerCache
+from vreason_jax.model.config import TextConfig
+from vreason_jax.model.decoder import Decoder
+from vreason_jax.questions import Prepared
+
+# Tokens of shared parts that a device reads at a time: a call costs more than reading a short one.
+_TOKENS_AT_ONCE = 1024
+KEPT = 4
+
+
+# Prompts' media through the tower: embeddings [block_tokens(), D] in blocks, and each prompt's
+# index of its media tokens' rows in all of them together.
+Encode = Callable[[Sequence[Prepared]], tuple[list[jax.Array], list[np.ndarray]]]
+
+
+class Source(NamedTuple):
+    """A shared part that has been read: a row of a cache."""
+
+    cache: KVCache
+    row: int
+
+
+class Prefixes:
+    """The shared parts of prompts that were read last. All devices of `data` read together."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        config: TextConfig,
+        mesh: Mesh,
+        encode: Encode,
+        counts: dict[str, int],
+    ):
+        """`encode` sends the media of prompts through the vision tower; counts into `counts`."""
+        self._decoder, self._config, self._mesh = decoder, config, mesh
+        self._encode, self._counts = encode, counts
+        self._kept: collections.OrderedDict[str, Source] = collections.OrderedDict()
+        self._zeros: jax.Array | None = None
+
+    def capacity(self, names: Sequence[str | None], needed: int) -> int:
+        """Returns the capacity to read a batch with: what is kept of it may have more slots."""
+        kept = [self._kept[name].cache.capacity for name in names if name in self._kept]
+        return max([needed, *kept])
+
+    def cache(self, rows: Sequence[Prepared], capacity: int) -> KVCache:
+        """Returns a new cache [B, ...] that begins with the shared parts of the rows."""
+        named = {row.prefix_name: row for row in rows if row.prefix_name is not None}
+        found = self._read(named, len(rows), capacity)
+        self._remember(found)
+        if not found:
+            return self.blank(len(rows), capacity)
+        sources = [found.get(row.prefix_name or "", next(iter(found.values()))) for row in rows]
+        caches = list({id(source.cache): source.cache for source in sources}.values())
+        first = np.cumsum([0, *(cache.last.keys.shape[0] for cache in caches)])
+        number = {id(cache): n for n, cache in enumerate(caches)}
+        index = np.array([first[number[id(s.cache)]] + s.row for s in sources], np.int32)
+        if np.array_equal(index, np.arange(first[-1])):
+            return copied(caches[0]) if len(caches) == 1 else self._taken(caches, index)
+        return self._taken(caches, index)
+
+    def blank(self, rows: int, capacity: int) -> KVCache:
+        """Returns a cache of nothing."""
+        config, dtype = self._config, self._decoder.embedding[...].dtype
+        shape = (rows, config.kv_heads, capacity, config.head_width)
+        layers = [
+            LayerCache(keys=np.zeros(shape, dtype), values=np.zeros(shape, dtype))
+            for _ in range(config.layers)
+        ]
+        return place(KVCache(body=tuple(layers[:-1]), last=layers[-1]), self._mesh, rows)
+
+    def read_piece(
+        self, cache: KVCache, rows: PromptRows, piece: Piece, blocks: Sequence[jax.Array] = ()
+    ) -> KVCache:
+        """Returns the cache with one piece of the rows in it; donates the cache.
+
+        `blocks` are those that the piece's media index counts in; without any it is text alone.
+        """
+        count, size = len(rows.prompts), block_tokens()
+        used = np.unique(piece.media_index[piece.media_index != TEXT] // size)
+        order = np.zeros(max(used, default=0) + 1, np.int32)
+        order[used] = np.arange(len(used))
+        index = piece.media_index
+        index = np.where(index == TEXT, TEXT, order[index // size] * size + index % size)
+        chosen = [blocks[n] for n in used]
+        wanted = max(2, len(chosen), self._blocks_of(count, index.shape[1]) if blocks else 0)
+        chosen += [self._nothing()] * (ladder.power_of_two(wanted) - len(chosen))
+        piece = piece.replace(media_index=index.astype(np.int32))
+        self._counts["prompt_slots"] += index.size
+        layout = rows.layout(whole=not blocks)
+        piece, layout = place((piece, layout), self._mesh, count, heads=False)
+        return read_piece(self._decoder, cache, piece, layout, tuple(chosen), mesh=self._mesh)
+
+    def _read(self, named: dict[str, Prepared], rows: int, capacity: int) -> dict[str, Source]:
+        found = {name: self._kept.pop(name) for name in named if name in self._kept}
+        found = self._with_capacity(found, capacity)
+        missing = [name for name in named if name not in found]
+        at_once = self._at_once(rows, capacity)
+        for begin in range(0, len(missing), at_once):
+            names = missing[begin : begin + at_once]
+            cache = self._read_group([named[name] for name in names], at_once, capacity)
+            found |= {name: Source(cache, row) for row, name in enumerate(names)}
+        return found
+
+    def _read_group(self, prompts: list[Prepared], at_once: int, capacity: int) -> KVCache:
+        filled = [*prompts, *[prompts[-1]] * (at_once - len(prompts))]
+        blocks, index = self._encode(prompts)
+        index = [*index, *[index[-1]] * (at_once - len(prompts))]
+        rows = PromptRows.of([prompt.prompt for prompt in filled])
+        cache = self.blank(at_once, capacity)
+        for piece in rows.shared_pieces(index):
+            cache = self.read_piece(cache, rows, piece, blocks)
+        self._counts["clip_prefill"] += len(prompts)
+        self._counts["prompt_tokens"] += int(rows.shared[: len(prompts)].sum())
+        return cache
+
+    def _at_once(self, rows: int, capacity: int) -> int:
+        """How many are read together, by what all batches share: one program for all groups."""
+        fitting = max(1, 2 * _TOKENS_AT_ONCE // capacity)
+        devices = self._mesh.shape["data"]
+        share = ladder.power_of_two(-(-rows // devices))
+        return devices * min(share, 1 << (fitting.bit_length() - 1))
+
+    def _with_capacity(self, found: dict[str, Source], capacity: int) -> dict[str, Source]:
+        """The sources with caches of a capacity, each cache grown once."""
+        large = {}
+        for source in found.values():
+            if source.cache.capacity < capacity and id(source.cache) not in large:
+                large[id(source.cache)] = grown(source.cache, capacity, self._mesh)
+        return {
+            name: source._replace(cache=large.get(id(source.cache), source.cache))
+            for name, source in found.items()
+        }
+
+    def _remember(self, found: dict[str, Source]) -> None:
+        self._kept |= found
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+    def _taken(self, caches: list[KVCache], index: np.ndarray) -> KVCache:
+        """Rows of several caches as one. So many caches are passed that few programs do."""
+        largest = -(-len(index) // caches[0].last.keys.shape[0]) + 1
+        caches = caches + [caches[-1]] * (largest - len(caches))
+        return take_rows(tuple(caches), place(index, self._mesh, len(index)), mesh=self._mesh)
+
+    def _blocks_of(self, rows: int, tokens: int) -> int:
+        """How many blocks the pieces of prompts with one clip hold tokens of, at most."""
+        return rows * (1 + -(-2 * tokens // block_tokens()))
+
+    def _nothing(self) -> jax.Array:
+        if self._zeros is None:
+            width, dtype = self._config.width, self._decoder.embedding[...].dtype
+            whole = NamedSharding(self._mesh, PartitionSpec())
+            self._zeros = jax.device_put(np.zeros((block_tokens(), width), dtype), whole)
+        return self._zeros
+
+
+def copied(cache: KVCache) -> KVCache:
+    """Returns a copy that may be donated: no program, and so no compilation."""
+    return jax.tree.map(lambda a: jax.device_put(a, a.sharding, may_alias=False), cache)

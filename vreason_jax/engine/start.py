@@ -1,0 +1,124 @@
+"""From prompts that have been read to the state that answers begin with."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from vreason_jax.config import RunConfig
+from vreason_jax.controller import controller as control
+from vreason_jax.controller import prune
+from vreason_jax.controller.numbers import ControllerNumbers
+from vreason_jax.decoding import ladder
+from vreason_jax.decoding.driver import Started, after_first_token
+from vreason_jax.decoding.pruning import prune_cache, without_video_values
+from vreason_jax.decoding.sampling import SamplingNumbers
+from vreason_jax.decoding.state import (
+    DecodeContext,
+    DecodeSettings,
+    DecodeState,
+    place,
+    to_host,
+)
+from vreason_jax.engine.rows import PromptRows
+from vreason_jax.model.attention import Layout
+from vreason_jax.model.cache import KVCache
+from vreason_jax.model.decoder import Decoder
+
+
+def start(
+    decoder: Decoder,
+    cache: KVCache,
+    rows: PromptRows,
+    run: RunConfig,
+    seeds: np.ndarray,
+    mesh: Mesh,
+    *,
+    hide_video: bool = False,
+) -> Started:
+    """Returns the answers of `rows` at their beginning under `run`. The cache is used up.
+
+    Args:
+      seeds: [B, 2] uint32, (seed, hash of the question).
+      hide_video: sets the last layer's values of the video to 0 after the first token.
+    """
+    frames = rows.frame_of_slot(cache.capacity)
+    heads = cache.last.keys.shape[1]
+    video = np.repeat((frames != prune.NO_VIDEO)[:, None], heads, axis=1)
+    settings = DecodeSettings.of(run, has_video=bool(video.any()), mesh=mesh)
+    context = DecodeContext(
+        layout=rows.layout(),
+        last_position=np.array([prompt.positions[0, -1] for prompt in rows.prompts], np.int32),
+        next_position=np.array([prompt.next_position for prompt in rows.prompts], np.int32),
+        seeds=seeds,
+        steered=video.any(axis=(1, 2)),
+        video_mask=video,
+        numbers=ControllerNumbers.of(run.controller),
+        sampling=SamplingNumbers.of(run.sampling),
+    )
+    token = np.array([prompt.token_ids[-1] for prompt in rows.prompts], np.int32)
+    seen = rows.seen(decoder.config.vocabulary)
+    token, seen = place((token, seen), mesh, len(seeds))
+    slot = rows.answer_start
+    if not (hide_video or run.prune.fraction):
+        return _begun(context, cache, token, seen, settings, slot=slot, step=0)
+    # The first token is drawn from what the whole prompt says: the change comes after it.
+    plain = dataclasses.replace(settings, controlled=False)
+    begun = _begun(context, cache, token, seen, plain, slot=slot, step=0)
+    begun = after_first_token(decoder, begun)
+    state, first, slot = begun.state, begun.first, begun.slot
+    cache = state.cache
+    if run.prune.fraction:
+        context, cache, slot = _pruned(context, cache, rows, frames, run, mesh)
+    if hide_video:
+        cache = without_video_values(cache, place(context.video_mask, mesh, len(seeds)))
+    begun = _begun(context, cache, state.token, state.seen, settings, slot=slot, step=1)
+    begun.first = first
+    ema, peak = state.controller.ema, state.controller.peak
+    begun.state = begun.state.replace(controller=begun.state.controller.replace(ema=ema, peak=peak))
+    return begun
+
+
+def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, step: int):
+    """Answers with deltas of 0, over no slot at all where none is trained."""
+    mask = context.video_mask if settings.controlled else context.video_mask[..., :0]
+    rows, heads, slots = mask.shape
+    shapes = _controller_shapes(heads, slots, cache.last.keys.shape[-1])
+    controllers = jax.tree.map(lambda a: np.zeros((rows, *a.shape), a.dtype), shapes)
+    controllers = controllers.replace(peak=np.full(rows, -np.inf, np.float32))
+    context, controllers, at, number = place(
+        (context.replace(video_mask=mask), controllers, np.int32(slot), np.int32(step)),
+        settings.mesh,
+        rows,
+    )
+    state = DecodeState(cache, controllers, token, at, number, seen)
+    return Started(context, state, settings, slot)
+
+
+@functools.cache
+def _controller_shapes(heads: int, slots: int, width: int) -> control.ControllerState:
+    return jax.eval_shape(lambda: control.init(heads, slots, width))
+
+
+def _pruned(context, cache: KVCache, rows: PromptRows, frames: np.ndarray, run, mesh: Mesh):
+    """The context and caches that have lost slots, and the slot that answers go on at."""
+    plan, dropped = prune.plan_drops(frames, run.prune)
+    real = rows.real(frames.shape[1])
+    kept = (real.sum(axis=1) - dropped).astype(np.int32)
+    slot = int(kept.max())
+    cache, video = prune_cache(
+        cache,
+        *place((real, kept, plan, context.seeds), mesh, len(kept)),
+        policy=run.prune.policy,
+        capacity=ladder.capacity(slot + ladder.first_room(slot, run.sampling.max_new_tokens)),
+        mesh=mesh,
+    )
+    layout = Layout(
+        shared_end=kept,
+        rest_start=np.int32(0),
+        rest_end=np.zeros_like(kept),
+        answer_start=np.int32(slot),
+    )
+    return context.replace(layout=layout, video_mask=to_host(video)), cache, slot
