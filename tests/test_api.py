@@ -91,9 +91,9 @@ def test_settings_of_one_call_hold_for_it_alone_and_load_nothing(reasoner, clip,
     assert list(reasoner.stream(clip, QUESTION, sampling__max_new_tokens=3))
     (batch,) = reasoner.generate_batch([(clip, QUESTION)], sampling__max_new_tokens=3)
     assert len(batch.trace["token_ids"]) == 3
-    with pytest.raises(UserError, match="nearest known one is 'controller.every'"):
+    with pytest.raises(UserError, match=r"nearest known one is 'controller.every'"):
         reasoner.generate(clip, QUESTION, controller__evry=3)
-    with pytest.raises(UserError, match="pass it to vreason_jax.load"):
+    with pytest.raises(UserError, match=r"pass it to vreason_jax.load"):
         reasoner.generate(clip, QUESTION, model__dtype="bfloat16")
 
 
@@ -114,7 +114,7 @@ def test_samples_come_from_one_reading_and_are_the_answers_of_single_calls(place
 
 @pytest.mark.parametrize(("samples", "temperature"), [(2, 0.0), (0, 1.0), (-1, 1.0)])
 def test_samples_that_would_be_one_or_none_are_refused(reasoner, clip, samples, temperature):
-    with pytest.raises(UserError, match="^samples: expected"):
+    with pytest.raises(UserError, match=r"^samples: expected"):
         reasoner.generate(clip, QUESTION, samples=samples, sampling__temperature=temperature)
 
 

@@ -26,9 +26,7 @@ def random_model(config: ModelConfig, dtype: DTypeLike, seed: int = 0) -> Qwen25
     graph, abstract = nnx.split(abstract_model(config, dtype))
     leaves, structure = jax.tree.flatten_with_path(abstract)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
-    filled = [
-        _random_leaf(path, leaf, key) for (path, leaf), key in zip(leaves, keys, strict=True)
-    ]
+    filled = [_random_leaf(path, leaf, key) for (path, leaf), key in zip(leaves, keys, strict=True)]
     return nnx.merge(graph, jax.tree.unflatten(structure, filled))
 
 
