@@ -360,8 +360,8 @@ def test_undecodable_bytes_in_the_prompt_are_a_user_error(tiny):
 
 
 def test_import_is_light():
-    code = "import sys, vreason_jax.prompt.batch; print(*sorted(sys.modules))"
+    code = "import sys, vreason_jax.prompt.chat; print(*sorted(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     loaded = set(result.stdout.split())
-    assert "vreason_jax.prompt.batch" in loaded
+    assert "vreason_jax.prompt.chat" in loaded
     assert not loaded & {"jax", "torch", "transformers", "matplotlib"}

@@ -10,6 +10,7 @@ from vreason_jax.config import RunConfig, load_config
 from vreason_jax.engine.answer import Answer
 from vreason_jax.engine.asking import Asking
 from vreason_jax.engine.engine import Engine
+from vreason_jax.engine.warm_up import Limits, warm_up
 from vreason_jax.errors import UserError
 from vreason_jax.questions import Prepared, as_question
 from vreason_jax.settings import apply_overrides
@@ -75,6 +76,17 @@ class Reasoner:
         asking = self._asking([(video, prompt)], overrides)
         yield from asking.pieces()
         return asking.finish()[0]
+
+    def warm_up(self, *, frames: int | None = None, words: int = 64, **overrides: Any) -> int:
+        """Compiles what single questions within these limits need; returns how many programs.
+
+        `frames` of a clip and `words` of a question are at most so many; frames have the pixels,
+        and answers the tokens, of the config under `overrides`. `frames` left out are those of
+        `video.num_frames`, or `video.max_frames`.
+        """
+        run = self._run(overrides)
+        limits = Limits.of(self.engine.checkpoint, run, frames, words)
+        return warm_up(self.engine, run, limits)
 
     def _asking(self, questions, overrides: dict[str, Any], samples: int | None = None) -> Asking:
         run = self._run(overrides)

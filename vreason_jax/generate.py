@@ -39,6 +39,8 @@ def _run(arguments: argparse.Namespace) -> None:
     note(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
     engine = distributed.together(lambda: Engine.load(checkpoint, run.model, arguments.mesh, warn))
     note(f"loaded the model in {engine.loading['load']:.1f} s")
+    if arguments.warmup:
+        _warm_up(engine, run)
     samples = None if arguments.samples == 1 else arguments.samples
     asking = Asking(
         engine,
@@ -57,6 +59,18 @@ def _run(arguments: argparse.Namespace) -> None:
     note(f"{tokens} tokens in {sum(spent.values()) - spent['load']:.1f} s")
     if is_first_process():
         _finish(arguments, row, answers)
+
+
+def _warm_up(engine, run) -> None:
+    from vreason_jax.engine.warm_up import Limits, warm_up
+
+    count = warm_up(
+        engine,
+        run,
+        Limits.of(engine.checkpoint, run),
+        lambda done, of: note(f"compiled {done} of {of} shapes") if done == of else None,
+    )
+    note(f"{count} programs are ready")
 
 
 def _prepare(arguments: argparse.Namespace):
@@ -195,6 +209,11 @@ def _parser() -> OptionParser:
         default=1,
         metavar="N",
         help="answers from one reading of the prompt, by seeds sampling.seed and on [1]",
+    )
+    add(
+        "--warmup",
+        action="store_true",
+        help="first compile what clips and questions within the config's limits need",
     )
     add("--trace", metavar="FILE.json", help="write the trace, token by token")
     add("--dump-inputs", metavar="FILE.npz", help="write what went into the model")

@@ -10,6 +10,7 @@ import jax
 # Tokens decoded per call: enough that the call's own cost (about 1 ms) is lost in it, few enough
 # to stream.
 DECODE_CHUNK = 32
+_WORTH_GROWING = 256  # shorter answers have all their room at once: growing compiles anew
 
 
 def capacity(slots: int) -> int:
@@ -63,4 +64,5 @@ def first_room(prompt: int, tokens: int) -> int:
     compiling for another capacity.
     """
     whole, half = decode_room(tokens), decode_room(tokens // 2)
-    return half if 4 * (capacity(prompt + half)) <= 3 * capacity(prompt + whole) else whole
+    spares = 4 * capacity(prompt + half) <= 3 * capacity(prompt + whole)
+    return half if spares and whole >= _WORTH_GROWING else whole

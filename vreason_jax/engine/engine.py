@@ -84,7 +84,7 @@ class Engine:
         self.loading: dict[str, float] = {"load": 0.0, "compile": 0.0}
         self.load_warnings: list[str] = []
         self.batch_size, self._hide_video = batch_size, hide_video
-        self._prefixes = Prefixes(
+        self.prefixes = Prefixes(
             model.decoder, checkpoint.config.text, mesh, self._encode, self.counts
         )
 
@@ -145,12 +145,12 @@ class Engine:
         rows = PromptRows.of([question.prompt for question in filled])
         room = ladder.first_room(rows.answer_start, tokens)
         needed = ladder.capacity(max(rows.slots, rows.answer_start + room))
-        capacity = self._prefixes.capacity([row.prefix_name for row in filled], needed)
+        capacity = self.prefixes.capacity([row.prefix_name for row in filled], needed)
         warnings = self._memory_warnings(filled, capacity, tokens)
         with self.at_work(capacity, "prefill"):
-            cache = self._prefixes.cache(filled, capacity)
+            cache = self.prefixes.cache(filled, capacity)
             for piece in rows.rest_pieces():
-                cache = self._prefixes.read_piece(cache, rows, piece)
+                cache = self.prefixes.read_piece(cache, rows, piece)
             jax.block_until_ready(cache)
         self.counts["question_prefill"] += len(questions)
         self.counts["prompt_tokens"] += int(rows.rests[: len(questions)].sum())
@@ -226,15 +226,21 @@ class Engine:
         """
         return self.answers(batch, list(self.decode(self.start(batch, run), run)))
 
+    def precision(self) -> contextlib.AbstractContextManager:
+        """Returns a context in which float32 means float32.
+
+        Without it, GPUs and TPUs multiply in fewer bits.
+        """
+        exact = self.dtype == jnp.float32
+        return jax.default_matmul_precision("highest" if exact else "default")
+
     @contextlib.contextmanager
     def at_work(self, slots: int, stage: str) -> Iterator[None]:
         """Times a stage, and computes in the dtype's own precision.
 
-        float32 means float32: without this, GPUs and TPUs multiply in fewer bits. A lack of memory
-        becomes a UserError that says what does not fit and what to lower.
+        A lack of memory becomes a UserError that says what does not fit and what to lower.
         """
-        precision = "highest" if self.dtype == jnp.float32 else "default"
-        with self.clock, jax.default_matmul_precision(precision), self.clock.stage(stage):
+        with self.clock, self.precision(), self.clock.stage(stage):
             try:
                 yield
             except jax.errors.JaxRuntimeError as error:

@@ -98,7 +98,7 @@ class Prefixes:
         index = np.where(index == TEXT, TEXT, order[index // size] * size + index % size)
         chosen = [blocks[n] for n in used]
         wanted = max(2, len(chosen), self._blocks_of(count, index.shape[1]) if blocks else 0)
-        chosen += [self._nothing()] * (ladder.power_of_two(wanted) - len(chosen))
+        chosen += [self.nothing()] * (ladder.power_of_two(wanted) - len(chosen))
         piece = piece.replace(media_index=index.astype(np.int32))
         self._counts["prompt_slots"] += index.size
         layout = rows.layout(whole=not blocks)
@@ -161,7 +161,8 @@ class Prefixes:
         """How many blocks the pieces of prompts with one clip hold tokens of, at most."""
         return rows * (1 + -(-2 * tokens // block_tokens()))
 
-    def _nothing(self) -> jax.Array:
+    def nothing(self) -> jax.Array:
+        """Returns a block of embeddings for pieces without media."""
         if self._zeros is None:
             width, dtype = self._config.width, self._decoder.embedding[...].dtype
             whole = NamedSharding(self._mesh, PartitionSpec())

@@ -1,0 +1,97 @@
+"""How many programs questions take: few, and none after a warm-up."""
+
+import contextlib
+
+import jax
+import numpy as np
+import pytest
+
+import vreason_jax
+from vreason_jax.config import load_config
+from vreason_jax.engine.engine import Engine
+from vreason_jax.evaluation.methods import load_methods
+from vreason_jax.questions import as_question
+
+WORDS = tuple(
+    [
+        "the",
+        "red",
+        "circle",
+        "goes",
+        "down",
+        "behind",
+        "a",
+        "gray",
+        "block",
+        "and",
+        "comes",
+        "back",
+        "up",
+    ]
+)
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@contextlib.contextmanager
+def programs():
+    """Counts the programs that are compiled inside, whoever starts them."""
+    found = []
+
+    def listen(event, duration, **facts):
+        if event == COMPILED:
+            found.append(facts.get("fun_name"))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def questions(count, seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        frames, words = rng.integers(4, 41), rng.integers(4, 61)
+        height, width = rng.integers(60, 241, 2)
+        clip = rng.integers(0, 256, (frames, height, width, 3), np.uint8)
+        yield (clip, 2.0), " ".join(rng.choice(WORDS, words))
+
+
+@pytest.fixture(scope="module")
+def reasoner():
+    return vreason_jax.load(mesh="data=1", sampling__max_new_tokens=34)
+
+
+def test_clips_of_every_size_share_few_programs_and_pad_little_and_none_comes_after_a_warm_up(
+    reasoner,
+):
+    with programs() as first:
+        for clip, words in questions(14):
+            reasoner.generate(clip, words)
+    assert 0 < len(first) <= 12, first
+    counts = reasoner.engine.counts
+    used, computed = (
+        counts[text] + counts[vision]
+        for text, vision in (("prompt_tokens", "vision_patches"), ("prompt_slots", "vision_slots"))
+    )
+    assert 1 - used / computed <= 0.25
+    reasoner.warm_up(frames=40)
+    with programs() as later:
+        for clip, words in questions(6, seed=1):
+            reasoner.generate(clip, words)
+    assert later == []
+
+
+def test_the_methods_of_an_experiment_share_their_programs(reasoner):
+    methods = load_methods([], "overview", protocol={}, overrides={"sampling.max_new_tokens": 34})
+    assert len(methods) == 24
+    first = reasoner.engine
+    engine = Engine(first.checkpoint, first.model, first.mesh, batch_size=2)
+    run = load_config("baseline")
+    pair = [
+        engine.checkpoint.prepare(as_question(clip, words), run) for clip, words in questions(2)
+    ]
+    with programs() as found:
+        batch = engine.read(pair, 34)
+        for method in methods.values():
+            engine.answer(batch, method)
+    print(found)
+    assert len(found) <= 10, found
