@@ -281,8 +281,8 @@ def test_the_clips_used_last_are_kept(new_engine, questions, monkeypatch):
 def test_a_clip_that_is_kept_serves_prompts_that_need_a_larger_cache(new_engine, questions):
     engine, run = new_engine(), run_of("switch")
     engine.read(questions[:1], TOKENS)
-    larger = engine.read(questions[1:2], 400)
-    assert larger.cache.capacity == 512 and engine.counts["clip_prefill"] == 1
+    larger = engine.read(questions[1:2], 1000)
+    assert larger.cache.capacity == 1024 and engine.counts["clip_prefill"] == 1
     (got,) = engine.answer(larger, run)
     assert_same_answers([got], answers(new_engine(), questions[1:2], run))
 

@@ -16,12 +16,10 @@ _WORTH_GROWING = 256  # shorter answers have all their room at once: growing com
 def capacity(slots: int) -> int:
     """Returns the smallest capacity on the ladder that holds `slots` slots.
 
-    256, then multiples of 512, above 4096 of an eighth of the power of two above: at most a
-    quarter is spare beyond 2048. All are multiples of 256, as XLA copies other lengths for every
-    token into a padded buffer.
+    Multiples of 512, above 4096 of an eighth of the power of two above: at most a quarter is spare
+    beyond 2048. XLA copies lengths that are no multiples of 256 for every token into a padded
+    buffer.
     """
-    if slots <= 256:
-        return 256
     step = max(512, 1 << max(0, (slots - 1).bit_length() - 3))
     return -(-slots // step) * step
 
