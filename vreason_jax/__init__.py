@@ -4,7 +4,8 @@ Data flows one way, and the folders follow it:
 
     video/  file -> frames -> patches        prompt/  question -> tokens and positions
     model/  vision tower, decoder, cache     controller/  the method: entropy, EMA, alpha, delta
-    decoding/  the scan over tokens          output/  text, trace, plot, warnings
+    decoding/  the scan over tokens          engine/  from questions to answers
+    output/  trace, plot, warnings
 
 Letters used in shapes and einsums: B batch, T tokens in this call, S cache slots, N query heads,
 K key/value heads, G = N/K, H head width, D model width, F frames, V vocabulary, L layers,
