@@ -52,8 +52,8 @@ class Limits:
         sizes = set()
         for area in np.geomspace(low, high, 9):
             for ratio in np.geomspace(0.25, 4, 129):
-                sides = (max(1, round(math.sqrt(area * r))) for r in (ratio, 1 / ratio))
-                height, width = smart_resize(*sides, self.pixels)
+                long, short = (max(1, round(math.sqrt(area * r))) for r in (ratio, 1 / ratio))
+                height, width = smart_resize(long, short, self.pixels)
                 sizes.add((height // PATCH, width // PATCH))
         return sizes
 
