@@ -85,7 +85,7 @@ def test_images_and_frames_become_as_large_and_have_the_same_colours(saved):
     assert (images, videos) == (expected["image_grids"], expected["video_grids"])
     for kind, name in ((found.image, "image_colour"), (found.video, "video_colour")):
         patches = patchify(np.full((1, 28, 28, 3), COLOUR, np.uint8), kind.normalization)
-        colours = patches.values[0].reshape(3, -1)[:, 0]
+        colours = patches.normalised()[0].reshape(3, -1)[:, 0]
         np.testing.assert_allclose(colours, expected[name], rtol=1e-6)
 
 

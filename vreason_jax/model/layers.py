@@ -94,27 +94,38 @@ _exact_rows.defvjp(_exact_rows_forward, _exact_rows_backward)
 def _exact(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
     """Contracts rows [R, N] with an axis of the weight.
 
-    One row is multiplied and summed in float32, in one pass. Several are split into three bfloat16
-    terms each, whose 24 bits are all that float32 has: one product over the terms.
+    On a CPU one row is multiplied and summed in float32, in one pass; matrix units take it as they
+    take several.
     """
-    if rows.shape[0] == 1:
-        row = jnp.broadcast_to(jnp.expand_dims(rows[0], 1 - axis), weight.shape)
-        return jnp.sum(weight.astype(jnp.float32) * row, axis=axis)[None]
+    contract = functools.partial(_in_terms, axis=axis)
+    if rows.shape[0] > 1:
+        return contract(rows, weight)
+    one = functools.partial(_multiplied_and_summed, axis=axis)
+    return lax.platform_dependent(rows, weight, cpu=one, default=contract)
+
+
+def _multiplied_and_summed(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
+    row = jnp.broadcast_to(jnp.expand_dims(rows[0], 1 - axis), weight.shape)
+    return jnp.sum(weight.astype(jnp.float32) * row, axis=axis)[None]
+
+
+def _in_terms(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
+    """One product over three bfloat16 terms of each row: their 24 bits are all of float32's."""
     contract = functools.partial(
         lax.dot_general,
         dimension_numbers=(((1,), (axis,)), ((), ())),
-        precision="highest",
         preferred_element_type=jnp.float32,
     )
     if weight.dtype != jnp.bfloat16:  # float16 has not the range for small terms
-        return contract(rows, weight)
+        return contract(rows, weight, precision="highest")
     terms, rest = [], rows
     for _ in range(3):
         # Not by a cast there and back, which XLA may take for nothing.
         term = lax.reduce_precision(rest, exponent_bits=8, mantissa_bits=7)
         terms.append(term.astype(weight.dtype))
         rest = rest - term
-    product = contract(jnp.concatenate(terms), weight)
+    # Products of bfloat16 numbers are exact; asking for more would widen the weight.
+    product = contract(jnp.concatenate(terms), weight, precision="default")
     return jnp.sum(product.reshape(3, rows.shape[0], -1), axis=0)
 
 
