@@ -1,7 +1,5 @@
 """One answer's controller: observes the entropy of every token, updates the delta every k-th."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -107,11 +105,9 @@ def is_update_step(step: jax.Array, numbers: ControllerNumbers) -> jax.Array:
 
 def random_direction(mask: jax.Array, width: int, key: jax.Array) -> jax.Array:
     """Returns one Gaussian direction of unit length [K, M, H], 0 outside the mask [K, M]."""
-    # One key per slot: a cache of another capacity must not change the others' numbers. In groups:
-    # what drawing all at once takes would stay reserved for every method.
+    # One key per slot: a cache of another capacity must not change the others' numbers.
     heads, slots = mask.shape
     keys = jax.vmap(lambda slot: jax.random.fold_in(key, slot))(jnp.arange(slots))
-    draw = functools.partial(jax.random.normal, shape=(heads, width))
-    numbers = jnp.moveaxis(lax.map(draw, keys, batch_size=256), 0, 1)
-    direction = jnp.where(jnp.broadcast_to(mask[..., None], (*mask.shape, width)), numbers, 0.0)
+    draw = jax.vmap(lambda k: jax.random.normal(k, (heads, width)), out_axes=1)
+    direction = jnp.where(jnp.broadcast_to(mask[..., None], (*mask.shape, width)), draw(keys), 0.0)
     return direction / jnp.maximum(optax.tree.norm(direction), 1e-30)

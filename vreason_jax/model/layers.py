@@ -82,8 +82,6 @@ def _exact_rows_forward(rows, weight):
 
 def _exact_rows_backward(saved, gradient):
     rows, weight = saved
-    # Another reading of the weight to XLA, which would else keep a widened copy from the first.
-    gradient, weight = lax.optimization_barrier((gradient, weight))
     # Nobody trains through this product; where the second is not used it is not computed.
     return _exact(gradient, weight, 0), jnp.einsum("ro,ri->oi", gradient, rows).astype(weight.dtype)
 
@@ -105,6 +103,8 @@ def _exact(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
 
 
 def _multiplied_and_summed(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
+    # A reading of its own to XLA, which would else keep a widened copy for the backward product.
+    rows, weight = lax.optimization_barrier((rows, weight))
     row = jnp.broadcast_to(jnp.expand_dims(rows[0], 1 - axis), weight.shape)
     return jnp.sum(weight.astype(jnp.float32) * row, axis=axis)[None]
 
