@@ -151,15 +151,22 @@ def test_an_update_costs_one_tail_forward_and_one_backward(rows):
     assert weights_read(updating) == sorted(2 * TAIL)
 
 
-def test_only_a_random_direction_and_resampling_compute_one_more_tail():
-    (branch,) = step_conds()
+@pytest.mark.parametrize(
+    ("changes", "extra"),
+    [
+        ({}, []),
+        ({"controller__resample_after_update": True}, [[[], TAIL], [[], TAIL]]),
+        ({"controller__objective": "random_direction"}, [[[], TAIL], [[], TAIL]]),
+    ],
+)
+def test_only_a_random_direction_and_resampling_may_compute_one_more_tail(changes, extra):
+    (branch,) = step_conds(**changes)
     updating = branch.params["branches"][1].jaxpr
-    extra = [
+    found = [
         [weights_read(products(b.jaxpr)) for b in e.params["branches"]]
         for e in find(updating, "cond")
     ]
-    extra = [branches for branches in extra if any(branches)]
-    assert extra == [[[], TAIL], [[], TAIL]]
+    assert [branches for branches in found if any(branches)] == extra
 
 
 def test_the_step_runs_each_layer_and_the_attention_of_the_last_once():
@@ -178,7 +185,8 @@ def test_state_in_and_state_out_have_equal_shapes_and_dtypes(objective):
     chex.assert_trees_all_equal_shapes_and_dtypes(begun.state, after)
 
 
-# Whatever a run may set, and what makes another program: whether there is a delta, and its norm.
+# Whatever a run may set. What makes another program: whether there is a delta, its norm, and
+# whether an update may compute the tail once more.
 SETTINGS = {
     "controller__objective": "random",
     "controller__every": 3,
@@ -188,7 +196,6 @@ SETTINGS = {
     "controller__random_rate": 0.1,
     "controller__ema_decay": 0.5,
     "controller__ema_init": "first",
-    "controller__resample_after_update": True,
     "sampling__seed": 7,
     "sampling__max_new_tokens": 9,
     "sampling__temperature": 0.7,
@@ -206,7 +213,7 @@ def test_chunks_and_settings_share_a_trace_a_program_and_the_states_memory(monke
     traced_once = chex.assert_max_traces(loop.decode_token, n=1)
     monkeypatch.setattr(loop, "decode_token", traced_once)
     compiled = loop.decode_chunk._cache_size()
-    for changes in ({}, SETTINGS, {"controller__objective": "random_direction"}):
+    for changes in ({}, SETTINGS, {"controller__objective": "frozen"}):
         begun = start((LONG,), config_of(**changes))
         state = begun.state
         for _ in range(3):
@@ -223,6 +230,14 @@ def test_settings_are_no_part_of_what_is_compiled():
     assert DecodeSettings.of(config_of(**SETTINGS), has_video=True) == one
     assert DecodeSettings.of(config_of(controller__norm="tensor"), has_video=True) != one
     assert DecodeSettings.of(config_of(controller__objective="none"), has_video=True) != one
+    extra = [
+        DecodeSettings.of(config_of(**changes), has_video=True)
+        for changes in (
+            {"controller__resample_after_update": True},
+            {"controller__objective": "random_direction"},
+        )
+    ]
+    assert extra[0] == extra[1] != one
 
 
 def test_without_video_the_controller_is_off():

@@ -119,7 +119,8 @@ def _steer(tail, context, state, settings):
         logits, gradient = _entropy_gradient(tail, context, controller, values, settings)
         observed, facts = _observe(context, state, logits)
         updated, facts = _update(observed, facts, gradient, values, context, settings)
-        logits = lax.cond(numbers.resample, lambda: tail(updated.shift), lambda: logits)
+        if settings.extra_tail:
+            logits = lax.cond(numbers.resample, lambda: tail(updated.shift), lambda: logits)
         return logits, updated, facts
 
     if not settings.controlled:
@@ -157,9 +158,10 @@ def _entropy_gradient(tail, context, controller, values, settings):
         return jnp.sum(token_entropy(logits)), logits
 
     gradient, logits = jax.grad(total_entropy, has_aux=True)(controller.delta)
-    logits = lax.cond(
-        context.numbers.random_direction, lambda: tail(controller.shift), lambda: logits
-    )
+    if settings.extra_tail:
+        logits = lax.cond(
+            context.numbers.random_direction, lambda: tail(controller.shift), lambda: logits
+        )
     return logits, gradient
 
 

@@ -26,13 +26,19 @@ class DecodeSettings:
 
     controlled: bool  # whether a value delta is trained at all
     norm: str = "vector"  # of the values with the delta (controller/value_delta.py)
+    # Whether an update may compute the tail once more. A branch for it, even one that is not taken,
+    # makes XLA keep copies of the tail's weights: 120 MB a chip for the 7B on four.
+    extra_tail: bool = False
     mesh: Mesh | None = None  # that the state lies on before and after; None: one device
 
     @classmethod
     def of(cls, config: RunConfig, *, has_video: bool, mesh: Mesh | None = None):
         """Returns the settings of a run; without video tokens the controller is off."""
-        controlled = has_video and config.controller.objective != "none"
-        return cls(controlled, config.controller.norm if controlled else "vector", mesh)
+        controller = config.controller
+        if not has_video or controller.objective == "none":
+            return cls(controlled=False, mesh=mesh)
+        extra = controller.resample_after_update or controller.objective == "random_direction"
+        return cls(controlled=True, norm=controller.norm, extra_tail=extra, mesh=mesh)
 
 
 class DecodeContext(struct.PyTreeNode):
