@@ -20,7 +20,6 @@ from video_files import (
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
-from vreason_jax.video.decoders import PyavDecoder
 from vreason_jax.video.reader import clip_from_array, read_image, read_video
 from vreason_jax.video.resize import PixelLimits
 from vreason_jax.video.sampling import Segment
@@ -84,36 +83,6 @@ def test_the_indices_of_a_clip_lead_to_its_frames(tmp_path, reader):
     clip = read(path, reader=reader, num_frames=12)
     numbers = np.rint(clip.frames[..., 2].mean((1, 2)) / 8).astype(int)
     assert numbers.tolist() == clip.frame_indices.tolist()
-
-
-def test_pyav_finds_the_same_frames_by_jumping_and_by_counting(tmp_path):
-    path = encode(tmp_path / "clip.mp4", count=40, gop=5)
-    wanted = [0, 3, 17, 18, 39]
-    by_time, by_count = PyavDecoder(str(path)), PyavDecoder(str(path))
-    by_count._by_time = False
-    pairs = zip(by_time.frames(wanted), by_count.frames(wanted), strict=True)
-    assert by_time._by_time
-    for ours, theirs in pairs:
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_pyav_is_exact_where_key_frames_lean_on_earlier_ones(tmp_path):
-    path = encode(tmp_path / "clip.mkv", count=60, x264="open-gop=1:keyint=8:bframes=3")
-    wanted = [0, 9, 16, 23, 41, 59]
-    with av.open(str(path)) as container:
-        every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    decoder = PyavDecoder(str(path))
-    for index, frame in zip(wanted, decoder.frames(wanted), strict=True):
-        np.testing.assert_array_equal(frame, every[index])
-
-
-def test_pyav_counts_where_a_jump_misses_its_frame(tmp_path):
-    path = encode(tmp_path / "clip.mp4", count=40, gop=5)
-    decoder, expected = PyavDecoder(str(path)), PyavDecoder(str(path))
-    decoder._times[20] += 1  # a time stamp that no frame has
-    for ours, theirs in zip(decoder.frames([7, 20, 33]), expected.frames([7, 20, 33]), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert not decoder._by_time
 
 
 @pytest.mark.parametrize("reader", EACH_READER)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vreason_jax.errors import UserError
+from vreason_jax.video.pixels import to_rgb
 from vreason_jax.video.resize import (
     PixelLimits,
     resize_frames,
     resize_image,
     smart_resize,
-    to_rgb,
 )
 
 GOLDENS = Path(__file__).parent / "goldens"

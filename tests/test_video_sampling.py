@@ -10,12 +10,12 @@ import pytest
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
 from vreason_jax.video.sampling import (
-    ASSUMED_FPS,
     Segment,
     count_frames,
     sample_frames,
     spread_indices,
 )
+from vreason_jax.video.timeline import ASSUMED_FPS, Timeline
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "video_sampling.json").read_text())
 
@@ -24,7 +24,7 @@ def test_counts_and_indices_equal_those_of_qwen_vl_utils():
     assert len(GOLDEN["rows"]) > 400
     for total, fps, num_frames, max_frames, expected in GOLDEN["rows"]:
         config = VideoConfig(num_frames=num_frames, max_frames=max_frames or 16)
-        indices = sample_frames(total, fps, config).indices
+        indices = sample_frames(Timeline.even(total, fps), config).indices
         assert indices.dtype == np.int32
         if isinstance(expected, int):
             assert len(indices) == expected, (total, fps, max_frames)
@@ -33,7 +33,7 @@ def test_counts_and_indices_equal_those_of_qwen_vl_utils():
 
 
 def test_ninety_frames_at_thirty_a_second_round_half_to_even():
-    sample = sample_frames(90, 30.0, VideoConfig())
+    sample = sample_frames(Timeline.even(90, 30.0), VideoConfig())
     # 0, 17.8, 35.6, 53.4, 71.2, 89: three seconds at two frames a second, both ends included.
     assert sample.indices.tolist() == [0, 18, 36, 53, 71, 89]
     assert sample.fps == 2.0
@@ -55,14 +55,14 @@ def test_indices_equal_torch_linspace_everywhere():
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 17, 1000, 123_457])
 @pytest.mark.parametrize("num_frames", [None, 1, 6, 33])
 def test_choice_is_even_ascending_and_holds_both_ends(total, num_frames):
-    indices = sample_frames(total, 25.0, VideoConfig(num_frames=num_frames)).indices
+    indices = sample_frames(Timeline.even(total, 25.0), VideoConfig(num_frames=num_frames)).indices
     assert indices[0] == 0
     assert total == 1 or (indices[-1] == total - 1 and len(indices) % 2 == 0)
     assert np.all(np.diff(indices) > 0)
 
 
 def test_clips_of_one_two_and_three_frames():
-    choices = {n: sample_frames(n, 10.0, VideoConfig()) for n in (1, 2, 3)}
+    choices = {n: sample_frames(Timeline.even(n, 10.0), VideoConfig()) for n in (1, 2, 3)}
     assert {n: choice.indices.tolist() for n, choice in choices.items()} == {
         1: [0],
         2: [0, 1],
@@ -88,24 +88,25 @@ def test_max_frames_caps_the_two_a_second_and_goes_down_to_even():
 
 def test_max_frames_of_one_is_an_error():
     with pytest.raises(UserError, match=r"video\.max_frames: expected at least 2"):
-        sample_frames(100, 30.0, VideoConfig(max_frames=1))
+        sample_frames(Timeline.even(100, 30.0), VideoConfig(max_frames=1))
 
 
 @pytest.mark.parametrize("fps", [None, 0.0, -5.0, math.nan, math.inf])
 def test_an_unusable_rate_counts_as_the_assumed_one(fps):
-    sample, assumed = (sample_frames(240, rate, VideoConfig()) for rate in (fps, ASSUMED_FPS))
+    lines = (Timeline.even(240, rate) for rate in (fps, ASSUMED_FPS))
+    sample, assumed = (sample_frames(line, VideoConfig()) for line in lines)
     assert sample.indices.tolist() == assumed.indices.tolist()
     assert sample.fps == assumed.fps == 16 / 240 * ASSUMED_FPS
 
 
 def test_no_frames_is_an_error():
     with pytest.raises(UserError, match="at least one frame"):
-        sample_frames(0, 30.0, VideoConfig())
+        sample_frames(Timeline.even(0, 30.0), VideoConfig())
 
 
 def test_a_segment_is_sampled_as_if_it_were_the_clip():
-    whole = sample_frames(41, 10.0, VideoConfig())
-    part = sample_frames(200, 10.0, VideoConfig(), Segment(6.0, 10.0))
+    whole = sample_frames(Timeline.even(41, 10.0), VideoConfig())
+    part = sample_frames(Timeline.even(200, 10.0), VideoConfig(), Segment(6.0, 10.0))
     assert part.indices.tolist() == (whole.indices + 60).tolist()  # frames 60 to 100
     assert part.indices.dtype == np.int32
     assert part.fps == whole.fps
@@ -124,13 +125,13 @@ def test_a_segment_is_sampled_as_if_it_were_the_clip():
     ],
 )
 def test_a_segment_ends_at_the_nearest_frames_within_the_clip(segment, ends):
-    indices = sample_frames(50, 10.0, VideoConfig(), segment).indices
+    indices = sample_frames(Timeline.even(50, 10.0), VideoConfig(), segment).indices
     assert (indices[0], indices[-1]) == ends
 
 
 def test_a_segment_behind_the_clip_is_an_error():
     with pytest.raises(UserError, match="it starts at 5 seconds and the video has 5"):
-        sample_frames(50, 10.0, VideoConfig(), Segment(5.0, 6.0))
+        sample_frames(Timeline.even(50, 10.0), VideoConfig(), Segment(5.0, 6.0))
     for start, end in ((2.0, 2.0), (3.0, 1.0), (-1.0, 2.0), (math.nan, 2.0), (math.inf, None)):
         with pytest.raises(UserError, match="0 <= start < end"):
             Segment(start, end).check()

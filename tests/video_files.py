@@ -23,7 +23,17 @@ needs_decord = pytest.mark.skipif(
 EACH_READER = [pytest.param("decord", marks=needs_decord), "pyav"]
 
 
-def encode(path, count=30, size=(60, 92), rate=30, codec="libx264", times=None, gop=12, x264=""):
+def encode(
+    path,
+    count=30,
+    size=(60, 92),
+    rate=30,
+    codec="libx264",
+    times=None,
+    gop=12,
+    x264="",
+    pix_fmt="yuv420p",
+):
     """Writes a video whose frames all differ; `times` in milliseconds make the rate variable."""
     if codec not in av.codecs_available:
         codec = "mpeg4"
@@ -31,7 +41,7 @@ def encode(path, count=30, size=(60, 92), rate=30, codec="libx264", times=None, 
     y, x = np.mgrid[:height, :width]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = height, width, pix_fmt
         stream.codec_context.gop_size = gop
         stream.options = {"x264-params": x264} if x264 else {}
         if times is not None:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.record import Record
-from vreason_jax.video.worker import FRAME_SUFFIXES
+from vreason_jax.video.images import FRAME_SUFFIXES
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")
 # Folders that tell nothing of a video: copies have others, or none.

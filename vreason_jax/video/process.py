@@ -1,6 +1,7 @@
 """The parent's side of decoding: starts the worker, takes its reply, ends it at its deadline."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,52 +18,142 @@ import numpy as np
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
+from vreason_jax.video import spool
 from vreason_jax.video.worker import LENGTH
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 LONGEST_WAIT = 1e6  # seconds; timers refuse much more, and infinity
+SHARES = {"auto": {"pyav": 0.75, "decord": 1.0}, "pyav": {"pyav": 1.0}}  # of what is left
+SAME_LEVELS = 0.5  # mean difference of one frame by two readers, of 255
 WORKER = [sys.executable, "-P", "-m", "vreason_jax.video.worker"]
 
 
 def decode(request: dict[str, Any], config: VideoConfig) -> tuple[dict[str, Any], np.ndarray]:
     """Returns the worker's header and frames uint8 [F,h,w,3] for a request of `reader.read_video`.
 
-    Under `auto`, a crash of decord is answered by PyAV. Raises UserError for what the worker calls
-    one, a crash of the last reader and the end of `config.timeout_seconds`; RuntimeError for a bug.
+    Under `auto` PyAV reads; decord does where PyAV cannot, or hangs for its three quarters of
+    `config.timeout_seconds`. What decord reads by the user's wish is compared with PyAV's frames,
+    and given up where they differ. Raises UserError for what neither can read; RuntimeError for
+    a bug.
     """
-    readers = ["decord", "pyav"] if config.reader == "auto" else [config.reader]
-    seconds = min(config.timeout_seconds, LONGEST_WAIT)
-    deadline = time.monotonic() + seconds
-    notices = []
-    while True:
+    clock = _Clock(min(config.timeout_seconds, LONGEST_WAIT))
+    if request["folder_fps"] is not None:
+        return _first_that_reads(request, {"folder": 1.0}, clock)
+    with _readable(request["path"], clock) as (path, descriptors):
+        request = request | {"path": path, "descriptors": descriptors}
+        if config.reader == "decord":
+            return _checked_decord(request, clock)
+        return _first_that_reads(request, SHARES[config.reader], clock)
+
+
+@contextlib.contextmanager
+def spooled(path: str, seconds: float) -> Iterator[str]:
+    """Gives a path at which the contents of a file or pipe can be read, for as long as it lasts.
+
+    Raises UserError for a device or a socket, and for a pipe that does not end in time.
+    """
+    with _readable(path, _Clock(min(seconds, LONGEST_WAIT))) as (readable, _):
+        yield readable
+
+
+class _Clock:
+    """The time that a file may take, of which readers get shares."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def deadline(self, share: float) -> float:
+        """Returns when a reader with this share of what is left must be done."""
+        now = time.monotonic()
+        return now + max(0.0, self._end - now) * share
+
+
+class _Failed(Exception):
+    """A reader failed; the message is a clause for the user."""
+
+
+@contextlib.contextmanager
+def _readable(path: str, clock: _Clock) -> Iterator[tuple[str, list[int]]]:
+    """Gives a path with its own position, and the descriptors that a worker inherits for it."""
+    kind = spool.kind_of(path)
+    if kind == "file":
+        yield os.path.realpath(path), []
+        return
+    with tempfile.TemporaryFile() as copy, spool.inheritable(path) as (source, descriptors):
+        request = {"reader": "spool", "path": source, "target": copy.fileno()}
+        request |= {"descriptors": [*descriptors, copy.fileno()]}
         try:
-            ask = request | {"readers": readers, "timeout_seconds": seconds}
-            header, frames = _run_worker(ask, deadline)
-            header["notices"] += notices
-            return header, frames
-        except _Crash as crash:
-            if len(readers) == 1:
-                raise UserError(
-                    f"the reader {readers[0]} crashed ({crash}) on this file; try "
-                    f"--set video.reader={_other_than(readers)}, or encode the video anew"
-                ) from None
-            notices = [f"read by pyav, since another reader crashed ({crash})"]
-            readers = ["pyav"]
+            header, _ = _run_worker(request, clock, 1.0)
+        except _Failed as failure:
+            raise UserError(f"expected a pipe that is written to and ends, {failure}") from None
+        if not header["bytes"]:
+            raise UserError("expected a video from the pipe, it is empty")
+        yield f"/dev/fd/{copy.fileno()}", [copy.fileno()]
 
 
-class _Crash(Exception):
-    """The worker ended by a signal."""
+def _first_that_reads(
+    request: dict[str, Any], shares: dict[str, float], clock: _Clock
+) -> tuple[dict[str, Any], np.ndarray]:
+    failures: list[str] = []
+    for reader, share in shares.items():
+        if failures and reader == "decord" and importlib.util.find_spec("decord") is None:
+            break
+        alone = reader != "decord" and importlib.util.find_spec("decord") is None
+        try:
+            ask = request | {"reader": reader}
+            header, frames = _run_worker(ask, clock, 1.0 if alone else share)
+        except _Failed as failure:
+            failures.append(str(failure))
+            continue
+        header["reader"] = reader
+        if failures:
+            header["notices"].append(f"read by {reader}, unchecked, since {failures[0]}")
+        return header, frames
+    raise UserError(f"expected a readable video file, got: {'; '.join(failures)}")
 
 
-def _other_than(readers: list[str]) -> str:
-    return "decord" if readers == ["pyav"] else "pyav"
+def _checked_decord(request: dict[str, Any], clock: _Clock) -> tuple[dict[str, Any], np.ndarray]:
+    """Returns decord's frames where PyAV gives the same, else PyAV's, with a notice."""
+    try:
+        header, frames = _run_worker(request | {"reader": "decord"}, clock, 0.5)
+    except _Failed as failure:
+        if importlib.util.find_spec("decord") is None:
+            raise UserError(f"video.reader=decord: {failure}") from None
+        reason = str(failure)
+    else:
+        try:
+            other = _run_worker(request | {"reader": "pyav"}, clock, 1.0)
+        except _Failed as failure:
+            header["notices"].append(f"read by decord, unchecked, since {failure}")
+            return header | {"reader": "decord"}, frames
+        wrong = _differing(header, frames, *other)
+        if not wrong:
+            return header | {"reader": "decord"}, frames
+        other[0]["notices"].append(f"read by pyav: {wrong}")
+        return other[0] | {"reader": "pyav"}, other[1]
+    header, frames = _first_that_reads(request, {"pyav": 1.0}, clock)
+    header["notices"].append(f"read by pyav, since {reason}")
+    return header, frames
 
 
-def _run_worker(request: dict[str, Any], deadline: float) -> tuple[dict[str, Any], np.ndarray]:
+def _differing(header: dict[str, Any], frames: np.ndarray, truth: dict[str, Any], true) -> str:
+    if header["frame_indices"] != truth["frame_indices"] or frames.shape != true.shape:
+        return "decord counts other frames than the time stamps say"
+    apart = np.abs(frames.astype(np.int16) - true).mean((1, 2, 3)) > SAME_LEVELS
+    late = np.abs(np.subtract(header["times"], truth["times"])) > 0.5 / header["fps"]
+    wrong = int(np.sum(apart | late))
+    return f"{wrong} of {len(frames)} frames of decord are not those asked for" if wrong else ""
+
+
+def _run_worker(request: dict[str, Any], clock: _Clock, share: float) -> tuple[dict[str, Any], Any]:
+    deadline = clock.deadline(share)
+    seconds = deadline - time.monotonic()
+    request = request | {"seconds": seconds, "parent": os.getpid()}
     with tempfile.TemporaryFile() as chatter:
-        process = _start(chatter)
+        process = _start(chatter, request.get("descriptors", []))
         late = threading.Event()
-        timer = threading.Timer(deadline - time.monotonic(), _kill_late, (process, late))
+        timer = threading.Timer(seconds, _kill_late, (process, late))
         timer.daemon = True
         timer.start()
         try:
@@ -72,14 +164,16 @@ def _run_worker(request: dict[str, Any], deadline: float) -> tuple[dict[str, Any
             timer.cancel()
             _kill(process)
         if reply is None:
-            raise _failure(process.returncode, late.is_set(), request, chatter)
+            raise _failure(process.returncode, late.is_set(), request, clock, chatter)
     header, frames = reply
-    if "error" in header:
+    if header.get("kind") == "final":
         raise UserError(header["error"])
+    if "error" in header:
+        raise _Failed(header["error"])
     return header, frames
 
 
-def _start(chatter: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(chatter: IO[bytes], descriptors: list[int]) -> subprocess.Popen[bytes]:
     inherited = os.environ.get("PYTHONPATH")
     paths = [str(PACKAGE_PARENT)] + ([inherited] if inherited else [])
     return subprocess.Popen(
@@ -87,6 +181,7 @@ def _start(chatter: IO[bytes]) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=chatter,
+        pass_fds=descriptors,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         start_new_session=True,  # a process group of its own, to be killed whole
     )
@@ -119,18 +214,18 @@ def _converse(
     return header, frames
 
 
-def _failure(code: int, late: bool, request: dict[str, Any], chatter: IO[bytes]) -> Exception:
+def _failure(
+    code: int, late: bool, request: dict[str, Any], clock: _Clock, chatter: IO[bytes]
+) -> Exception:
+    reader = request["reader"]
     if late:
-        seconds, other = request["timeout_seconds"], _other_than(request["readers"])
-        return UserError(
-            f"not decoded within {seconds:g} seconds and given up; allow more with "
-            f"--set video.timeout_seconds={2 * seconds:g}, or try --set video.reader={other}"
+        return _Failed(
+            f"not decoded within {request['seconds']:.3g} seconds by {reader} and given up; allow "
+            f"more with --set video.timeout_seconds={2 * clock.seconds:g}"
         )
     if code < 0:
-        try:
-            return _Crash(signal.Signals(-code).name)
-        except ValueError:
-            return _Crash(f"signal {-code}")
+        name = next((s.name for s in signal.Signals if s == -code), f"signal {-code}")
+        return _Failed(f"the reader {reader} crashed ({name}) on this file; encode it anew")
     chatter.seek(0)
     return RuntimeError(f"the decoding process failed:\n{chatter.read().decode(errors='replace')}")
 

@@ -2,31 +2,32 @@
 
 import dataclasses
 import os
-import stat
 import warnings
 
 import numpy as np
 from PIL import Image
 
 from vreason_jax.config import VideoConfig
-from vreason_jax.errors import UserError
-from vreason_jax.video.process import decode
+from vreason_jax.errors import UserError, one_line
+from vreason_jax.video.names import existing_path
+from vreason_jax.video.pixels import to_rgb
+from vreason_jax.video.process import decode, spooled
 from vreason_jax.video.resize import (
     PixelLimits,
     resize_frames,
     resize_image,
     smart_resize,
-    to_rgb,
 )
 from vreason_jax.video.sampling import (
     TARGET_FPS,
     WHOLE,
     Segment,
     count_frames,
-    is_usable_rate,
     max_frames_of,
     spread_indices,
 )
+from vreason_jax.video.spool import STDIN, kind_of
+from vreason_jax.video.timeline import is_usable_rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Clip:
     """Chosen frames of a video, resized.
 
     `fps` is the rate of the chosen frames (F / total * the video's own rate), `frame_indices` their
-    numbers in the video, `reader` one of decord, pyav, folder, array, image. `notices` tells, line
-    by line, what the user should know of how the file was read.
+    numbers among the frames that can be shown, `times` when they are shown, in seconds from the
+    start of the file, `reader` one of decord, pyav, folder, array, image. `notices` tells, line by
+    line, what the user should know of how the file was read.
     """
 
     frames: np.ndarray  # uint8 [F, h, w, 3]
@@ -44,6 +46,7 @@ class Clip:
     path: str | None
     reader: str
     notices: tuple[str, ...] = ()
+    times: np.ndarray | None = None  # float64 [F]; none: index over rate
 
 
 def read_video(
@@ -63,28 +66,28 @@ def read_video(
     crashes or takes longer than `config.timeout_seconds`; also for a segment outside the video.
     """
     shown = os.fspath(path)
-    is_folder = _check_path(shown)
+    found = os.fspath(existing_path(shown)) if shown not in STDIN else shown
+    is_folder = _check_path(found, shown)
     if is_folder and not is_usable_rate(folder_fps):
         raise UserError(f"--fps: expected a rate above 0 for {shown}, got {folder_fps}")
     max_frames_of(config)
     try:
         segment.check()
-    except UserError as error:
-        raise UserError(f"{shown}: {error}") from None
-    request = {
-        "path": os.path.abspath(shown),  # absolute: "a:b.mp4" must not be read as a protocol
-        "folder_fps": folder_fps if is_folder else None,
-        "segment": segment,
-        "limits": dataclasses.asdict(limits),
-        "config": dataclasses.asdict(config),
-    }
-    try:
+        request = {
+            # absolute: "a:b.mp4" must not be read as a protocol
+            "path": found if found in STDIN else os.path.abspath(found),
+            "folder_fps": folder_fps if is_folder else None,
+            "segment": segment,
+            "limits": dataclasses.asdict(limits),
+            "config": dataclasses.asdict(config),
+        }
         header, frames = decode(request, config)
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
     indices = np.asarray(header["frame_indices"], np.int32)
     notices = tuple(f"{shown}: {notice}" for notice in header["notices"])
-    return Clip(frames, header["fps"], indices, shown, header["reader"], notices)
+    times = np.asarray(header["times"], np.float64)
+    return Clip(frames, header["fps"], indices, shown, header["reader"], notices, times)
 
 
 def clip_from_array(
@@ -118,29 +121,29 @@ def clip_from_array(
 def read_image(path: str | os.PathLike[str], limits: PixelLimits) -> Clip:
     """Returns an image as a clip of one frame; raises UserError for an unreadable file."""
     shown = os.fspath(path)
-    if _check_path(shown) or not os.path.isfile(shown):
+    found = shown if shown in STDIN else os.path.abspath(existing_path(shown))
+    if _check_path(found, shown):
         raise UserError(f"{shown}: expected an image file, got a folder or a device")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), spooled(found, VideoConfig.timeout_seconds) as file:
             warnings.simplefilter("ignore")  # PIL's remarks on large or odd files
-            with Image.open(shown) as image:
+            with Image.open(file) as image:
                 frames = resize_image(to_rgb(image), limits)
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{shown}: expected a readable image file: {error}") from None
+        raise UserError(f"{shown}: expected a readable image file: {one_line(error)}") from None
     return Clip(frames, TARGET_FPS, np.zeros(1, np.int32), shown, "image")
 
 
-def _check_path(path: str) -> bool:
+def _check_path(path: str, shown: str) -> bool:
     """Returns whether `path` is a folder; raises UserError where there is nothing to read."""
     try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: expected a file or a folder of frames: {reason}") from None
-    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
-        raise UserError(f"{path}: the file is empty (0 bytes)")
-    if not os.access(path, os.R_OK):
-        raise UserError(f"{path}: expected a readable file or folder: permission denied")
-    return stat.S_ISDIR(status.st_mode)
+        kind = kind_of(path)
+        if path != "-" and kind == "file" and os.path.getsize(path) == 0:
+            raise UserError("the file is empty (0 bytes)")
+        if path not in STDIN and not os.access(path, os.R_OK):
+            raise UserError("expected a readable file or folder: permission denied")
+    except UserError as error:
+        raise UserError(f"{shown}: {error}") from None
+    return kind == "folder"

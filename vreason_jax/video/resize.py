@@ -85,12 +85,3 @@ def resize_image(image: Image.Image, limits: PixelLimits) -> np.ndarray:
     if (image.height, image.width) != (height, width):
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)[None]
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Returns an image in RGB; what is transparent becomes white, as in qwen-vl-utils."""
-    if image.mode != "RGBA":
-        return image.convert("RGB")
-    canvas = Image.new("RGB", image.size, (255, 255, 255))
-    canvas.paste(image, mask=image.getchannel("A"))
-    return canvas

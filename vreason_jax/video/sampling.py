@@ -7,11 +7,11 @@ import numpy as np
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
+from vreason_jax.video.timeline import Timeline
 
 TARGET_FPS = 2.0
 MIN_FRAMES = 4
 FRAMES_PER_GRID = 2  # the patch embedding takes frames in pairs
-ASSUMED_FPS = 24.0  # where a file names no usable rate; the value transformers assumes
 
 
 class Segment(NamedTuple):
@@ -20,21 +20,25 @@ class Segment(NamedTuple):
     start: float | None = None
     end: float | None = None
 
-    def frames(self, total: int, fps: float | None) -> tuple[int, int]:
-        """Returns the first and the last of `total` frames that lie in the segment.
+    def frames(self, timeline: Timeline) -> tuple[int, int]:
+        """Returns the first and the last frame that lie in the segment.
 
         Each is the frame nearest to its time, as in MVBench's own reading (get_index); an end
         behind the last frame is the last frame. Raises UserError for a start behind it.
         """
-        rate = fps if fps is not None and is_usable_rate(fps) else ASSUMED_FPS
-        first = 0 if self.start is None else round(self.start * rate)
-        last = total - 1 if self.end is None else min(round(self.end * rate), total - 1)
-        if first > total - 1:
+        first = 0 if self.start is None else timeline.nearest(self.start)
+        last = timeline.total - 1 if self.end is None else timeline.nearest(self.end)
+        if self.start is not None and self._begins_behind(timeline):
             raise UserError(
                 f"expected a segment that starts within the video, it starts at {self.start:g} "
-                f"seconds and the video has {total / rate:g}"
+                f"seconds and the video has {timeline.end:g}"
             )
         return first, max(first, last)
+
+    def _begins_behind(self, timeline: Timeline) -> bool:
+        # Nearer to the end of the last frame than to its beginning, as rounding an index has it.
+        half = (timeline.end - float(timeline.times[-1])) / 2
+        return self.start is not None and self.start > timeline.end - half
 
     def check(self) -> None:
         """Raises UserError unless both are times and in order."""
@@ -56,31 +60,23 @@ class Sample(NamedTuple):
     fps: float
 
 
-def sample_frames(
-    total: int, fps: float | None, config: VideoConfig, segment: Segment = WHOLE
-) -> Sample:
-    """Returns which of `total` frames are read, as qwen-vl-utils 0.0.14 chooses them.
+def sample_frames(timeline: Timeline, config: VideoConfig, segment: Segment = WHOLE) -> Sample:
+    """Returns which frames are read, as qwen-vl-utils 0.0.14 chooses them by count and rate.
 
     Of a `segment` they are chosen as if it were the whole clip; the indices count from the start
     of the file.
 
-    `fps` is the clip's own rate; none, zero, negative, infinite or NaN counts as `ASSUMED_FPS`.
     The chosen rate is F / total * fps, so that a clip keeps its length in seconds. A clip of one
     frame gives that frame (where qwen-vl-utils refuses it), one of two gives both, one of three
     its first and last. Raises UserError for an empty clip and for `max_frames` under 2.
     """
-    if total < 1:
+    if timeline.total < 1:
         raise UserError("expected a video with at least one frame, got none")
-    rate = fps if fps is not None and is_usable_rate(fps) else ASSUMED_FPS
-    first, last = segment.frames(total, fps)
+    first, last = segment.frames(timeline)
+    rate = timeline.rate(first, last)
     held = last - first + 1
     indices = spread_indices(held, count_frames(held, rate, config))
     return Sample(indices + np.int32(first), len(indices) / held * rate)
-
-
-def is_usable_rate(fps: float | None) -> bool:
-    """Returns whether `fps` can be a frame rate: a finite number above zero."""
-    return fps is not None and math.isfinite(fps) and fps > 0
 
 
 def count_frames(total: int, fps: float, config: VideoConfig) -> int:

@@ -1,42 +1,33 @@
 """The process that decodes: a request on stdin, the resized frames on stdout; it imports no JAX.
 
-Request: one JSON object (`reader.read_video`). Reply: the length of a JSON header (eight bytes,
+Request: one JSON object (`process.decode`). Reply: the length of a JSON header (eight bytes,
 little endian), the header, then the frames, uint8 [F,h,w,3] in C order unless it has an `error`.
 """
 
+import ctypes
 import json
 import os
 import signal
 import struct
 import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
-from vreason_jax.video.decoders import (
-    DECODERS,
-    DecodeError,
-    Decoder,
-    NotInstalledError,
-    one_line,
-)
-from vreason_jax.video.resize import PixelLimits, resize_frames, smart_resize, to_rgb
-from vreason_jax.video.sampling import (
-    ASSUMED_FPS,
-    WHOLE,
-    Segment,
-    is_usable_rate,
-    sample_frames,
-)
+from vreason_jax.video.decoders import DecodeError, Decoder, NotInstalledError
+from vreason_jax.video.decord_decoder import DecordDecoder
+from vreason_jax.video.images import AnimationDecoder, FolderDecoder, is_animated_webp
+from vreason_jax.video.pyav_decoder import PacketsMislead, PyavDecoder
+from vreason_jax.video.resize import PixelLimits, resize_frames, smart_resize
+from vreason_jax.video.sampling import Segment, sample_frames
+from vreason_jax.video.spool import copy_stream
 from vreason_jax.video.truncation import missing_bytes
 
-FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
 LENGTH = struct.Struct("<Q")
+MOST_MEMORY = 6 * 2**30  # bytes of address space; 8K video with sixteen references takes three
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux' prctl
 
 
 def main() -> None:
@@ -44,120 +35,92 @@ def main() -> None:
     payload = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints goes to stderr
     request = json.load(sys.stdin)
-    if hasattr(signal, "setitimer"):
-        # The parent enforces the deadline; this one ends a worker whose parent was killed.
-        signal.setitimer(signal.ITIMER_REAL, request["timeout_seconds"] + 10)
-    config, limits = VideoConfig(**request["config"]), PixelLimits(**request["limits"])
-    path, segment = request["path"], Segment(*request["segment"])
+    _die_in_time(request)
+    _limit_memory()
     try:
-        if request["folder_fps"] is not None:
-            header, frames = read_folder(path, request["folder_fps"], config, limits, segment)
-        else:
-            header, frames = read_file(path, request["readers"], config, limits, segment)
+        header, frames = answer(request)
+    except DecodeError as error:
+        kind = "absent" if isinstance(error, NotInstalledError) else "unreadable"
+        header, frames = {"error": str(error), "kind": kind}, None
+    except MemoryError:
+        reason = f"it takes more than {MOST_MEMORY // 2**30} GiB of memory to decode"
+        header, frames = {"error": reason, "kind": "unreadable"}, None
     except UserError as error:
-        header, frames = {"error": str(error)}, None
+        header, frames = {"error": str(error), "kind": "final"}, None
     _reply(payload, header, frames)
     os._exit(0)
 
 
-def read_file(
-    path: str,
-    readers: list[str],
-    config: VideoConfig,
-    limits: PixelLimits,
-    segment: Segment = WHOLE,
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Returns the header and frames of a video file by the first of `readers` that can read it."""
+def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Returns the header and the frames of a request; raises DecodeError and UserError."""
+    if request["reader"] == "spool":
+        return {"bytes": copy_stream(request["path"], request["target"])}, None
+    config, limits = VideoConfig(**request["config"]), PixelLimits(**request["limits"])
+    segment, path = Segment(*request["segment"]), request["path"]
+    if request["reader"] == "folder":
+        return read_frames(FolderDecoder(path, request["folder_fps"]), config, limits, segment)
     missing = missing_bytes(path)
     if missing:
         raise UserError(
             f"expected a whole video file, it is cut off: at least {missing} bytes short"
         )
-    failures = []
-    for name in readers:
-        try:
-            decoder = DECODERS[name](path)
-            header, frames = _read(decoder, config, limits, segment)
-        except DecodeError as error:
-            failures.append(error)
-            continue
-        header["reader"] = name
-        header["notices"] += [
-            f"read by {name}, since another reader failed: {error}"
-            for error in failures
-            if not isinstance(error, NotInstalledError)
-        ]
-        return header, frames
-    raise UserError(f"expected a readable video file, got: {'; '.join(map(str, failures))}")
+    return read_file(path, request["reader"], config, limits, segment)
 
 
-def read_folder(
-    path: str, fps: float, config: VideoConfig, limits: PixelLimits, segment: Segment = WHOLE
+def read_file(
+    path: str, reader: str, config: VideoConfig, limits: PixelLimits, segment: Segment
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Returns the header and frames of a folder of images, sorted by name, at `fps` a second."""
-    decoder = _FolderDecoder(path, fps)
+    """Returns the header and the frames of a video file by a reader; raises DecodeError."""
+    if reader == "decord":
+        return read_frames(DecordDecoder(path), config, limits, segment)
+    if is_animated_webp(path):
+        return read_frames(AnimationDecoder(path), config, limits, segment)
     try:
-        header, frames = _read(decoder, config, limits, segment)
-    except DecodeError as error:
-        raise UserError(str(error)) from None
-    header["reader"] = "folder"
-    return header, frames
+        return read_frames(PyavDecoder(path), config, limits, segment)
+    except PacketsMislead:
+        return read_frames(PyavDecoder(path, straight=True), config, limits, segment)
 
 
-class _FolderDecoder:
-    def __init__(self, path: str, fps: float):
-        self._files = sorted(
-            file
-            for file in Path(path).iterdir()
-            if file.suffix.lower() in FRAME_SUFFIXES and not file.name.startswith(".")
-        )
-        if not self._files:
-            raise UserError("expected frames named *.png or *.jpg in the folder, found none")
-        self.total = len(self._files)
-        self.fps: float | None = fps
-        self._check_sizes()
-
-    def frames(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
-        for index in indices:
-            yield np.asarray(self._load(self._files[index], to_rgb))
-
-    def _check_sizes(self) -> None:
-        first, *others = self._files
-        size = self._load(first, lambda image: image.size)
-        for file in others:
-            other = self._load(file, lambda image: image.size)
-            if other != size:
-                raise UserError(
-                    f"expected frames of one size, {first.name} has {size[0]}x{size[1]} and "
-                    f"{file.name} {other[0]}x{other[1]} pixels"
-                )
-
-    def _load(self, file: Path, use) -> Any:
-        try:
-            with Image.open(file) as image:
-                return use(image)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise UserError(f"cannot read frame {file.name}: {one_line(error)}") from None
-
-
-def _read(
+def read_frames(
     decoder: Decoder, config: VideoConfig, limits: PixelLimits, segment: Segment
 ) -> tuple[dict[str, Any], np.ndarray]:
-    if decoder.total < 1:
-        raise DecodeError("the video holds no frames")
-    sample = sample_frames(decoder.total, decoder.fps, config, segment)
+    """Returns the frames that `config` chooses, resized from their size as shown."""
+    timeline = decoder.timeline
+    sample = sample_frames(timeline, config, segment)
     frames = None
     for number, frame in enumerate(decoder.frames(sample.indices)):
         if frames is None:
-            height, width = smart_resize(frame.shape[0], frame.shape[1], limits)
+            height, width = smart_resize(frame.height, frame.width, limits)
             frames = np.empty((len(sample.indices), height, width, 3), np.uint8)
-        frames[number] = resize_frames(frame[None], frames.shape[1], frames.shape[2])[0]
+        frames[number] = resize_frames(frame.pixels[None], frames.shape[1], frames.shape[2])[0]
     assert frames is not None  # at least one index was asked for
-    notices = []
-    if not is_usable_rate(decoder.fps):
-        notices.append(f"the file names no frame rate; {ASSUMED_FPS:g} frames a second assumed")
-    header = {"frame_indices": sample.indices.tolist(), "fps": sample.fps, "notices": notices}
+    header = {
+        "frame_indices": sample.indices.tolist(),
+        "times": timeline.times[sample.indices].tolist(),
+        "fps": sample.fps,
+        "notices": [*decoder.notices, *timeline.notices()],
+    }
     return header, frames
+
+
+def _die_in_time(request: dict[str, Any]) -> None:
+    if hasattr(signal, "setitimer"):
+        # The parent enforces the deadline; this one ends a worker whose parent was killed.
+        signal.setitimer(signal.ITIMER_REAL, request["seconds"] + 10)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != request["parent"]:
+            os._exit(1)  # it died before the call
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:
+        return
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if hard == resource.RLIM_INFINITY or hard > MOST_MEMORY:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, hard))
 
 
 def _reply(payload: BinaryIO, header: dict[str, Any], frames: np.ndarray | None) -> None:

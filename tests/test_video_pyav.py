@@ -1,0 +1,126 @@
+"""PyAV gives the frames asked for, by jumps and by decoding throughout, whatever the packets."""
+
+import itertools
+
+import av
+import numpy as np
+import pytest
+from video_files import encode
+
+from vreason_jax.video import pyav_decoder
+from vreason_jax.video.pyav_decoder import PacketsMislead, PyavDecoder
+
+
+@pytest.fixture
+def jumping(monkeypatch):
+    """Lets PyAV jump in files that are small enough to be decoded throughout."""
+    monkeypatch.setattr(pyav_decoder, "STRAIGHT_PIXELS", 0)
+
+
+def every_frame(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def assert_frames(decoder, wanted, every):
+    for index, frame in zip(wanted, decoder.frames(wanted), strict=True):
+        np.testing.assert_array_equal(frame.pixels, every[index])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("closed.mp4", {"gop": 5}),
+        ("open.mkv", {"x264": "open-gop=1:keyint=8:bframes=3"}),
+        ("refresh.ts", {"x264": "intra-refresh=1:keyint=20"}),
+        ("packs.avi", {"codec": "mpeg4"}),
+        ("old.mpg", {"codec": "mpeg2video", "gop": 9}),
+        ("vp8.webm", {"codec": "libvpx"}),
+    ],
+)
+@pytest.mark.parametrize("wanted", [[0, 3, 17, 18, 59], [23], [59], [8, 9, 16, 41]])
+def test_jumps_land_on_the_frames_of_a_whole_decoding(tmp_path, jumping, name, options, wanted):
+    path = encode(tmp_path / name, count=60, **options)
+    every = every_frame(path)
+    try:
+        decoder = PyavDecoder(str(path))
+        assert decoder.timeline.total == len(every)
+        assert_frames(decoder, wanted, every)
+    except PacketsMislead:
+        assert_frames(PyavDecoder(str(path), straight=True), wanted, every)
+
+
+def test_a_jump_that_misses_its_frame_is_noticed(tmp_path, jumping):
+    decoder = PyavDecoder(str(encode(tmp_path / "clip.mp4", count=40, gop=5)))
+    decoder._packets.stamps[20] += 1  # a time stamp that no frame has
+    with pytest.raises(PacketsMislead):
+        list(decoder.frames([7, 20, 33]))
+
+
+def test_few_frames_are_decoded_between_jumps(tmp_path, jumping):
+    path = encode(tmp_path / "clip.mp4", count=120, gop=10, x264="bframes=0:scenecut=0")
+    decoder = PyavDecoder(str(path))
+    sent, decoded = [], decoder._decoded
+    decoder._decoded = lambda packets: decoded(sent.append(p) or p for p in packets)
+    list(decoder.frames([0, 60, 119]))
+    assert len(sent) < 60  # of 120, for three frames and what the decoder's threads hold
+
+
+def test_long_tables_are_trusted_to_the_first_frame_that_differs(tmp_path, jumping, monkeypatch):
+    monkeypatch.setattr("vreason_jax.video.packets.LONG", 10)
+    path = encode(tmp_path / "clip.mp4", count=90, x264="open-gop=1:keyint=12:bframes=3")
+    decoder = PyavDecoder(str(path))
+    assert all(key.pts is None for key in decoder._packets.keys)
+    assert_frames(decoder, [0, 11, 12, 30, 61, 89], every_frame(path))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video", "mpeg4"])
+def test_a_recording_that_begins_within_a_group_has_the_frames_a_player_shows(
+    tmp_path, monkeypatch, codec
+):
+    whole = encode(tmp_path / "whole.ts", count=60, codec=codec, gop=20)
+    path = without_its_first_packets(whole, tmp_path / "cut.ts", 7)
+    every = every_frame(path)
+    for pixels in (0, 2**26):
+        monkeypatch.setattr(pyav_decoder, "STRAIGHT_PIXELS", pixels)
+        decoder = PyavDecoder(str(path))
+        assert decoder.timeline.total == len(every) < 54
+        try:
+            assert_frames(decoder, [0, 1, len(every) - 1], every)
+        except PacketsMislead:
+            decoder = PyavDecoder(str(path), straight=True)
+            assert_frames(decoder, [0, 1, len(every) - 1], every)
+
+
+def without_its_first_packets(whole, path, count):
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        packets = (packet for packet in source.demux(video=0) if packet.size)
+        for packet in itertools.islice(packets, count, None):
+            packet.stream = stream
+            target.mux(packet)
+    return path
+
+
+def test_a_rate_that_the_time_stamps_contradict_is_not_believed(tmp_path):
+    times = [n * 1000 // 30 + n % 3 for n in range(60)]
+    path = encode(tmp_path / "clip.webm", count=60, codec="libvpx", rate=1000, times=times)
+    decoder = PyavDecoder(str(path))
+    assert decoder.timeline.rate() == pytest.approx(30, rel=0.03)
+    assert np.abs(decoder.timeline.times - np.array(times) / 1000).max() <= 0.001
+
+
+def test_a_cover_picture_is_not_the_video(tmp_path):
+    path = tmp_path / "clip.mp4"
+    clip = encode(tmp_path / "plain.mp4", count=10)
+    cover = encode(tmp_path / "cover.avi", count=1, codec="mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(clip)) as video, av.open(str(cover)) as image, av.open(str(path), "w") as out:
+        sources = [image.streams.video[0], video.streams.video[0]]
+        targets = [out.add_stream_from_template(source) for source in sources]
+        targets[0].disposition = av.stream.Disposition.attached_pic
+        for source, target in zip((image, video), targets, strict=True):
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = target
+                    out.mux(packet)
+    assert PyavDecoder(str(path)).timeline.total == 10

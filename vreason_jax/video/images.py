@@ -1,0 +1,96 @@
+"""Videos made of still images: folders of frames, and animations that Pillow alone can read."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vreason_jax.errors import UserError
+from vreason_jax.video.decoders import DecodeError, Frame, gist
+from vreason_jax.video.names import natural_key
+from vreason_jax.video.pixels import to_rgb, upright_size
+from vreason_jax.video.timeline import Timeline
+
+FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+class FolderDecoder:
+    """A folder of images at `fps` a second, in the natural order of their names."""
+
+    def __init__(self, path: str, fps: float):
+        self._files = sorted(
+            (
+                file
+                for file in Path(path).iterdir()
+                if file.suffix.lower() in FRAME_SUFFIXES and not file.name.startswith(".")
+            ),
+            key=lambda file: natural_key(file.name),
+        )
+        if not self._files:
+            raise UserError("expected frames named *.png or *.jpg in the folder, found none")
+        self.timeline = Timeline.even(len(self._files), fps)
+        self.notices: list[str] = []
+        self._check_sizes()
+
+    def frames(self, indices: Iterable[int]) -> Iterator[Frame]:
+        """Yields the images at `indices`."""
+        for index in indices:
+            yield Frame.square(np.asarray(self._load(self._files[index], to_rgb)))
+
+    def _check_sizes(self) -> None:
+        first, *others = self._files
+        size = self._load(first, upright_size)
+        for file in others:
+            other = self._load(file, upright_size)
+            if other != size:
+                raise UserError(
+                    f"expected frames of one size, {first.name} has {size[0]}x{size[1]} and "
+                    f"{file.name} {other[0]}x{other[1]} pixels"
+                )
+
+    def _load(self, file: Path, use):
+        try:
+            if not file.is_file():
+                raise OSError("it is no regular file")
+            with Image.open(file) as image:
+                return use(image)
+        except UNREADABLE as error:
+            raise UserError(f"cannot read frame {file.name}: {gist(error)}") from None
+
+
+class AnimationDecoder:
+    """An animated WebP, of which FFmpeg shows no more than the first frame, by Pillow."""
+
+    def __init__(self, path: str):
+        self.notices: list[str] = []
+        try:
+            self._image = Image.open(path)
+            durations = [self._seek(n) for n in range(getattr(self._image, "n_frames", 1))]
+        except (*UNREADABLE, EOFError) as error:
+            raise DecodeError(f"Pillow: {gist(error)}") from None
+        begins = np.cumsum([0.0, *durations])
+        self.timeline = Timeline(begins[:-1], float(begins[-1]), len(durations) / begins[-1])
+
+    def frames(self, indices: Iterable[int]) -> Iterator[Frame]:
+        """Yields the frames at `indices`."""
+        try:
+            for index in indices:
+                self._seek(int(index))
+                yield Frame.square(np.asarray(to_rgb(self._image)))
+        except (*UNREADABLE, EOFError) as error:
+            raise DecodeError(f"Pillow: {gist(error)}") from None
+
+    def _seek(self, number: int) -> float:
+        """Shows a frame; returns its seconds: a tenth where it has none, as browsers do."""
+        self._image.seek(number)
+        self._image.load()
+        return (self._image.info.get("duration", 0) / 1000) or 0.1
+
+
+def is_animated_webp(path: str) -> bool:
+    """Returns whether the header of a file is that of a WebP with the animation flag."""
+    with open(path, "rb") as file:
+        start = file.read(21)
+    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and bool(start[20] & 2)

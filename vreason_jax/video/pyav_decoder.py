@@ -1,0 +1,277 @@
+"""PyAV: frames by their presentation time stamps, each jump checked against what was decoded."""
+
+import dataclasses
+import itertools
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vreason_jax.video.decoders import DecodeError, Frame, NotInstalledError, gist
+from vreason_jax.video.packets import Key, list_packets
+from vreason_jax.video.pixels import on_white, turned
+from vreason_jax.video.timeline import Timeline
+
+STRAIGHT_PIXELS = 2**26  # of a whole video; so few are decoded throughout, whatever is asked
+MOST_PIXELS = 2**27  # of one frame; more is a damaged header
+CHECKED_FRAMES = 24  # at the head, against the packets
+TRIES = 3  # keys from which a frame is sought before the packets are given up
+DAMAGED = 0.1  # share of the packets that fail, from which on a file is refused
+WIDEST_PIXEL = 10.0  # ratio of its sides; beyond, the header is wrong
+
+
+class PacketsMislead(Exception):
+    """The frames that came are not those that the packets announced."""
+
+
+class PyavDecoder:
+    """A video by PyAV.
+
+    Small videos, and those whose packets are no frames, are decoded from the start to the end, and
+    what came out is the truth. Of others the packets are listed and checked at the head; then
+    decoding begins at the key frame before each frame asked for, and every frame that comes must
+    be the next of the list. Where one is not, `frames` raises PacketsMislead: then
+    `straight=True` reads the file.
+    """
+
+    def __init__(self, path: str, *, straight: bool = False):
+        try:
+            import av
+        except ImportError:
+            raise NotInstalledError("PyAV is not installed") from None
+        self._path, self._av = path, av
+        self.notices: list[str] = []
+        self._kept: list[Any] | None = None
+        try:
+            self._open()
+            packets = list_packets(self._container, self._stream)
+            self._reopen()
+            self._packets = packets  # less what its head turns out not to show
+            area = self._stream.codec_context.width * self._stream.codec_context.height
+            small = packets.count * area <= STRAIGHT_PIXELS
+            if straight or small or packets.stamps is None or not self._head_is_right():
+                self._by_stamp = False
+                self._decode_all(keep=small)
+            else:
+                self._by_stamp = True
+                assert self._packets.stamps is not None
+                self._take_times(self._packets.stamps.tolist(), packets.last_duration)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise DecodeError(f"PyAV: {gist(error)}") from None
+
+    def frames(self, indices: Iterable[int]) -> Iterator[Frame]:
+        """Yields the frames at ascending `indices`; raises PacketsMislead where they are others."""
+        try:
+            for index, frame in self._found([int(index) for index in indices]):
+                if frame is None:
+                    raise DecodeError(
+                        f"PyAV: frame {index} of {self.timeline.total} cannot be decoded; the end "
+                        "of the video is damaged or missing"
+                    )
+                yield self._shown(frame)
+        except (self._av.FFmpegError, OSError) as error:
+            raise DecodeError(f"PyAV: {gist(error)}") from None
+
+    def _found(self, indices: list[int]) -> Iterator[tuple[int, Any]]:
+        if self._by_stamp:
+            for index in indices:
+                yield index, self._frame_by_stamp(index)
+            return
+        frames = iter(self._kept) if self._kept is not None else self._again()
+        number = -1
+        for index in indices:
+            frame = None
+            while number < index:
+                frame = next(frames, None)
+                number += 1
+            yield index, frame
+
+    # Opening
+
+    def _open(self) -> None:
+        self._container = self._av.open(self._path)
+        pictures = self._av.stream.Disposition.attached_pic
+        videos = [s for s in self._container.streams.video if not s.disposition & pictures]
+        if not videos:
+            raise DecodeError("PyAV: the file holds no video stream")
+        best = self._container.streams.best("video")
+        self._stream = best if best in videos else videos[0]
+        context = self._stream.codec_context
+        context.options = {"max_pixels": str(MOST_PIXELS)}
+        self._stream.thread_type = "AUTO"
+        self._codec = self._alpha_codec() or context
+        self._next: int | None = None  # number of the frame that comes next, by the packets
+
+    def _alpha_codec(self) -> Any:
+        """Returns libvpx's decoder for a WebM with alpha: FFmpeg's own one drops it."""
+        named = {key.lower(): value for key, value in self._stream.metadata.items()}
+        library = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(self._stream.codec_context.name)
+        if named.get("alpha_mode") != "1" or library is None:
+            return None
+        if library not in self._av.codecs_available:
+            self.notices.append("its transparency is lost: this PyAV has no libvpx")
+            return None
+        return self._av.CodecContext.create(library, "r")
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._open()
+
+    # Times
+
+    def _take_times(self, stamps: list[int | None], last_duration: int) -> None:
+        base = float(self._stream.time_base or 1)
+        known = [stamp for stamp in stamps if stamp is not None]
+        first = known[0] * base if known else 0.0
+        start = self._container.start_time
+        zero = first if start is None else min(first, start / self._av.time_base)
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.timeline = Timeline.of_stamps(
+            [None if stamp is None else stamp * base - zero for stamp in stamps],
+            last_duration * base,
+            float(rate) if rate else None,
+            clock_breaks=bool(
+                self._container.format.flags & self._av.format.Flags.ts_discont.value
+            ),
+        )
+
+    def _decode_all(self, keep: bool) -> None:
+        stamps: list[int | None] = []
+        self._kept = [] if keep else None
+        duration = failed = 0
+        for frame in self._decoded(self._container.demux(self._stream)):
+            if frame is None:
+                failed += bool(stamps)  # before the first frame, a recording may lack its key
+                continue
+            stamps.append(frame.pts)
+            duration = frame.duration or 0
+            if self._kept is not None:
+                self._kept.append(frame)
+        if not stamps or failed > DAMAGED * self._packets.count:
+            raise DecodeError(
+                f"PyAV: {failed or self._packets.count} of {self._packets.count} packets cannot "
+                "be decoded; the video is damaged"
+            )
+        if failed:
+            self.notices.append(f"{failed} of {self._packets.count} packets cannot be decoded")
+        self._take_times(stamps, duration)
+
+    def _decoded(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """Yields the frames of packets, and None for each packet that cannot be decoded."""
+        for packet in packets:
+            try:
+                yield from self._codec.decode(packet if packet.size else None)
+            except self._av.error.InvalidDataError:
+                yield None
+
+    def _again(self) -> Iterator[Any]:
+        self._reopen()
+        frames = self._decoded(self._container.demux(self._stream))
+        return (frame for frame in frames if frame is not None)
+
+    # Jumps
+
+    def _head_is_right(self) -> bool:
+        """Checks the first frames against the packets, less what cannot be decoded before them."""
+        assert self._packets.stamps is not None
+        decoded = (f for f in self._decoded(self._container.demux(self._stream)))
+        came = [
+            frame.pts
+            for frame in itertools.islice(
+                itertools.dropwhile(lambda frame: frame is None, decoded), CHECKED_FRAMES
+            )
+            if frame is not None
+        ]
+        self._reopen()
+        stamps = self._packets.stamps
+        if not came or came[0] is None:
+            return False
+        stamps = stamps[np.searchsorted(stamps, came[0]) :]
+        self._packets = dataclasses.replace(self._packets, stamps=stamps)
+        return came == stamps[: len(came)].tolist()
+
+    def _frame_by_stamp(self, index: int) -> Any:
+        keys = self._packets.keys_before(index)
+        near = keys[0] if keys else None
+        if self._next is not None and self._next <= index and not self._worth_jumping(near):
+            try:
+                return self._forward(index)
+            except PacketsMislead:
+                pass
+        for key in keys[:TRIES]:
+            try:
+                self._jump(key)
+                return self._forward(index)
+            except PacketsMislead:
+                continue
+        raise PacketsMislead(f"frame {index} did not come from the key frames before it")
+
+    def _worth_jumping(self, key: Key | None) -> bool:
+        return key is not None and key.dts > self._fed
+
+    def _jump(self, key: Key) -> None:
+        """Begins decoding at a key packet, wherever the container's own seeking lands before it."""
+        self._container.seek(
+            key.dts if key.pts is None else min(key.dts, key.pts), stream=self._stream
+        )
+        if self._codec is not self._stream.codec_context:
+            self._codec.flush_buffers()
+        demuxed = self._container.demux(self._stream)
+        for packet in demuxed:
+            if packet.dts is None or packet.dts > key.dts:
+                raise PacketsMislead("a jump landed behind its key frame")
+            if packet.dts == key.dts and packet.is_keyframe:
+                break
+        else:
+            raise PacketsMislead("a jump did not land on its key frame")
+        assert self._packets.stamps is not None
+        self._floor, self._fed = packet.pts, key.dts
+        self._next = int(np.searchsorted(self._packets.stamps, packet.pts))
+        self._coming = self._decoded(self._fed_packets(itertools.chain([packet], demuxed)))
+
+    def _fed_packets(self, packets: Iterable[Any]) -> Iterator[Any]:
+        for packet in packets:
+            self._fed = packet.dts if packet.dts is not None else self._fed
+            yield packet
+
+    def _forward(self, index: int) -> Any:
+        """Decodes on to a frame; every one on the way must be the next of the packets."""
+        assert self._packets.stamps is not None and self._next is not None
+        if self._next > index:
+            raise PacketsMislead("the key frame is shown after the frame")
+        for frame in self._coming:
+            if frame is None or frame.pts is None:
+                raise PacketsMislead("a packet cannot be decoded")
+            if frame.pts < self._floor:
+                continue  # pictures that lean on what was jumped over
+            if frame.pts != self._packets.stamps[self._next] or frame.is_corrupt:
+                raise PacketsMislead("another frame came")
+            self._next += 1
+            if self._next > index:
+                return frame
+        raise PacketsMislead("the video ended before the frame")
+
+    # Pixels
+
+    def _shown(self, frame: Any) -> Frame:
+        if any(part.is_alpha for part in frame.format.components) or frame.format.has_palette:
+            pixels = on_white(frame.to_ndarray(format="rgba"))
+        else:
+            pixels = frame.to_ndarray(format="rgb24")
+        ratio = float(self._stream.sample_aspect_ratio or 1)
+        ratio = ratio if 1 / WIDEST_PIXEL <= ratio <= WIDEST_PIXEL else 1.0
+        height, width = frame.height, max(1, round(frame.width * ratio))
+        matrix = _display_matrix(frame)
+        upright = turned(pixels, matrix)
+        if upright.shape[:2] != pixels.shape[:2] or abs(matrix[1]) > abs(matrix[0]):
+            height, width = width, height
+        return Frame(upright, height, width)
+
+
+def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX" and data.buffer_size >= 36:
+            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+            return (a, b, c, d) if a or b or c or d else (1, 0, 0, 1)
+    return 1, 0, 0, 1
