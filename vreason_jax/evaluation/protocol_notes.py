@@ -23,19 +23,41 @@ _VIDEO_R1 = {
 _OFFICIAL = {
     "mmvu": (
         "MMVU's authors let GPT-4o take out and judge the answer; here letters are found by rule, "
-        "and an open answer is right if it holds the gold answer's words in order."
+        "and an open answer is right if it holds the gold answer's words in order, accents, "
+        "hyphens and the spelling of numbers aside."
     ),
-    "mvbench": "Videos are cut to their start and end times, then sampled evenly, ends included.",
+    "mvbench": (
+        "Videos are cut to the start and end times that the rows name, then sampled evenly, ends "
+        "included. The first line's first word is the answer, as in the authors' code; an empty "
+        "reply, which their code takes for any option, is none."
+    ),
     "tempcompass": (
         "TempCompass's authors ask ChatGPT wherever their rules find no answer, and for captions; "
         "here such an answer is found by rule, and a caption counts as the piece of information "
-        "that it shares most words with."
+        "that it shares most words with. Replies that begin with yes or no, and Option 1 or 1 of "
+        "captions, count as in their rules."
     ),
     "videommmu": (
-        "Where the authors' parser would guess an option at random, no answer is counted here."
+        "Letters are found as in VideoMMMU's own task of lmms-eval: before a full stop or colon, "
+        "else in brackets, else before a space, the last one counting (MMMU's first code begins "
+        "with brackets and guesses where it finds none). Numbers, and letters that stand in the "
+        "picture alone, are found by this project's lenient reading."
     ),
-    "vsibench": "The first word of the reply is the answer, as in the authors' code.",
+    "videomme": (
+        "The first capital of A to D counts, behind the authors' four phrases (The best answer "
+        "is, ...) alone: of Answer: B it is A."
+    ),
+    "vsibench": (
+        "The first word of the reply is the answer, as in the authors' code; of a target 0, which "
+        "that code divides by, only 0 is right."
+    ),
 }
+
+
+_OFFICIAL_PART = (
+    "Reasoning and answer tags, which no author's prompt asks for, are taken off before the rule; "
+    "reasoning that was cut off holds no answer."
+)
 
 
 def notes(rule: str, origin: str, subtitles: bool, benchmark: str) -> list[str]:
@@ -44,6 +66,7 @@ def notes(rule: str, origin: str, subtitles: bool, benchmark: str) -> list[str]:
         return []
     lines = [_ORIGIN[origin]]
     table = _OFFICIAL if rule == "official" else _VIDEO_R1
+    lines += [_OFFICIAL_PART] if rule == "official" else []
     if benchmark in table:
         lines.append(table[benchmark])
     if benchmark == "videomme":

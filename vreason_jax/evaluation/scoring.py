@@ -3,7 +3,7 @@
 import dataclasses
 
 from vreason_jax.evaluation import numeric, official
-from vreason_jax.evaluation.extraction import extract, lenient, option_in
+from vreason_jax.evaluation.extraction import answer_part, extract, lenient, option_in
 from vreason_jax.evaluation.protocol import Protocol
 from vreason_jax.evaluation.record import CHOICE, NUMBER, REGRESSION, Record
 from vreason_jax.output.answer import extract_answer
@@ -21,27 +21,31 @@ class Scored:
     answered: bool  # the reply has the form of answer that the protocol asks for
 
 
-def score(record: Record, text: str, protocol: Protocol) -> Scored:
+def score(record: Record, text: str, protocol: Protocol, *, truncated: bool = False) -> Scored:
     """Returns the score of a reply under the protocol's rule.
 
     `video_r1`: the first answer block, else the whole reply; letters must be equal, numbers have
     its quirks. `tags`: the same, but nothing stands in for a missing block, and the words of an
     option stand for its letter. `official`: the rule and metric of the benchmark's authors
-    (`official`).
+    (`official`). A reply that was cut off (`truncated`) has no answer but one in a closed block,
+    nor has reasoning that nothing closes. The lenient score is that of what a person would read;
+    where that is nothing, the rule's own.
     """
+    if extract_answer(text) is None and (truncated or not answer_part(text)):
+        return Scored("", 0.0, 0.0, False)
     found = lenient(text, record)
     if protocol.rule == "official":
         prediction = official.answer(text, record)
         strict, relaxed = (official.credit(answer, record) for answer in (prediction, found))
-        # A reply that the rule reads right is not wrong for the lenient reading missing it.
-        return Scored(prediction, strict, max(strict, relaxed), bool(prediction))
+        return Scored(prediction, strict, relaxed if found else strict, bool(prediction))
     block = extract_answer(text)
     if protocol.rule == "video_r1":
         prediction = extract(text)
     else:
         prediction = option_in(block or "", record.options)
     strict = video_r1_credit(prediction, record)
-    return Scored(prediction, strict, max(strict, _relaxed_credit(found, record)), bool(block))
+    relaxed = _relaxed_credit(found, record) if found else strict
+    return Scored(prediction, strict, relaxed, bool(block))
 
 
 def video_r1_credit(prediction: str, record: Record) -> float:

@@ -53,7 +53,7 @@ class Writer:
         distance: Distance | None = None,
     ) -> None:
         """Writes the trace of an answer, then its line."""
-        scored = score(record, answer.text, self._protocol)
+        scored = score(record, answer.text, self._protocol, truncated=answer.ended == LENGTH)
         status = _STATUS.get(answer.ended, "ok" if scored.answered else "no_answer")
         trace = trace_name(record.id, task.method, task.seed)
         if self._writes:

@@ -1,0 +1,63 @@
+"""Texts in one form, so that a reading need not know how a model spells, quotes or sets them.
+
+Every pattern here takes time that is linear in the text: blanks come singly before others look.
+"""
+
+import re
+import unicodedata
+
+_SIGNS = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63", "-"),  # dashes, minus
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc`\u00b4", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u300c\u300d\u300e\u300f", '"'),
+        **dict.fromkeys("\u3002\uff61", "."),
+        "\u3001": ",",
+        "\u2044": "/",
+        "\u00d7": " x ",
+        **dict.fromkeys("\u3010\u3014", "["),
+        **dict.fromkeys("\u3011\u3015", "]"),
+    }
+)
+_HALVES = re.compile(r"(?<=[0-9])(?=[\u00bc-\u00be\u2150-\u215e])")  # 2 and a half: "2 1/2"
+# What LaTeX and Markdown put around an answer. The order matters: a fraction has braces.
+_MARKUP = (
+    (re.compile(r"\{,\}"), ","),  # 7{,}243
+    (re.compile(r"\\[,;:! ]|~"), " "),
+    (re.compile(r"\\[dt]?frac\{([^{}\\]{1,40})\}\{([^{}\\]{1,40})\}"), r"\1/\2"),
+    (re.compile(r"\\(?:times|cdot)(?![A-Za-z])"), " x "),
+    (re.compile(r"\\(?:text|math|bold|em)[a-z]*(?![A-Za-z])"), ""),
+    (re.compile(r"\\(?=[%$#&_])"), ""),
+    (re.compile(r"\\[A-Za-z]+|\\[()\[\]]"), " "),
+    (re.compile(r"\*\*|__|[${}#]|(?<![\w)])\*|\*(?![\w(])|</?[a-z]{1,8}>"), " "),
+)
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_BLANKS = re.compile(r"\s+")
+_NOT_WORDS = re.compile(r"[^\w']+|(?<!\w)'|'(?!\w)")
+
+
+def fold(text: str) -> str:
+    """Returns a text with plain signs, digits and single blanks, without accents and markup."""
+    text = unicodedata.normalize("NFKC", _HALVES.sub(" ", text)).translate(_SIGNS)
+    for pattern, other in _MARKUP:
+        text = pattern.sub(other, text)
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    return _BLANKS.sub(" ", unicodedata.normalize("NFC", bare)).strip()
+
+
+def boxed(text: str) -> str | None:
+    r"""Returns what stands in the last \boxed{...} of a text, or None."""
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    depth, begin = 0, start + len("\\boxed{")
+    for place in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth < 0:
+            return text[begin:place]
+    return text[begin:]
+
+
+def plain_words(text: str) -> str:
+    """Returns a folded text's words in lower case, hyphens taken apart, signs left out."""
+    return " ".join(_NOT_WORDS.sub(" ", fold(text).casefold()).split())
