@@ -41,8 +41,7 @@ _FORMS = (
 _REJECTED = (
     r"(?i:\b(?:not|neither|nor)\b|n't|never|rul(?:e|es|ed|ing) out|eliminat\w{1,4}|exclud\w{1,4}|"
     r"rather than|instead of|\u6392\u9664|\u4e0d\u662f|\u4e0d\u9009)"
-    r"(?i: (?:option|answer|choice|be|the))* ?"
-    + _X.format("after"),
+    r"(?i: (?:option|answer|choice|be|the))* ?" + _X.format("after"),
     _X.format("before")
     + r"[\"')\]]*(?i:,? (?:is|was|are|can be|looks|seems|must be) (?:\w+ )?(?:out|wrong|incorrect|"
     r"false|not|ruled|eliminated|excluded|impossible|unlikely)\b| (?:isn't|cannot|can't|doesn't))",
