@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,14 @@ def _with_jinja(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(text)
 
 
-def _without_tokenizer_json(folder: Path) -> None:
-    _sound(folder)
-    (folder / "tokenizer.json").unlink()
+def _without(name: str) -> Callable[[Path], None]:
+    """A sound folder in which another file goes first no more."""
+
+    def prepare(folder: Path) -> None:
+        _sound(folder)
+        (folder / name).unlink()
+
+    return prepare
 
 
 def _converted(folder: Path) -> None:
@@ -82,12 +88,12 @@ TARGETS = [
     _target("*.safetensors", open_weights),
     _target("tokenizer.json", structured=True),
     _target("tokenizer_config.json", structured=True),
-    _target("vocab.json", structured=True, prepare=_without_tokenizer_json),
-    _target("merges.txt", prepare=_without_tokenizer_json),
+    _target("vocab.json", structured=True, prepare=_without("tokenizer.json")),
+    _target("merges.txt", prepare=_without("tokenizer.json")),
     _target("added_tokens.json", structured=True),
     _target("special_tokens_map.json", structured=True),
     _target("generation_config.json", structured=True),
-    _target("preprocessor_config.json", structured=True),
+    _target("preprocessor_config.json", prepare=_without("processor_config.json"), structured=True),
     _target("processor_config.json", structured=True),
     _target("chat_template.json", structured=True),
     _target("chat_template.jinja", prepare=_with_jinja),

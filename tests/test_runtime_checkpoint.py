@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -171,6 +172,23 @@ def test_a_damaged_converted_folder_is_a_user_error(tmp_path, damage):
     with pytest.raises(UserError, match="whole Orbax checkpoint") as caught:
         load_arrays(tmp_path, config, None)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["num_hidden_layers", "vision depth"])
+def test_more_layers_than_tensors_are_refused_before_any_is_built(tmp_path, key, monkeypatch):
+    config, _ = write_checkpoint(tmp_path)
+    part, field = ("text", "layers") if key == "num_hidden_layers" else ("vision", "depth")
+    deep = dataclasses.replace(getattr(config, part), **{field: 10**9})
+    monkeypatch.setattr(names, "expected_tensors", None)
+    with pytest.raises(UserError, match="as many layers as the weights have"):
+        load_arrays(tmp_path, dataclasses.replace(config, **{part: deep}), None)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name", "a\0b", "x" * 5000, "\ud800"])
+def test_a_path_that_cannot_be_is_a_user_error(name):
+    with pytest.raises(UserError) as caught:
+        resolve_model_folder(name)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.fixture(scope="module")

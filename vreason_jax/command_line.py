@@ -66,7 +66,7 @@ def join_hosts(options: argparse.Namespace) -> None:
 
 
 def exit_code(program: Callable[[], None]) -> int:
-    """Runs a program; returns 0, 2 after a UserError or 130 after Ctrl-C.
+    """Runs a program; returns 0, 130 after Ctrl-C, or 2 after a UserError or a lack of memory.
 
     The last line of stderr then says why. It is one printable line of bounded length, whatever
     file names and values the error quotes.
@@ -76,6 +76,10 @@ def exit_code(program: Callable[[], None]) -> int:
         program()
     except UserError as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        reason = f"the host's memory is too small: {error or 'out of memory'}; ask for less at once"
+        print(f"error: {_one_line(reason)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)

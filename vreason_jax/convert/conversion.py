@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.convert.safetensors_export import write_safetensors
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
 from vreason_jax.model.config import ModelConfig, read_model_config
 from vreason_jax.runtime import orbax_files, tensor_files
@@ -31,7 +31,7 @@ def convert(
     new or empty, and holds either the whole checkpoint afterwards or what it held before.
     Raises UserError for wrong input, WrongTensors for tensors that do not fit config.json.
     """
-    folder, target = resolve_model_folder(source), target.expanduser().resolve()
+    folder, target = resolve_model_folder(source), _resolved(target)
     _check_target(target)
     config = read_model_config(folder)
     actual, arrays = load_arrays(folder, config, dtype, warn=warn)
@@ -52,6 +52,15 @@ def convert(
         raise UserError(f"--to {target}: cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _resolved(target: Path) -> Path:
+    try:
+        return target.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # of nobody's home, or with a NUL
+        raise UserError(
+            f"--to: expected a folder, got {shown(str(target))}: {one_line(error)}"
+        ) from None
 
 
 def _check_target(target: Path) -> None:

@@ -8,6 +8,8 @@ from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import parse_json
 from vreason_jax.model.config_values import (
     MAX_POSITIONS,
+    MOST_TOKENS_PER_SECOND,
+    WIDEST_WINDOW,
     Lookup,
     check_attention,
     dtype_of,
@@ -117,11 +119,11 @@ def model_config_from_hf(values: dict[str, Any]) -> ModelConfig:
         config = ModelConfig(
             vision=_vision_config(vision),
             text=_text_config(text, tied=_tied(values, nested)),
-            tokens_per_second=vision.number("tokens_per_second"),
+            tokens_per_second=vision.number("tokens_per_second", largest=MOST_TOKENS_PER_SECOND),
             dtype=dtype_of(values, nested),
         )
     except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"a value has the wrong type: {error}") from None
+        raise UserError(f"a value has the wrong type: {one_line(error)}") from None
     _check_fit(config.text, config.vision)
     return config
 
@@ -135,6 +137,11 @@ def _check_fit(text: TextConfig, vision: VisionConfig) -> None:
         (vision.out_width == text.width, f"out_hidden_size {text.width}", vision.out_width),
         (vision.width % (4 * vision.heads) == 0, "a vision width of 4 n heads", vision.width),
         (vision.window_pixels % unit == 0, f"a window_size of n x {unit}", vision.window_pixels),
+        (
+            vision.window_pixels <= WIDEST_WINDOW,
+            f"a window_size up to {WIDEST_WINDOW}",
+            vision.window_pixels,
+        ),
         (len(section) == 3 and min(section) > 0, "an mrope_section of 3 sizes", section),
         # Frames are cut so, whatever the model (video/patches.py).
         (cut == (14, 2, 2, 3), "patches of 14 pixels, 2 frames, merged by 2, in 3 channels", cut),

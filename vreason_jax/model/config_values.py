@@ -25,6 +25,8 @@ VISION_DEFAULTS = {
     "fullatt_block_indexes": [7, 15, 23, 31],
 }
 MAX_POSITIONS = 32768
+WIDEST_WINDOW = 2**15  # pixels; each window is padded to its whole size
+MOST_TOKENS_PER_SECOND = 1e4  # of long videos the positions still are int32
 
 
 class Lookup:
@@ -51,10 +53,12 @@ class Lookup:
             raise UserError(f"expected {self._prefix}{key} to be 1, 2, ..., got {shown(value)}")
         return int(value)
 
-    def number(self, key: str, default: float | None = None) -> float:
+    def number(
+        self, key: str, default: float | None = None, largest: float = LARGEST_NUMBER
+    ) -> float:
         """Returns a number above 0 that float32 holds; without a default it must be there."""
         value = self.need(key) if default is None else self.get(key) or default
-        if not (type(value) in (int, float) and SMALLEST_NUMBER <= value <= LARGEST_NUMBER):
+        if not (type(value) in (int, float) and SMALLEST_NUMBER <= value <= largest):
             raise UserError(
                 f"expected {self._prefix}{key} to be a number above 0, got {shown(value)}"
             )

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vreason_jax.errors import UserError, shown
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.runtime.names import ExpectedTensor
 
 _LONGEST_NAME = 200  # characters
+_FEW_LAYERS = 100  # which are built at once
 
 
 class WrongTensors(UserError):
@@ -47,6 +49,22 @@ class Problems:
             ("surplus", self.surplus),
             ("misshapen", self.misshapen),
         ]
+
+
+def check_depth(folder: Path, config: ModelConfig, tensors: int) -> None:
+    """Raises UserError for a config of more layers than the files have tensors.
+
+    To list what is missing, the model's layers are built; there must not be a thousand million.
+    """
+    for key, layers in (
+        ("num_hidden_layers", config.text.layers),
+        ("vision_config.depth", config.vision.depth),
+    ):
+        if layers > max(tensors, _FEW_LAYERS):
+            raise UserError(
+                f"{folder}: expected as many layers as the weights have, got {key} {layers} in "
+                f"config.json, with {tensors} tensors in the files"
+            )
 
 
 def _short(name: str) -> str:

@@ -63,6 +63,7 @@ def load_arrays(
         orbax_files.check_files(folder, verify=verify, warn=warn or _to_stderr)
         return config, _load_converted(folder, config, dtype, mesh)
     tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder))
+    check.check_depth(folder, config, len(tensors))
     _check_tensors(folder, config, tensors, repeated)
     config = _settle_tie(tensors, config, warn or _to_stderr)
     expected = names.expected_tensors(config)
@@ -141,6 +142,7 @@ def _equal(first: StoredTensor, second: StoredTensor) -> bool:
 
 def _load_converted(folder, config, dtype, mesh) -> dict[str, jax.Array]:
     stored = orbax_files.array_metadata(folder)
+    check.check_depth(folder, config, len(stored))
     expected = names.expected_tensors(config)
     found = {path: tuple(leaf.shape) for path, leaf in stored.items()}
     problems = check.find_problems(check.model_shapes(expected), found)

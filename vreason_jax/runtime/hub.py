@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from vreason_jax.errors import UserError, one_line
+from vreason_jax.errors import UserError, one_line, shown
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # Weights without code, tokenizer, template and configs: no Python file, no pickle.
@@ -15,11 +15,17 @@ def resolve_model_folder(name_or_dir: str | Path) -> Path:
 
     The network is only asked for a name that is no folder. Raises UserError when neither is there.
     """
-    folder = Path(name_or_dir).expanduser()
-    if folder.is_dir():
-        return folder
     name = str(name_or_dir)
-    if folder.exists():
+    try:
+        folder = Path(name_or_dir).expanduser()
+        if folder.is_dir():
+            return folder
+        is_file = folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, of nobody, with a NUL
+        raise UserError(
+            f"expected a checkpoint folder or a hub id, got {shown(name)}: {one_line(error)}"
+        ) from None
+    if is_file:
         raise UserError(f"{name}: expected a checkpoint folder, got a file")
     if not _HUB_NAME.fullmatch(name):
         raise UserError(f"{name}: expected a checkpoint folder or a hub id, found no such folder")
