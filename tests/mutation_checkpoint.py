@@ -10,9 +10,9 @@ import numpy as np
 from mutation_runs import Target
 from tiny import write_tiny_checkpoint
 
-from vreason_jax.config import RunConfig, VideoConfig
+from vreason_jax.checkpoint import Checkpoint
+from vreason_jax.config import VideoConfig
 from vreason_jax.convert.conversion import convert
-from vreason_jax.engine import Checkpoint
 from vreason_jax.runtime.checkpoint import load_arrays
 
 PROCESSOR = {
@@ -61,7 +61,7 @@ def _converted(folder: Path) -> None:
 
 def open_words(folder: Path) -> None:
     """Uses all of a folder but its weights."""
-    checkpoint = Checkpoint.open(folder, RunConfig())
+    checkpoint = Checkpoint.open(folder)
     checkpoint.preprocessing.video_limits(VideoConfig())
     tokenizer = checkpoint.tokenizer
     ids = tokenizer.encode_prompt(tokenizer.template.render(["video"]), slot="x", text="How many?")
@@ -70,7 +70,7 @@ def open_words(folder: Path) -> None:
 
 def open_weights(folder: Path) -> Any:
     """Returns a digest of the weights, by the config of the folder."""
-    config = Checkpoint.open(folder, RunConfig()).config
+    config = Checkpoint.open(folder).config
     _, arrays = load_arrays(folder, config, "float32", warn=lambda line: None)
     digest = hashlib.sha256()
     for name in sorted(arrays):
