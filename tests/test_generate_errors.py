@@ -70,7 +70,7 @@ def unequal_frames(folder, place):
         (empty, "the file is empty (0 bytes)"),
         (truncated, "expected a whole video file, it is cut off"),
         (no_video, "expected a readable video file"),
-        (lambda folder, place: "/dev/null", "expected a readable video file"),
+        (lambda folder, place: "/dev/null", "expected a file, a folder of frames or a pipe"),
         (no_frames, "expected frames named *.png or *.jpg in the folder, found none"),
         (unequal_frames, "expected frames of one size"),
     ],
