@@ -69,8 +69,8 @@ class Prefixes:
         first = np.cumsum([0, *(cache.last.keys.shape[0] for cache in caches)])
         number = {id(cache): n for n, cache in enumerate(caches)}
         index = np.array([first[number[id(s.cache)]] + s.row for s in sources], np.int32)
-        if np.array_equal(index, np.arange(first[-1])):
-            return copied(caches[0]) if len(caches) == 1 else self._taken(caches, index)
+        if len(caches) == 1 and np.array_equal(index, np.arange(first[-1])):
+            return copied(caches[0])
         return self._taken(caches, index)
 
     def blank(self, rows: int, capacity: int) -> KVCache:
