@@ -86,7 +86,10 @@ def sample_run_facts(methods=METHODS, seeds=(0,), **facts) -> dict:
                 },
                 "counts": {
                     "vision": 200, "clip_prefill": 200, "question_prefill": 600, "answers": 1800,
+                    "prompt_tokens": 700, "prompt_slots": 800,
+                    "vision_patches": 60, "vision_slots": 200,
                 },
+                "programs": {"compiled": 11, "from_cache": 2},
                 "peak_bytes": 3 * 2**30,
                 "controller_share": {name: place * 9.0 or None for place, name in enumerate(names)},
             }

@@ -5,7 +5,7 @@ import functools
 import chex
 import jax
 import pytest
-from small_model import LONG, SHORT, config_of, decode, small_config, small_model, start
+from small_model import LONG, MESH, SHORT, config_of, decode, small_config, small_model, start
 
 from vreason_jax.decoding import loop
 from vreason_jax.decoding.state import DecodeSettings
@@ -226,12 +226,12 @@ def test_chunks_and_settings_share_a_trace_a_program_and_the_states_memory(monke
 
 
 def test_settings_are_no_part_of_what_is_compiled():
-    one = DecodeSettings.of(config_of(), has_video=True)
-    assert DecodeSettings.of(config_of(**SETTINGS), has_video=True) == one
-    assert DecodeSettings.of(config_of(controller__norm="tensor"), has_video=True) != one
-    assert DecodeSettings.of(config_of(controller__objective="none"), has_video=True) != one
+    one = DecodeSettings.of(config_of(), MESH, has_video=True)
+    assert DecodeSettings.of(config_of(**SETTINGS), MESH, has_video=True) == one
+    assert DecodeSettings.of(config_of(controller__norm="tensor"), MESH, has_video=True) != one
+    assert DecodeSettings.of(config_of(controller__objective="none"), MESH, has_video=True) != one
     extra = [
-        DecodeSettings.of(config_of(**changes), has_video=True)
+        DecodeSettings.of(config_of(**changes), MESH, has_video=True)
         for changes in (
             {"controller__resample_after_update": True},
             {"controller__objective": "random_direction"},
@@ -241,5 +241,5 @@ def test_settings_are_no_part_of_what_is_compiled():
 
 
 def test_without_video_the_controller_is_off():
-    assert not DecodeSettings.of(config_of(), has_video=False).controlled
-    assert DecodeSettings.of(config_of(), has_video=True).controlled
+    assert not DecodeSettings.of(config_of(), MESH, has_video=False).controlled
+    assert DecodeSettings.of(config_of(), MESH, has_video=True).controlled

@@ -9,6 +9,7 @@ import pytest
 import vreason_jax
 from vreason_jax.config import load_config
 from vreason_jax.engine.engine import Engine
+from vreason_jax.engine.warm_up import Limits, warm_up
 from vreason_jax.evaluation.methods import load_methods
 from vreason_jax.questions import as_question
 from vreason_jax.shapes import sample
@@ -80,3 +81,23 @@ def test_the_methods_of_an_experiment_share_their_programs(reasoner):
         for method in methods.values():
             engine.answer(batch, method)
     assert len(found) <= 9, found
+
+
+def test_after_a_warm_up_batches_under_several_methods_compile_nothing(reasoner):
+    first = reasoner.engine
+    engine = Engine(first.checkpoint, first.model, first.mesh, batch_size=2)
+    overrides = {"sampling.max_new_tokens": 34, "video.num_frames": 4}
+    runs = [load_config(name, overrides) for name in ("baseline", "vreason", "lite")]
+    limits = Limits.of(engine.checkpoint, runs[0], question=128)
+    with programs() as ahead:
+        assert warm_up(engine, runs, limits) == len(ahead) > 0
+    rows = [
+        engine.checkpoint.prepare(as_question(clip, words), runs[0])
+        for clip, words in questions(6, seed=2)
+    ]
+    with programs() as later:
+        for pair in (rows[:2], rows[2:4], [rows[4], rows[4]], [rows[0], rows[5]], rows[3:4]):
+            batch = engine.read(pair, 34)
+            for run in runs:
+                engine.answer(batch, run)
+    assert later == []

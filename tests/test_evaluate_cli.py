@@ -2,10 +2,12 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
 from evaluate_runs import Runner, answers, lines
+from safetensors.numpy import load_file, save_file
 
 from vreason_jax.output.trace import TOKEN_KEYS
 
@@ -63,6 +65,26 @@ def test_run_json_tells_what_was_run_and_what_it_took(run, tmp_path):
     assert 0 < counts["prompt_tokens"] < counts["prompt_slots"]
     assert 0 < counts["vision_patches"] < counts["vision_slots"]
     assert set(session["programs"]) == {"compiled", "from_cache"}
+
+
+def test_weights_that_are_not_finite_end_the_answer_they_meet_and_leave_no_nan(
+    run, place, undisturbed, tmp_path
+):
+    whole = lines(undisturbed)[0]
+    with np.load(undisturbed / "traces" / whole["trace"], allow_pickle=False) as trace:
+        tokens = trace["token_ids"]
+    model, name = tmp_path / "model", "model.embed_tokens.weight"
+    shutil.copytree(place / "model", model)
+    weights = load_file(model / "model.safetensors")
+    weights[name][tokens[3]] = np.nan  # no token of the prompt: met when it is fed back
+    save_file(weights, model / "model.safetensors")
+    ended = run("--out", tmp_path / "out", "--model", model, "--limit", 1)
+    assert ended.code == 0, ended.err
+    for line in lines(tmp_path / "out"):
+        assert (line["id"], line["status"], line["tokens"]) == (whole["id"], "not_finite", 5)
+        assert whole["text"].startswith(line["text"]) and line["text"]
+    for file in ("report.html", "summary.json", "predictions.jsonl"):
+        assert "nan" not in (tmp_path / "out" / file).read_text().lower()
 
 
 def test_neither_batches_nor_devices_change_answers(run, tmp_path):

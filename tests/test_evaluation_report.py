@@ -11,7 +11,7 @@ from vreason_jax.evaluation.readers import vsibench
 from vreason_jax.evaluation.record import CHOICE, Record
 from vreason_jax.evaluation.report import axes, markup, score_sections, svg
 from vreason_jax.evaluation.report.examples import pick
-from vreason_jax.evaluation.report.markup import tag
+from vreason_jax.evaluation.report.markup import keep_units, tag
 from vreason_jax.evaluation.runs import merge_runs
 
 LOADING = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}
@@ -199,6 +199,13 @@ def test_traces_with_gaps_leave_gaps(tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     check(text)
     assert "nan" not in text.lower() and "infinity" not in text.lower()
+
+
+def test_a_session_says_its_programs_and_how_much_of_what_it_computed_was_padding(tmp_path):
+    page = page_of(tmp_path, random_rows(5), sample_run_facts(("baseline",)))
+    for head in ("programs compiled", "programs from the cache", "padded tokens, %"):
+        assert f">{keep_units(head)}</th>" in page
+    assert all(f">{value}</td>" in page for value in ("11", "2", "24.0"))  # 1 - 760 / 1000
 
 
 def test_an_older_record_of_a_run_may_lack_anything(tmp_path):

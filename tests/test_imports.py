@@ -18,10 +18,10 @@ FORBIDDEN = {
 # Every folder and module of the package: each may import only what stands before it. A program that
 # is not named here comes last.
 ORDER = (
-    "__version__", "errors", "regular_files", "json_files", "toml_files", "settings", "config",
-    "video", "prompt", "questions", "controller", "model", "decoding", "runtime", "command_line",
-    "output", "shapes", "embedded", "checkpoint", "engine", "api", "convert", "evaluation",
-    "training",
+    "__version__", "arrays", "errors", "regular_files", "json_files", "toml_files", "settings",
+    "config", "video", "prompt", "questions", "controller", "model", "decoding", "runtime",
+    "command_line", "output", "shapes", "embedded", "checkpoint", "engine", "api", "convert",
+    "evaluation", "training",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from vreason_jax.config import RunConfig, load_config
 from vreason_jax.engine.answer import Answer
 from vreason_jax.engine.asking import Asking
 from vreason_jax.engine.engine import Engine
-from vreason_jax.engine.warm_up import Limits, warm_up
+from vreason_jax.engine.warm_up import TOKENS_A_WORD, Limits, warm_up
 from vreason_jax.errors import UserError
 from vreason_jax.questions import Prepared, as_question
 from vreason_jax.settings import apply_overrides
@@ -85,8 +85,10 @@ class Reasoner:
         `video.num_frames`, or `video.max_frames`.
         """
         run = self._run(overrides)
-        limits = Limits.of(self.engine.checkpoint, run, frames, words)
-        return warm_up(self.engine, run, limits)
+        limits = Limits.of(
+            self.engine.checkpoint, run, question=TOKENS_A_WORD * words, frames=frames
+        )
+        return warm_up(self.engine, [run], limits)
 
     def _asking(self, questions, overrides: dict[str, Any], samples: int | None = None) -> Asking:
         run = self._run(overrides)

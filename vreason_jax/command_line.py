@@ -57,6 +57,12 @@ def add_devices(parser: OptionParser) -> None:
     add("--num-processes", type=int, metavar="N", help="of several processes: how many")
 
 
+def add_warmup(parser: OptionParser) -> None:
+    """Adds --warmup; `engine.warm_up.warm_up` does it."""
+    words = "compile what the config's limits need before the first question"
+    parser.add_argument("--warmup", action="store_true", help=words)
+
+
 def join_hosts(options: argparse.Namespace) -> None:
     """Joins the processes that the options or the environment name; see runtime.distributed."""
     from vreason_jax.runtime import distributed

@@ -8,6 +8,7 @@ from vreason_jax.command_line import (
     OptionParser,
     add_devices,
     add_model,
+    add_warmup,
     exit_code,
     is_first_process,
     join_hosts,
@@ -33,16 +34,22 @@ def _run(arguments: argparse.Namespace) -> None:
         return distributed.together(lambda: _check(arguments))
     if arguments.out is None:
         raise UserError("--out: expected a folder for the answers, got none")
+    from vreason_jax.engine.warm_up import warm_up
     from vreason_jax.evaluation.launch import Launch
 
     request = _request(arguments)
     launch = distributed.together(
         lambda: Launch(request, arguments.out, arguments.mesh, arguments.retry_failed, warn)
     )
+
+    def ready(engine) -> None:
+        if arguments.warmup:
+            warm_up(engine, list(launch.setup.methods.values()), launch.setup.limits(), note)
+
     with launch:
         launch.share()
         if launch.pending():
-            launch.answer(arguments.batch_size, note, warn)
+            launch.answer(arguments.batch_size, note, warn, ready)
         else:
             note(f"nothing to do: all answers are in {arguments.out}")
         launch.finish(note)
@@ -154,6 +161,7 @@ def _parser() -> OptionParser:
     add("--allow-outside", action="store_true", help="follow symbolic links out of --data")
     add("--retry-failed", action="store_true", help="try videos again that could not be read")
     add("--batch-size", type=positive_integer, default=8, metavar="B", help="questions a copy [8]")
+    add_warmup(parser)
     add_model(parser)
     add_devices(parser)
     return parser

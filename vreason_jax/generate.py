@@ -10,6 +10,7 @@ from vreason_jax.command_line import (
     OptionParser,
     add_devices,
     add_model,
+    add_warmup,
     exit_code,
     is_first_process,
     join_hosts,
@@ -20,6 +21,8 @@ from vreason_jax.command_line import (
     write_out,
 )
 from vreason_jax.errors import UserError
+
+_QUESTION = 128  # tokens: --warmup compiles for questions up to this
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,12 +38,14 @@ def _run(arguments: argparse.Namespace) -> None:
     checkpoint, run, row, seconds = distributed.together(lambda: _prepare(arguments))
     from vreason_jax.engine.asking import Asking
     from vreason_jax.engine.engine import Engine
+    from vreason_jax.engine.warm_up import Limits, warm_up
 
     note(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
     engine = distributed.together(lambda: Engine.load(checkpoint, run.model, arguments.mesh, warn))
     note(f"loaded the model in {engine.loading['load']:.1f} s")
     if arguments.warmup:
-        _warm_up(engine, run)
+        question = max(_QUESTION, len(row.prompt.token_ids) - row.prompt.shared_length)
+        warm_up(engine, [run], Limits.of(checkpoint, run, question=question), note)
     samples = None if arguments.samples == 1 else arguments.samples
     asking = Asking(
         engine,
@@ -59,18 +64,6 @@ def _run(arguments: argparse.Namespace) -> None:
     note(f"{tokens} tokens in {sum(spent.values()) - spent['load']:.1f} s")
     if is_first_process():
         _finish(arguments, row, answers)
-
-
-def _warm_up(engine, run) -> None:
-    from vreason_jax.engine.warm_up import Limits, warm_up
-
-    count = warm_up(
-        engine,
-        run,
-        Limits.of(engine.checkpoint, run),
-        lambda done, of: note(f"compiled {done} of {of} shapes") if done == of else None,
-    )
-    note(f"{count} programs are ready")
 
 
 def _prepare(arguments: argparse.Namespace):
@@ -210,11 +203,7 @@ def _parser() -> OptionParser:
         metavar="N",
         help="answers from one reading of the prompt, by seeds sampling.seed and on [1]",
     )
-    add(
-        "--warmup",
-        action="store_true",
-        help="first compile what clips and questions within the config's limits need",
-    )
+    add_warmup(parser)
     add("--trace", metavar="FILE.json", help="write the trace, token by token")
     add("--dump-inputs", metavar="FILE.npz", help="write what went into the model")
     add("--plot", metavar="FILE.png", help="draw entropy, EMA and peak, alpha and the delta's norm")

@@ -85,7 +85,7 @@ def update(
     delta = optax.apply_updates(state.delta, updates)
     seen = lax.cond(
         numbers.random_direction,
-        lambda: random_direction(mask, delta.shape[-1], key) * optax.tree.norm(delta),
+        lambda: random_direction(mask, values.shape[-1], key) * optax.tree.norm(delta),
         lambda: delta,
     )
     state = state.replace(

@@ -1,13 +1,11 @@
 """The controller's settings as data: a sweep over them, or over objectives, runs one program."""
 
-from typing import Any
-
 import numpy as np
 from flax import struct
 
+from vreason_jax.arrays import Array
 from vreason_jax.config import ControllerConfig
 
-Array = Any  # NumPy scalars where they are made, jax.Array where they are read
 _NEVER = np.iinfo(np.int32).max
 
 # alpha = constant + switched * (alpha of `switch`) + coin * (a fair or biased coin of +1 and -1)

@@ -1,15 +1,13 @@
 """V-Reason Lite: after the first token, every layer and head drops a share of its video slots."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from vreason_jax.arrays import Array
 from vreason_jax.config import PruneConfig
 
-Array = Any  # np.ndarray where it is made, jax.Array where it is read
 NO_VIDEO = -1  # the temporal patch of a slot that holds no video
 
 

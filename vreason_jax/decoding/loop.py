@@ -185,8 +185,6 @@ def _video_values(context, state):
 
 def _as_it_lay(state: DecodeState, settings: DecodeSettings) -> DecodeState:
     """Pins the state to the devices that it came from: another layout is another program."""
-    if settings.mesh is None:
-        return state
     shardings = row_shardings(state, settings.mesh, state.token.shape[0])
     return lax.with_sharding_constraint(state, shardings)
 

@@ -23,7 +23,7 @@ def prune_cache(
     *,
     policy: str,
     capacity: int,
-    mesh: Mesh | None = None,
+    mesh: Mesh,
 ) -> tuple[KVCache, jax.Array]:
     """Returns the cache without what `drops` says, and where the last layer's video is then.
 
@@ -42,8 +42,6 @@ def prune_cache(
     mask = (drops.group < real.shape[1])[rows, source] & stays
     mask = jnp.pad(mask, ((0, 0), (0, 0), (0, capacity - mask.shape[2])))
     result = KVCache(body=tuple(packed[:-1]), last=packed[-1]), mask
-    if mesh is None:
-        return result
     return lax.with_sharding_constraint(result, row_shardings(result, mesh, len(real)))
 
 

@@ -1,7 +1,6 @@
 """Reads prompts into a cache, piece by piece, each piece one call of one program."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +8,12 @@ from flax import struct
 from jax import lax
 from jax.sharding import Mesh
 
+from vreason_jax.arrays import Array
 from vreason_jax.decoding.state import row_shardings
 from vreason_jax.model.attention import Layout
 from vreason_jax.model.cache import KVCache, LayerCache, with_capacity
 from vreason_jax.model.decoder import Decoder
 
-Array = Any  # jax.Array on the device, np.ndarray before
 TEXT = -1  # the media index of a text token
 
 
@@ -35,7 +34,7 @@ def read_piece(
     layout: Layout,
     blocks: tuple[jax.Array, ...],
     *,
-    mesh: Mesh | None = None,
+    mesh: Mesh,
 ) -> KVCache:
     """Returns the cache with a piece of the prompts in it. Donates `cache`.
 
@@ -51,9 +50,7 @@ def read_piece(
 
 
 @functools.partial(jax.jit, static_argnames="mesh")
-def take_rows(
-    caches: tuple[KVCache, ...], index: jax.Array, *, mesh: Mesh | None = None
-) -> KVCache:
+def take_rows(caches: tuple[KVCache, ...], index: jax.Array, *, mesh: Mesh) -> KVCache:
     """Returns a cache [B, ...] of the rows at `index` [B] int32 of the caches' together."""
 
     def taken(*arrays):
@@ -62,9 +59,7 @@ def take_rows(
     return _on(mesh, jax.tree.map(taken, *caches))
 
 
-def grown(
-    cache: KVCache, capacity: int, mesh: Mesh | None = None, *, free: bool = False
-) -> KVCache:
+def grown(cache: KVCache, capacity: int, mesh: Mesh, *, free: bool = False) -> KVCache:
     """Returns the cache with more slots; with `free` it frees what it replaces.
 
     Layer by layer, so that no second cache needs memory.
@@ -80,13 +75,11 @@ def grown(
 
 
 @functools.partial(jax.jit, static_argnames=("capacity", "mesh"))
-def _grown_layer(layer: LayerCache, *, capacity: int, mesh: Mesh | None) -> LayerCache:
+def _grown_layer(layer: LayerCache, *, capacity: int, mesh: Mesh) -> LayerCache:
     return _on(mesh, with_capacity(layer, capacity))
 
 
-def _on(mesh: Mesh | None, tree):
+def _on(mesh: Mesh, tree):
     """Pins caches [B, K, S, H] to the mesh."""
-    if mesh is None:
-        return tree
     rows = jax.tree.leaves(tree)[0].shape[0]
     return lax.with_sharding_constraint(tree, row_shardings(tree, mesh, rows))

@@ -1,16 +1,13 @@
 """From logits to a token: penalties, temperature, top-k, top-p, min-p, top-H."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
 
+from vreason_jax.arrays import Array
 from vreason_jax.config import SamplingConfig
-
-Array = Any  # NumPy scalars where they are made, jax.Array where they are read
 
 
 class SamplingNumbers(struct.PyTreeNode):

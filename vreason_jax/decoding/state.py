@@ -10,6 +10,7 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from vreason_jax.arrays import Array
 from vreason_jax.config import RunConfig
 from vreason_jax.controller.controller import ControllerState
 from vreason_jax.controller.numbers import ControllerNumbers
@@ -17,28 +18,26 @@ from vreason_jax.decoding.sampling import SamplingNumbers
 from vreason_jax.model.attention import Layout
 from vreason_jax.model.cache import KVCache
 
-Array = Any  # jax.Array on the device, np.ndarray before and after
-
 
 @dataclasses.dataclass(frozen=True)
 class DecodeSettings:
     """The static side of decoding: what a compiled program depends on beside shapes."""
 
+    mesh: Mesh  # that the state lies on before and after
     controlled: bool  # whether a value delta is trained at all
     norm: str = "vector"  # of the values with the delta (controller/value_delta.py)
     # Whether an update may compute the tail once more. A branch for it, even one that is not taken,
     # makes XLA keep copies of the tail's weights: 120 MB a chip for the 7B on four.
     extra_tail: bool = False
-    mesh: Mesh | None = None  # that the state lies on before and after; None: one device
 
     @classmethod
-    def of(cls, config: RunConfig, *, has_video: bool, mesh: Mesh | None = None):
+    def of(cls, config: RunConfig, mesh: Mesh, *, has_video: bool):
         """Returns the settings of a run; without video tokens the controller is off."""
         controller = config.controller
         if not has_video or controller.objective == "none":
-            return cls(controlled=False, mesh=mesh)
+            return cls(mesh, controlled=False)
         extra = controller.resample_after_update or controller.objective == "random_direction"
-        return cls(controlled=True, norm=controller.norm, extra_tail=extra, mesh=mesh)
+        return cls(mesh, controlled=True, norm=controller.norm, extra_tail=extra)
 
 
 class DecodeContext(struct.PyTreeNode):

@@ -139,6 +139,14 @@ class Engine:
         assert self.batch_size is not None
         return self.batch_size * self.mesh.shape["data"]
 
+    def rows(self, count: int) -> int:
+        """Returns the rows of a batch of `count` questions."""
+        if self.batch_size is None:
+            return ladder.power_of_two(count)
+        if count > self.rows_per_batch:
+            raise ValueError(f"expected 1 to {self.rows_per_batch} questions, got {count}")
+        return self.rows_per_batch
+
     def read(self, questions: Sequence[Prepared], tokens: int) -> ReadBatch:
         """Returns the questions read, with room to begin answers of at most `tokens` tokens."""
         filled = self._filled(questions)
@@ -160,7 +168,7 @@ class Engine:
         """Returns a batch of one question as one of `samples` rows, which may start otherwise."""
         if samples == 1:
             return batch
-        count = self._rows(samples)
+        count = self.rows(samples)
         index = place(np.zeros(count, np.int32), self.mesh, count)
         with self.at_work(batch.cache.capacity, "prefill"):
             cache = take_rows((batch.cache,), index, mesh=self.mesh)
@@ -181,15 +189,12 @@ class Engine:
         seeds = np.array(list(zip(own, names, strict=True)), np.uint32)
         cache = copied(batch.cache) if keep else batch.cache
         with self.at_work(batch.cache.capacity, "decode"):
-            return start(
-                self.model.decoder,
-                cache,
-                batch.rows,
-                run,
-                seeds,
-                self.mesh,
-                hide_video=self._hide_video,
-            )
+            return self.begin(cache, batch.rows, run, seeds)
+
+    def begin(self, cache: KVCache, rows: PromptRows, run: RunConfig, seeds: np.ndarray) -> Started:
+        """Returns the answers of `rows` at their beginning (engine/start.py); uses `cache` up."""
+        decoder, hidden = self.model.decoder, self._hide_video
+        return start(decoder, cache, rows, run, seeds, self.mesh, hide_video=hidden)
 
     def decode(
         self, started: Started, run: RunConfig, *, ignore_eos: bool = False
@@ -251,15 +256,8 @@ class Engine:
     def _filled(self, questions: Sequence[Prepared]) -> tuple[Prepared, ...]:
         if not questions:
             raise ValueError("expected one question or more")
-        size = self._rows(len(questions))
+        size = self.rows(len(questions))
         return (*questions, *[questions[-1]] * (size - len(questions)))
-
-    def _rows(self, count: int) -> int:
-        if self.batch_size is None:
-            return ladder.power_of_two(count)
-        if count > self.rows_per_batch:
-            raise ValueError(f"expected 1 to {self.rows_per_batch} questions, got {count}")
-        return self.rows_per_batch
 
     def _encode(self, prompts: Sequence[Prepared]) -> tuple[list[jax.Array], list[np.ndarray]]:
         """The embeddings of the prompts' media, and each prompt's index of its media tokens."""

@@ -114,7 +114,7 @@ def _laid_out(
     units, per_unit = rows * slots // config.merge**2, config.merge**2
     values = media[frames[0].medium].values
     pixels = np.zeros((count, units, per_unit * values.shape[1]), values.dtype)
-    scales = np.ones((2, count, 3), np.float32)
+    mean, deviation = np.ones((2, count, 3), np.float32)
     window = np.full((count, rows, slots), EMPTY, np.int32)
     row, column = np.zeros((2, count, rows, slots), np.int32)
     tokens = []
@@ -122,12 +122,12 @@ def _laid_out(
         medium = media[frame.medium]
         own = medium.values.reshape(medium.grid[0], -1, pixels.shape[-1])[frame.time]
         pixels[place] = own[plan.unit_of_slot]
-        scales[:, place] = medium.scales()
+        mean[place], deviation[place] = medium.scales()
         window[place], row[place], column[place] = plan.window, plan.row, plan.column
         tokens.append(place * units + plan.slot_of_unit)
     pixels = pixels.reshape(count, rows, slots, -1)
     joined = np.concatenate(tokens).astype(np.int32)
-    return Frames(pixels, *scales, window, row, column, joined), len(joined)
+    return Frames(pixels, mean, deviation, window, row, column, joined), len(joined)
 
 
 def _placed(frames: Frames, mesh: Mesh) -> Frames:

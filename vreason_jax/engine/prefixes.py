@@ -50,7 +50,6 @@ class Prefixes:
         self._decoder, self._config, self._mesh = decoder, config, mesh
         self._encode, self._counts = encode, counts
         self._kept: collections.OrderedDict[str, Source] = collections.OrderedDict()
-        self._zeros: jax.Array | None = None
 
     def capacity(self, names: Sequence[str | None], needed: int) -> int:
         """Returns the capacity to read a batch with: what is kept of it may have more slots."""
@@ -71,7 +70,7 @@ class Prefixes:
         index = np.array([first[number[id(s.cache)]] + s.row for s in sources], np.int32)
         if len(caches) == 1 and np.array_equal(index, np.arange(first[-1])):
             return copied(caches[0])
-        return self._taken(caches, index)
+        return self.taken(caches, index)
 
     def blank(self, rows: int, capacity: int) -> KVCache:
         """Returns a cache of nothing."""
@@ -97,7 +96,7 @@ class Prefixes:
         index = piece.media_index
         index = np.where(index == TEXT, TEXT, order[index // size] * size + index % size)
         chosen = [blocks[n] for n in used]
-        wanted = max(2, len(chosen), self._blocks_of(count, index.shape[1]) if blocks else 0)
+        wanted = max(len(chosen), self.blocks_of(count, index.shape[1], media=bool(blocks)))
         chosen += [self.nothing()] * (ladder.power_of_two(wanted) - len(chosen))
         piece = piece.replace(media_index=index.astype(np.int32))
         self._counts["prompt_slots"] += index.size
@@ -109,7 +108,7 @@ class Prefixes:
         found = {name: self._kept.pop(name) for name in named if name in self._kept}
         found = self._with_capacity(found, capacity)
         missing = [name for name in named if name not in found]
-        at_once = self._at_once(rows, capacity)
+        at_once = self.at_once(rows, capacity)
         for begin in range(0, len(missing), at_once):
             names = missing[begin : begin + at_once]
             cache = self._read_group([named[name] for name in names], at_once, capacity)
@@ -128,8 +127,11 @@ class Prefixes:
         self._counts["prompt_tokens"] += int(rows.shared[: len(prompts)].sum())
         return cache
 
-    def _at_once(self, rows: int, capacity: int) -> int:
-        """How many are read together, by what all batches share: one program for all groups."""
+    def at_once(self, rows: int, capacity: int) -> int:
+        """Returns how many clips of a batch of `rows` are read together.
+
+        By what all batches share: one program for all groups.
+        """
         fitting = max(1, 2 * _TOKENS_AT_ONCE // capacity)
         devices = self._mesh.shape["data"]
         share = ladder.power_of_two(-(-rows // devices))
@@ -151,23 +153,22 @@ class Prefixes:
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
 
-    def _taken(self, caches: list[KVCache], index: np.ndarray) -> KVCache:
-        """Rows of several caches as one. So many caches are passed that few programs do."""
+    def taken(self, caches: list[KVCache], index: np.ndarray) -> KVCache:
+        """Returns rows of several caches as one."""
+        # So many caches are passed that few programs do.
         largest = -(-len(index) // caches[0].last.keys.shape[0]) + 1
         caches = caches + [caches[-1]] * (largest - len(caches))
         return take_rows(tuple(caches), place(index, self._mesh, len(index)), mesh=self._mesh)
 
-    def _blocks_of(self, rows: int, tokens: int) -> int:
-        """How many blocks the pieces of prompts with one clip hold tokens of, at most."""
-        return rows * (1 + -(-2 * tokens // block_tokens()))
+    def blocks_of(self, rows: int, tokens: int, *, media: bool) -> int:
+        """Returns how many blocks a piece of prompts with one clip each is given, or a text's."""
+        return rows * (1 + -(-2 * tokens // block_tokens())) if media else 2
 
     def nothing(self) -> jax.Array:
         """Returns a block of embeddings for pieces without media."""
-        if self._zeros is None:
-            width, dtype = self._config.width, self._decoder.embedding[...].dtype
-            whole = NamedSharding(self._mesh, PartitionSpec())
-            self._zeros = jax.device_put(np.zeros((block_tokens(), width), dtype), whole)
-        return self._zeros
+        width, dtype = self._config.width, self._decoder.embedding[...].dtype
+        whole = NamedSharding(self._mesh, PartitionSpec())
+        return jax.device_put(np.zeros((block_tokens(), width), dtype), whole)
 
 
 def copied(cache: KVCache) -> KVCache:

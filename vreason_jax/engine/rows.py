@@ -11,7 +11,7 @@ from vreason_jax.decoding.reading import TEXT, Piece
 from vreason_jax.model.attention import Layout
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 
-_NONE_YET = np.int32(2**31 - 1)  # the first slot of an answer that has not begun
+_NONE_YET = 2**31 - 1  # the first slot of an answer that has not begun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +54,9 @@ class PromptRows:
         """Returns the layout of whole prompts, or of their shared parts alone."""
         return Layout(
             shared_end=self.shared.astype(np.int32),
-            rest_start=np.int32(self.rest_start),
+            rest_start=np.array(self.rest_start, np.int32),
             rest_end=(self.rest_start + self.rests * whole).astype(np.int32),
-            answer_start=np.int32(self.answer_start) if whole else _NONE_YET,
+            answer_start=np.array(self.answer_start if whole else _NONE_YET, np.int32),
         )
 
     def shared_pieces(self, media: Sequence[np.ndarray]) -> Iterator[Piece]:

@@ -47,7 +47,7 @@ def start(
     frames = rows.frame_of_slot(cache.capacity)
     heads = cache.last.keys.shape[1]
     video = np.repeat((frames != prune.NO_VIDEO)[:, None], heads, axis=1)
-    settings = DecodeSettings.of(run, has_video=bool(video.any()), mesh=mesh)
+    settings = DecodeSettings.of(run, mesh, has_video=bool(video.any()))
     context = DecodeContext(
         layout=rows.layout(),
         last_position=np.array([prompt.positions[0, -1] for prompt in rows.prompts], np.int32),
@@ -117,8 +117,8 @@ def _pruned(context, cache: KVCache, rows: PromptRows, frames: np.ndarray, run, 
     )
     layout = Layout(
         shared_end=kept,
-        rest_start=np.int32(0),
+        rest_start=np.array(0, np.int32),
         rest_end=np.zeros_like(kept),
-        answer_start=np.int32(slot),
+        answer_start=np.array(slot, np.int32),
     )
     return context.replace(layout=layout, video_mask=to_host(video)), cache, slot

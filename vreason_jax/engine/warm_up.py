@@ -4,8 +4,10 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,38 +15,46 @@ import numpy as np
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
 from vreason_jax.decoding import ladder
-from vreason_jax.decoding.driver import with_room
+from vreason_jax.decoding.driver import Started, with_room
 from vreason_jax.decoding.loop import decode_chunk
+from vreason_jax.decoding.reading import TEXT
+from vreason_jax.decoding.state import DecodeSettings, DecodeState
 from vreason_jax.engine import media
 from vreason_jax.engine.engine import Engine
 from vreason_jax.engine.rows import PromptRows
-from vreason_jax.engine.start import Started, start
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import MERGE, Medium
+from vreason_jax.runtime import memory
 from vreason_jax.video.patches import PATCH, Patches
 from vreason_jax.video.resize import PixelLimits, smart_resize
 
-Progress = Callable[[int, int], None]
+Call = Callable[[], object]
+Say = Callable[[str], None]
 _OTHER_TOKENS = 64  # of a prompt: the template's, and those of media's marks
-_TOKENS_A_WORD = 2
+TOKENS_A_WORD = 2
+_SAID_EVERY = 5.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What questions will be like: at most so many frames and words, frames of so many pixels."""
+    """What questions will be like: frames of so many pixels, and at most so many of the others."""
 
     frames: int
     pixels: PixelLimits
-    words: int
+    text: int  # tokens of a prompt beside those of its media
 
     @classmethod
     def of(
-        cls, checkpoint: Checkpoint, run: RunConfig, frames: int | None = None, words: int = 64
+        cls, checkpoint: Checkpoint, run: RunConfig, *, question: int, frames: int | None = None
     ) -> "Limits":
-        """Returns the limits of a run config; `frames` None are those that it allows."""
+        """Returns the limits of a run config, for questions of at most `question` tokens.
+
+        `frames` None are those that the config allows.
+        """
         most = frames or run.video.num_frames or run.video.max_frames
-        return cls(most, checkpoint.preprocessing.video_limits(run.video), words)
+        pixels = checkpoint.preprocessing.video_limits(run.video)
+        return cls(most, pixels, _OTHER_TOKENS + question)
 
     def frame_sizes(self) -> set[tuple[int, int]]:
         """Returns the sizes in patches that frames up to four times as wide as high come to."""
@@ -64,30 +74,87 @@ class Limits:
 
 
 def warm_up(
-    engine: Engine, run: RunConfig, limits: Limits, progress: Progress = lambda done, of: None
+    engine: Engine,
+    runs: Sequence[RunConfig],
+    limits: Limits,
+    say: Say = lambda line: None,
 ) -> int:
-    """Compiles the programs for one question at a time under `run`, in threads; returns how many.
+    """Compiles what a batch of the engine's needs under each of `runs`; returns how many programs.
 
     Each is called once on zeros, so that it lies ready in this process and in the cache on disk.
-    `progress` is told how many of all have been compiled.
+    `say` takes lines of progress.
     """
-    before = engine.clock.programs
-    tasks = [*_vision_tasks(engine, limits), *_text_tasks(engine, run, limits)]
-    with engine.clock, ThreadPoolExecutor(os.cpu_count()) as threads:
-        running = [threads.submit(_in_precision, engine, task) for task in tasks]
-        for number, task in enumerate(as_completed(running), start=1):
-            task.result()
-            progress(number, len(tasks))
-    return engine.clock.programs - before
+    before, said = engine.clock.programs, time.monotonic()
+    cases = _cases(engine, runs, limits)
+    capacities = sorted({case.capacity for case in cases})
+    calls = [*_vision_calls(engine, limits)]
+    calls += [call for capacity in capacities for call in _reading_calls(engine, capacity)]
+    calls += [functools.partial(_decode, engine, case) for case in cases]
+    with engine.clock, ThreadPoolExecutor(_threads(engine, capacities[-1])) as threads:
+        running = [threads.submit(_in_precision, engine, call) for call in calls]
+        for number, call in enumerate(as_completed(running), start=1):
+            call.result()
+            if time.monotonic() - said >= _SAID_EVERY:
+                said = time.monotonic()
+                say(f"compiling: {number} of {len(calls)} shapes are ready")
+    made = engine.clock.programs - before
+    say(f"compiled {made} programs")
+    return made
 
 
-def _in_precision(engine: Engine, task: Callable[[], object]) -> None:
+class _Case(NamedTuple):
+    """A run on a prompt that stands for all prompts whose answers go through its capacities."""
+
+    run: RunConfig
+    capacity: int  # that the prompt is read into
+    video: int  # tokens
+    text: int
+
+
+def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_Case]:
+    longest = max(run.sampling.max_new_tokens for run in runs)
+    least, most = limits.video_tokens()
+    text = limits.text + ladder.piece_lengths()[-1]
+    found: dict[tuple, _Case] = {}
+    for run in runs:
+        settings = DecodeSettings.of(run, engine.mesh, has_video=True)
+        for prompt in range(least, most + text + 1):
+            video = max(1, min(prompt - 2, most))
+            path = _capacities(run, prompt, video, longest)
+            case = _Case(run, path[0], video, prompt - video)
+            found.setdefault((settings, run.prune, path), case)
+    return list(found.values())
+
+
+def _capacities(run: RunConfig, prompt: int, video: int, longest: int) -> tuple[int, ...]:
+    """Those that a prompt's cache has: when it is read, pruned, and full."""
+    tokens, kept = run.sampling.max_new_tokens, prompt - int(video * run.prune.fraction)
+    read = ladder.capacity(prompt + ladder.first_room(prompt, longest))
+    pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if kept < prompt else read
+    return read, pruned, max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
+
+
+def _threads(engine: Engine, capacity: int) -> int:
+    """As many as the machine has, but none beyond those whose caches fit side by side.
+
+    One where several devices work together: they must be given their programs in one order.
+    """
+    if engine.mesh.size > 1:
+        return 1
+    free = memory.free_bytes(engine.mesh.local_devices[0])
+    config, itemsize = engine.checkpoint.config, engine.dtype.itemsize
+    each = 3 * memory.bytes_per_video_token(config, itemsize) * capacity * engine.rows(1)
+    fitting = os.cpu_count() if free is None else free // each
+    return max(1, min(os.cpu_count() or 1, fitting or 1))
+
+
+def _in_precision(engine: Engine, call: Call) -> None:
     # JAX's settings hold for a thread.
     with engine.precision():
-        jax.block_until_ready(task())
+        jax.block_until_ready(call())
 
 
-def _vision_tasks(engine: Engine, limits: Limits) -> Iterator[Callable[[], object]]:
+def _vision_calls(engine: Engine, limits: Limits) -> Iterator[Call]:
     config = engine.model.vision.config
     grids: dict[int, tuple[int, int]] = {}
     for height, width in sorted(limits.frame_sizes()):
@@ -95,54 +162,62 @@ def _vision_tasks(engine: Engine, limits: Limits) -> Iterator[Callable[[], objec
         grids.setdefault(rows, (height, width))
     for rows, grid in grids.items():
         for places in set(media.places(rows, config)):
-            count = min(places, math.ceil(limits.frames / 2))
+            count = min(places, math.ceil(limits.frames / 2) * engine.rows(1))
             values = np.zeros((count * math.prod(grid), config.patch_values), np.uint8)
             clip = Patches(values, (count, *grid))
-            yield functools.partial(
-                lambda clip: media.encode_media(engine.model.vision, [clip], engine.mesh).blocks,
-                clip,
-            )
+            yield functools.partial(_encode, engine, clip)
 
 
-def _text_tasks(engine: Engine, run: RunConfig, limits: Limits) -> Iterator[Callable[[], object]]:
-    tokens = run.sampling.max_new_tokens
-    least, most = limits.video_tokens()
-    longest = most + _OTHER_TOKENS + _TOKENS_A_WORD * limits.words + ladder.piece_lengths()[-1]
-    capacities = {
-        ladder.capacity(prompt + ladder.first_room(prompt, tokens))
-        for prompt in range(least, longest + 1)
+def _encode(engine: Engine, clip: Patches) -> object:
+    return media.encode_media(engine.model.vision, [clip], engine.mesh).blocks
+
+
+def _reading_calls(engine: Engine, capacity: int) -> Iterator[Call]:
+    """Pieces with media, of the clips that are read together, and pieces of text alone."""
+    prefixes, rows = engine.prefixes, engine.rows(1)
+    together = prefixes.at_once(rows, capacity)
+    programs = {
+        (count, length, prefixes.blocks_of(count, length, media=shared)): shared
+        for length in ladder.piece_lengths()
+        for count, shared in ((rows, False), (together, True))
+        if length < capacity
     }
-    for capacity in sorted(capacities):
-        for length in ladder.piece_lengths():
-            if length < capacity:
-                yield functools.partial(_read, engine, capacity, length)
-        yield functools.partial(_decode, engine, run, capacity)
+    for (count, length, _), shared in programs.items():
+        yield functools.partial(_read, engine, count, capacity, length, shared)
+    if rows > 1:
+        yield functools.partial(_take, engine, together, capacity)
 
 
-def _read(engine: Engine, capacity: int, length: int) -> object:
+def _read(engine: Engine, count: int, capacity: int, length: int, shared: bool) -> object:
     """Reads a piece of zeros."""
-    rows = PromptRows.of([_prompt(length, 2)])
-    index = [np.zeros(length, np.int64)]
+    rows = PromptRows.of([_prompt(length, 2)] * count)
+    index = [np.full(length, 0 if shared else TEXT)] * count
     (piece,) = (p for p in rows.shared_pieces(index) if p.token_ids.shape[1] == length)
-    blank = engine.prefixes.blank(1, capacity)
-    return engine.prefixes.read_piece(blank, rows, piece, [engine.prefixes.nothing()])
+    blank = engine.prefixes.blank(count, capacity)
+    return engine.prefixes.read_piece(blank, rows, piece, [engine.prefixes.nothing()] * shared)
 
 
-def _decode(engine: Engine, run: RunConfig, capacity: int) -> object:
+def _take(engine: Engine, together: int, capacity: int) -> object:
+    blank = engine.prefixes.blank(together, capacity)
+    return engine.prefixes.taken([blank], np.zeros(engine.rows(1), np.int32))
+
+
+def _decode(engine: Engine, case: _Case) -> object:
     """Decodes a chunk, and one of the answer's end where the cache grows for it."""
-    room = ladder.DECODE_CHUNK
-    rows = PromptRows.of([_prompt(capacity // 2, 2)])
-    seeds, blank = np.zeros((1, 2), np.uint32), engine.prefixes.blank(1, capacity)
-    started = start(engine.model.decoder, blank, rows, run, seeds, engine.mesh)
+    count = engine.rows(1)
+    rows, seeds = PromptRows.of([_prompt(case.video, case.text)] * count), np.zeros((count, 2))
+    blank = engine.prefixes.blank(count, case.capacity)
+    started = engine.begin(blank, rows, case.run, seeds.astype(np.uint32))
+    capacity = started.state.cache.capacity
     state = _chunk(engine, started, started.state)
-    tokens, begin = run.sampling.max_new_tokens, capacity - room
-    if ladder.first_room(begin, tokens) < ladder.decode_room(tokens):
-        state = with_room(state, begin, 2 * room, tokens, started)
+    tokens, made = case.run.sampling.max_new_tokens, capacity - started.slot + 1
+    if made <= tokens:
+        state = with_room(state, started.slot, made, tokens, started)
         state = _chunk(engine, started, state)
     return state
 
 
-def _chunk(engine: Engine, started: Started, state):
+def _chunk(engine: Engine, started: Started, state: DecodeState) -> DecodeState:
     state, _ = decode_chunk(
         engine.model.decoder,
         started.context,

@@ -66,8 +66,10 @@ class Launch:
         """Returns how many answers have no line yet."""
         return sum(key not in self._predictions.done for key in self._keys())
 
-    def answer(self, batch_size: int, tell: Tell, warn: Warn) -> None:
-        """Loads the model and answers this process's share."""
+    def answer(
+        self, batch_size: int, tell: Tell, warn: Warn, ready: Callable[[Engine], None]
+    ) -> None:
+        """Loads the model, passes it to `ready`, and answers this process's share."""
         setup = self.setup
         count, tasks = len(setup.records), len(setup.tasks)
         tell(f"{count} questions, {tasks} answers to each, {self.pending()} to be given")
@@ -75,6 +77,7 @@ class Launch:
         tell(f"loaded the model in {engine.loading['load']:.1f} s")
         problem = None
         try:
+            ready(engine)
             session = Session(
                 setup,
                 engine,

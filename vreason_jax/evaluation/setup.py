@@ -7,6 +7,7 @@ from typing import Any
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
+from vreason_jax.engine.warm_up import Limits
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation import identity
 from vreason_jax.evaluation.controls import NONE, check_control
@@ -107,6 +108,12 @@ class Setup:
                 f"are compared with it, got {mine}"
             )
         return first
+
+    def limits(self) -> Limits:
+        """Returns what the questions need at most, subtitles left out."""
+        encode, text = self.checkpoint.tokenizer.encode_text, self.protocol.question_text
+        longest = max(len(encode(text(record))) for record in self.records)
+        return Limits.of(self.checkpoint, next(iter(self.methods.values())), question=longest)
 
     def pending(self, record: Record, done: Collection[Key]) -> list[Task]:
         """Returns the tasks by which a question has no answer yet."""

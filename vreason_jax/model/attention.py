@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
+from vreason_jax.arrays import Array
 from vreason_jax.model.cache import LayerCache
 from vreason_jax.model.layers import MASKED
 
@@ -20,10 +21,10 @@ class Layout(struct.PyTreeNode):
     begins at one slot, and so do the answers.
     """
 
-    shared_end: jax.Array  # [B] int32, the slot behind the shared part
-    rest_start: jax.Array  # [] int32
-    rest_end: jax.Array  # [B] int32
-    answer_start: jax.Array  # [] int32
+    shared_end: Array  # [B] int32, the slot behind the shared part
+    rest_start: Array  # [] int32
+    rest_end: Array  # [B] int32
+    answer_start: Array  # [] int32
 
     def visible(self, slots: jax.Array) -> jax.Array:
         """Returns [B, S] bool for slots [S]: those of prompts, and all from the answers' on."""

@@ -6,12 +6,14 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
+from vreason_jax.arrays import Array
+
 
 class LayerCache(struct.PyTreeNode):
     """One layer's keys (after rope) and values."""
 
-    keys: jax.Array  # [B, K, S, H]
-    values: jax.Array  # [B, K, S, H]
+    keys: Array  # [B, K, S, H]
+    values: Array  # [B, K, S, H]
 
 
 class KVCache(struct.PyTreeNode):

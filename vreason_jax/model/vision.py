@@ -5,19 +5,17 @@ batch axis. Each is laid out as R rows of W slots, a window each (model/windows.
 is, is data, and frames of many sizes share a program.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx, struct
 from jax import lax
 
+from vreason_jax.arrays import Array
 from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
 from vreason_jax.model.layers import MASKED, Linear, Norm, SwiGLU
 from vreason_jax.model.windows import EMPTY
 
-Array = Any  # jax.Array on the device, np.ndarray before
 _NORM_EPS = 1e-6  # fixed in HF's code, whatever config.json says for the decoder
 # Attention over whole frames takes queries in groups whose score matrix stays near this many
 # numbers.

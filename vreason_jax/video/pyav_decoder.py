@@ -57,7 +57,7 @@ class PyavDecoder:
                 self._by_stamp = True
                 assert self._packets.stamps is not None
                 self._take_times(self._packets.stamps.tolist(), packets.last_duration)
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (self._av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(f"PyAV: {gist(error)}") from None
 
     def frames(self, indices: Iterable[int]) -> Iterator[Frame]:

@@ -50,6 +50,9 @@ def sessions(story: Story) -> Markup:
         "mesh (data × model)",
         "batch size",
         *STAGES.values(),
+        "programs compiled",
+        "programs from the cache",
+        "padded tokens, %",
         "peak memory, GiB",
     ]
     rows = []
@@ -58,9 +61,19 @@ def sessions(story: Story) -> Markup:
         row: list[Child] = [str(session.get("started", DASH)).replace("T", " ")[:16]]
         row += [str(session.get(key, DASH)) for key in ("devices", "mesh", "batch_size")]
         row += [decimal(_total(seconds.get(stage)), 1) for stage in STAGES]
+        programs = session.get("programs") or {}
+        row += [str(programs.get(key, DASH)) for key in ("compiled", "from_cache")]
+        row.append(percent(padded_share(session.get("counts") or {})))
         peak = session.get("peak_bytes")
         rows.append([*row, decimal(peak / 2**30 if peak else None, 2)])
     return table(head, rows)
+
+
+def padded_share(counts: dict[str, int]) -> float | None:
+    """Returns how much of what prefill and the tower computed was padding, or None if unknown."""
+    computed = [counts.get(key) or 0 for key in ("prompt_slots", "vision_slots")]
+    used = [counts.get(key) or 0 for key in ("prompt_tokens", "vision_patches")]
+    return 1 - sum(used) / sum(computed) if sum(computed) else None
 
 
 def sharing(story: Story) -> Markup:
