@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from mutators import mutate
+from mutators import mutate, mutate_line
 
 from vreason_jax.errors import UserError
 
@@ -36,6 +36,7 @@ class Target:
     files: Callable[[Path], list[Path]]  # of the folder, those to damage
     use: Callable[[Path], Any]  # reads the folder; raises UserError to refuse
     structured: bool = False  # the files are JSON
+    lines: bool = False  # each line of the files is JSON
     same: bool = False  # what is taken must equal what the sound sample gave
 
 
@@ -77,16 +78,22 @@ class Trial:
     def try_one(self, seed: int) -> Outcome:
         """Damages a copy of the sample as `seed` says, uses it, and returns what came of it."""
         rng = random.Random(f"{self._target.name} {seed}")
-        folder = self._place / f"damaged-{seed}"
+        # Always of one name: what was tried out by its content and place is not tried again.
+        folder = self._place / "damaged"
         shutil.copytree(self._sound, folder, symlinks=True)
         file = rng.choice(self._target.files(folder))
-        data, change = mutate(file.read_bytes(), rng, structured=self._target.structured)
+        data, change = self._mutated(file.read_bytes(), rng)
         file.write_bytes(data)
         change = f"{file.relative_to(folder)}: {change}"[:200]
         try:
             return self._watch(folder, change)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _mutated(self, data: bytes, rng: random.Random) -> tuple[bytes, str]:
+        if self._target.lines and rng.random() < 0.7:
+            return mutate_line(data, rng)
+        return mutate(data, rng, structured=self._target.structured)
 
     def _watch(self, folder: Path, change: str) -> Outcome:
         files, descriptors, peak = _listing(self._place), _descriptors(), _peak()

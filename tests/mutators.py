@@ -34,6 +34,14 @@ def mutate_json(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     return text.encode("utf-8", "surrogatepass"), f"{change.__name__.strip('_')} {where}"
 
 
+def mutate_line(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Returns JSON lines of which one is changed as `mutate_json` changes a file."""
+    lines = data.splitlines()
+    number = rng.randrange(len(lines))
+    lines[number], change = mutate_json(lines[number], rng)
+    return b"\n".join(lines) + b"\n", f"line {number + 1}: {change}"
+
+
 def _flip_bit(data: bytes, rng: random.Random) -> bytes:
     changed = bytearray(data or b"\0")
     changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)

@@ -312,7 +312,7 @@ def test_an_answer_too_short_for_an_update_is_told(run):
 
 
 def test_more_video_than_memory_is_told_once_before_the_work(run, monkeypatch):
-    monkeypatch.setattr("vreason_jax.runtime.memory.free_bytes", lambda device: 10**4)
+    monkeypatch.setattr("vreason_jax.runtime.memory.free_bytes", lambda device: 300_000)
     line = only_warning(run.traced("--max-new-tokens", 6))
     assert "video tokens, about 0 fit in the 0.0 GB of free memory; lower video.max_pixels" in line
 

@@ -146,6 +146,26 @@ def test_a_failure_while_writing_leaves_no_half_folder(tmp_path, monkeypatch, ca
     assert {file.name for file in tmp_path.iterdir()} == {"hf"}
 
 
+@pytest.mark.parametrize("source", ["hf", "orbax"])
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, source):
+    """RLIMIT_FSIZE stands for a full disk: the system takes what fits, and refuses the rest."""
+    write_checkpoint(tmp_path / "hf")
+    assert run(tmp_path / "hf", tmp_path / "orbax") == 0
+    flags = ["--from", str(tmp_path / source), "--to", str(tmp_path / "new")]
+    script = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+from vreason_jax.convert.__main__ import main
+raise SystemExit(main({flags!r}))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr
+    assert "cannot be written: " in ended.stderr.splitlines()[-1]
+    assert {file.name for file in tmp_path.iterdir()} == {"hf", "orbax"}
+
+
 def test_a_target_with_files_in_it_is_left_alone(tmp_path, capsys):
     write_checkpoint(tmp_path / "hf")
     assert run(tmp_path / "hf", tmp_path / "hf") == 2

@@ -49,6 +49,8 @@ def refused(capsys, monkeypatch, place, tmp_path):
         ("--seeds 0,0", "--seeds: expected different whole numbers from 0 on"),
         ("--seeds -1", "--seeds: expected"),
         ("--limit 0", "--limit: expected a whole number of 1 or more, got '0'"),
+        (f"--limit {10**20}", "--limit: expected at most the 100000 questions of shapes, got 1000"),
+        (f"--batch-size {10**20}", "of memory are free; lower sampling.max_new_tokens, or the"),
         ("--batch-size many", "--batch-size: expected a whole number of 1 or more, got 'many'"),
         ("--mesh model=64", "--mesh model=64: needs 64 devices, expected at most the 8 there are"),
         ("--set controller.evry=3", "'controller.evry'; the nearest known one is 'controller.eve"),
@@ -95,5 +97,16 @@ def test_a_file_of_something_else_in_the_folder(refused, tmp_path):
     assert (tmp_path / "out" / "predictions.jsonl").read_text() == "notes\n"
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "run.json").write_text("notes")
-    assert "run.json: expected a readable JSON file" in refused()
+    for text, expected in (
+        ("notes", "run.json: expected a readable JSON file"),
+        ('{"identity": []}', "run.json: expected what a run has written, got 'identity': []"),
+        ('{"sessions": [7]}', "run.json: expected what a run has written, got 'sessions': 7"),
+    ):
+        (tmp_path / "out" / "run.json").write_text(text)
+        assert expected in refused()
+
+
+def test_lines_that_are_no_file_are_refused_at_once(refused, tmp_path):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "predictions.jsonl")
+    assert "predictions.jsonl: is a pipe, no regular file" in refused()

@@ -55,7 +55,7 @@ def test_more_questions_may_come_and_those_with_answers_stay(tmp_path):
     assert list(read_words(tmp_path)) == ["q1", "q3"]
 
 
-@pytest.mark.parametrize("text", ["notes\n", "[]\n", '{"id": "q0"}\n'])
+@pytest.mark.parametrize("text", ["notes\n", "[]\n", "[" * 10_000 + "\n", '{"id": "q0"}\n'])
 def test_a_file_of_something_else_is_refused(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(UserError, match=r"questions\.jsonl:1: expected a question with id, "):

@@ -1,6 +1,12 @@
 """Subtitles: SubRip as it is found in the wild, and only the lines of the chosen frames."""
 
+import itertools
+import os
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from video_files import encode, read
 
 from vreason_jax.errors import UserError
@@ -41,6 +47,53 @@ def test_subrip_is_read_with_its_oddities():
     assert parse_srt("") == ()
 
 
+MOMENTS = st.integers(0, 360_000_000)  # milliseconds of 100 hours
+WORDS = st.text(st.characters(categories=("L", "P", "Zs"), exclude_characters="<>{}&")).map(
+    lambda text: " ".join(text.split())
+)
+CAPTIONS = st.lists(st.tuples(MOMENTS, MOMENTS, WORDS), max_size=6)
+
+
+def stamp(moment: int, mark: str) -> str:
+    seconds, rest = divmod(moment, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{rest:03d}"
+
+
+@given(CAPTIONS, st.sampled_from(",."), st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n\n"]))
+def test_what_is_written_as_subrip_comes_back_in_order(captions, mark, numbered, gap):
+    blocks = [
+        (f"{number}\n" if numbered else "") + f"{stamp(a, mark)} --> {stamp(b, mark)}\n{words}\n"
+        for number, (a, b, words) in enumerate(captions, 1)
+    ]
+    expected = [Line(a / 1000, b / 1000, words) for a, b, words in captions if words]
+    found = parse_srt(gap.join(blocks))
+    assert [(line.start, line.text) for line in found] == [
+        (pytest.approx(line.start), line.text) for line in sorted(expected, key=lambda li: li.start)
+    ]
+
+
+@given(st.text() | st.text("0123456789:,-> <{\\}\n"))
+def test_any_text_is_read_as_subtitles_or_none(text):
+    assert all(line.text and line.start >= 0 and line.end >= 0 for line in parse_srt(text))
+
+
+@pytest.mark.parametrize("mark", ["<", "{\\", "9", "9:", "0:00:00 --> ", "&"])
+def test_long_lines_are_read_in_linear_time(mark):
+    text = "0:00:00 --> 0:00:01\n" + mark * 200_000
+    began = time.process_time()
+    parse_srt(text)
+    parse_srt(text.partition("\n")[2])
+    assert time.process_time() - began < 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from("abc"))), st.data())
+def test_lines_at_some_times_are_those_whose_span_holds_one(spans, data):
+    lines = [Line(a, b, text) for a, b, text in sorted(spans)]
+    times = data.draw(st.lists(st.integers(0, 10)))
+    shown = [line.text for line in lines if any(line.start <= t <= line.end for t in times)]
+    assert lines_at(lines, times) == [text for text, _ in itertools.groupby(shown)]
+
+
 @pytest.mark.parametrize(
     ("times", "words"),
     [
@@ -79,6 +132,9 @@ def test_files(tmp_path):
         read_srt(path)
     with pytest.raises(UserError, match="expected a readable subtitle file"):
         read_srt(tmp_path / "none.srt")
+    os.mkfifo(tmp_path / "pipe.srt")
+    with pytest.raises(UserError, match="is a pipe, no regular file"):
+        read_srt(tmp_path / "pipe.srt")
 
 
 def test_a_record_without_subtitles_has_none(tmp_path):

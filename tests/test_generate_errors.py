@@ -184,6 +184,25 @@ WRONG_CHECKPOINTS = {
         with_text("generation_config.json", '{"eos_token_id": 9999999999}'),
         "expected eos_token_id",
     ),
+    "a word for an end token": (
+        with_text("generation_config.json", '{"eos_token_id": "</s>"}'),
+        "expected eos_token_id",
+    ),
+    "an end token that the model has not": (
+        with_text("generation_config.json", '{"eos_token_id": [1, 99999]}'),
+        "expected ids below the vocab_size",
+    ),
+    "half a pad token": (
+        lambda folder: (
+            rewrite_json(folder / "tokenizer_config.json", pad_token=None),
+            with_text("generation_config.json", '{"pad_token_id": 1.5}')(folder),
+        ),
+        "generation_config.json: expected pad_token_id to be 0, 1, ..., got 1.5",
+    ),
+    "fewer rows than tokens": (
+        with_config(vocab_size=290),
+        "expected ids below the vocab_size 290",
+    ),
     "a broken template": (
         with_text("chat_template.json", '{"chat_template": "{% if %}"}'),
         "chat template",
@@ -227,9 +246,13 @@ def test_what_is_no_checkpoint(refused, place, name, expected):
         ("--max-new-token 3", "unknown argument '--max-new-token'; the nearest known one is '--ma"),
         ("clip.mp4", "unknown argument 'clip.mp4'"),
         ("--max-new-tokens", "--max-new-tokens: expected one argument"),
-        ("--max-new-tokens many", "--max-new-tokens: invalid int value: 'many'"),
+        ("--max-new-tokens many", "--max-new-tokens: expected a whole number, got 'many'"),
         ("--max-new-tokens 0", "max_new_tokens: expected a value in [1, 2147483647], got 0"),
         ("--max-new-tokens 99999999999", "expected a value in [1, 2147483647], got 99999999999"),
+        ("--max-new-tokens 2147483647", "GB of memory are free; lower sampling.max_new_tokens"),
+        (f"--max-new-tokens {'9' * 5000}", "--max-new-tokens: expected a whole number, got '999"),
+        (f"--samples {10**20}", "samples: expected 1 at sampling.temperature 0"),
+        (f"--set sampling.temperature=1 --samples {10**20}", "or the number of answers at once"),
         ("--num-frames 0", "video.num_frames: expected a value in [1, 2147483647], got 0"),
         ("--seed -1", "sampling.seed: expected a value in [0, 4294967295], got -1"),
         ("--fps 0", "--fps: expected a number above 0, got '0'"),

@@ -1,13 +1,14 @@
-"""Damaged files of a checkpoint are read or refused in one line; scripts/mutate.py tries more."""
+"""Damaged files of checkpoints and runs are read or refused; scripts/mutate.py tries more."""
 
 import pytest
-from mutation_checkpoint import TARGETS
+from mutation_checkpoint import TARGETS as CHECKPOINT
+from mutation_report import TARGETS as REPORT
 from mutation_runs import Target, Trial
 
 SEEDS = range(4)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", CHECKPOINT + REPORT, ids=lambda target: target.name)
 def test_damage_is_read_or_refused_in_one_line(target):
     with Trial(target) as trial:
         outcomes = [trial.try_one(seed) for seed in SEEDS]

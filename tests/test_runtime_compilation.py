@@ -77,6 +77,13 @@ def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, no_cac
     assert "cannot be made" in lines[0]
 
 
+def test_a_home_that_is_nobodys_is_a_warning(monkeypatch, no_cache_set):
+    monkeypatch.setenv("VREASON_JAX_CACHE", "~nobody-of-this-name/cache")
+    lines = []
+    assert compilation.enable_cache(lines.append) is None
+    assert len(lines) == 1 and "compiled programs are not kept: " in lines[0]
+
+
 def test_a_cache_the_caller_set_up_stays(tmp_path, monkeypatch, no_cache_set):
     monkeypatch.setenv("VREASON_JAX_CACHE", str(tmp_path / "ours"))
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "theirs"))

@@ -2,6 +2,7 @@ import jax
 import pytest
 from random_checkpoint import hf_config
 
+from vreason_jax.errors import UserError
 from vreason_jax.model.config import model_config_from_hf
 from vreason_jax.runtime import memory
 
@@ -42,6 +43,25 @@ def test_a_token_of_the_7b_model_takes_its_cache_and_more():
     assert cache + method < one < 20 * cache
     four = memory.bytes_per_video_token(PUBLISHED_7B, 2, model_axis=4)
     assert one / 4 < four < one
+
+
+def test_a_cache_that_no_memory_holds_is_refused_and_any_other_is_not(monkeypatch):
+    def check(**given):
+        sizes = {"prompt": 2048, "tokens": 1024, "rows": 1, **given}
+        memory.check_cache(PUBLISHED_7B, 2, **sizes)
+
+    slot = 57_344  # bytes: notes of the model
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 20_000 * slot)
+    check()
+    check(rows=4)
+    check(tokens=28_000)  # of which the cache holds a half at first
+    for given in ({"rows": 8}, {"tokens": 100_000}, {"prompt": 30_000}, {"tokens": 2**31 - 1}):
+        with pytest.raises(UserError, match=r"GB of memory are free; lower sampling\.max_new"):
+            check(**given)
+    with pytest.raises(UserError):
+        check(rows=10**20)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: None)
+    check(rows=10**20)
 
 
 def test_a_cpu_reports_the_hosts_free_memory():

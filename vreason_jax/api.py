@@ -94,9 +94,9 @@ class Reasoner:
         run = self._run(overrides)
         began = time.perf_counter()
         rows = [self._prepare(video, prompt, run) for video, prompt in questions]
-        return Asking(
-            self.engine, run, rows, samples=samples, video_seconds=time.perf_counter() - began
-        )
+        seconds = time.perf_counter() - began
+        self.engine.checkpoint.check_memory(run, rows, samples or 1)
+        return Asking(self.engine, run, rows, samples=samples, video_seconds=seconds)
 
     def _prepare(self, video: Any, prompt: str, run: RunConfig) -> Prepared:
         return self.engine.checkpoint.prepare(as_question(video, prompt), run)

@@ -8,12 +8,20 @@ import jax
 import jax.numpy as jnp
 
 from vreason_jax.config import ModelOptions, RunConfig
+from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig, read_model_config
-from vreason_jax.prompt.chat import QUESTION, build_prompt, check_question, read_wrapping
+from vreason_jax.prompt.chat import (
+    QUESTION,
+    Prompt,
+    build_prompt,
+    check_question,
+    read_wrapping,
+)
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.questions import ImageFile, Media, Prepared, Question, Source, VideoArray
 from vreason_jax.runtime.hub import resolve_model_folder
+from vreason_jax.runtime.memory import check_cache
 from vreason_jax.video.patches import Patches, patchify, second_per_grid
 from vreason_jax.video.preprocessing import Preprocessing
 from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
@@ -37,12 +45,12 @@ class Checkpoint:
 
             model = CHECKPOINT
         folder = resolve_model_folder(model)
-        return cls(
-            folder,
-            read_model_config(folder),
-            PromptTokenizer.load(folder),
-            Preprocessing.read(folder),
-        )
+        config, tokenizer = read_model_config(folder), PromptTokenizer.load(folder)
+        try:
+            tokenizer.ids.check_below(config.text.vocabulary)
+        except UserError as error:
+            raise UserError(f"{folder}: {error}") from None
+        return cls(folder, config, tokenizer, Preprocessing.read(folder))
 
     def dtype(self, options: ModelOptions) -> jnp.dtype:
         """What the weights are run in: the config's, else float32 on a CPU, else the files'."""
@@ -87,7 +95,28 @@ class Checkpoint:
             position_rule=run.model.position_rule,
             tokens_per_second=self.config.tokens_per_second,
         )
+        self._check_embedded(prompt)
         return Prepared(question, media, prompt)
+
+    def check_memory(self, run: RunConfig, questions: Sequence[Prepared], samples: int = 1) -> None:
+        """Raises UserError where the answers, asked at once, cannot even begin in all memory."""
+        check_cache(
+            self.config,
+            self.dtype(run.model).itemsize,
+            prompt=max(len(question.prompt.token_ids) for question in questions),
+            tokens=run.sampling.max_new_tokens,
+            rows=len(questions) * samples,
+        )
+
+    def _check_embedded(self, prompt: Prompt) -> None:
+        """Raises UserError for a token of which the model has no embedding."""
+        highest, rows = int(prompt.token_ids.max()), self.config.text.vocabulary
+        if highest >= rows:
+            text = self.tokenizer.decode([highest], skip_special_tokens=False)
+            raise UserError(
+                f"{self.folder}: the tokenizer gives {shown(text)} the id {highest}, beyond the "
+                f"vocab_size {rows} of config.json; use the files that belong to the checkpoint"
+            )
 
     def _clip(self, source: Source, run: RunConfig) -> Clip:
         if isinstance(source, ImageFile):

@@ -53,8 +53,8 @@ def add_devices(parser: OptionParser) -> None:
     add = parser.add_argument
     add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
     add("--coordinator", metavar="HOST:PORT", help="of several processes: where the first listens")
-    add("--process-id", type=int, metavar="I", help="of several processes: number of this one")
-    add("--num-processes", type=int, metavar="N", help="of several processes: how many")
+    add("--process-id", type=integer, metavar="I", help="of several processes: number of this one")
+    add("--num-processes", type=integer, metavar="N", help="of several processes: how many")
 
 
 def add_warmup(parser: OptionParser) -> None:
@@ -127,6 +127,14 @@ def write_out(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise UserError(f"stdout: cannot write the answer: {error.strerror}") from None
+
+
+def integer(text: str) -> int:
+    """Returns the whole number of an option's text; argparse reports anything else."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {shown(text)}") from None
 
 
 def positive_integer(text: str) -> int:

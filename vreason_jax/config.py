@@ -19,6 +19,7 @@ from vreason_jax.toml_files import read_named_toml
 _INSTALLED = Path(__file__).parent / "configs"
 CONFIG_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "configs"
 
+DTYPES = ("float32", "bfloat16", "float16")  # of weights
 OBJECTIVES = (
     "switch", "min", "max", "none", "inverted", "random", "random_direction", "frozen",
 )  # fmt: skip
@@ -126,7 +127,7 @@ class ModelOptions:
 
     def __post_init__(self):
         if self.dtype is not None:
-            one_of("model.dtype", self.dtype, ("float32", "bfloat16", "float16"))
+            one_of("model.dtype", self.dtype, DTYPES)
         one_of("model.position_rule", self.position_rule, ("max", "hf5"))
 
 

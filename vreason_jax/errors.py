@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend: one line, exit code 2."""
+"""The exception for what a user can mend, and the words and values in its messages."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,20 +10,20 @@ _LONGEST_WORD = 200  # characters that are compared with the known ones
 
 
 class UserError(Exception):
-    """Wrong input: says in one line what was expected, what came, and what to do.
+    """The user's input is wrong; the message says what was expected, what came, and what to do.
 
     The command lines print it as the last line of stderr and exit with code 2.
     """
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Returns the end of a sentence that names the known word nearest to a mistyped one."""
+    """Returns "; the nearest known one is ..." for a mistyped word, or "" if no word is known."""
     match = difflib.get_close_matches(word[:_LONGEST_WORD], known, n=1, cutoff=0.0)
     return f"; the nearest known one is {match[0]!r}" if match else ""
 
 
 def shown(value: Any) -> str:
-    """Returns a value as messages show it: its literal, escaped, cut to 80 characters."""
+    """Returns a value's Python literal with control characters escaped, cut to 80 characters."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested deeply, or a number of very many digits
@@ -32,7 +32,7 @@ def shown(value: Any) -> str:
 
 
 def one_line(reason: Any) -> str:
-    """Returns what a library says, an exception or a text, as one printable line, cut if long."""
+    """Returns a library's exception or text as one printable line of at most 300 characters."""
     # Of a very long text the beginning is enough.
     text = " ".join(str(reason)[: 10 * LONGEST_REASON].split())
     return _cut(_printable(text) or type(reason).__name__, LONGEST_REASON)

@@ -12,6 +12,7 @@ from vreason_jax.command_line import (
     add_model,
     add_warmup,
     exit_code,
+    integer,
     is_first_process,
     join_hosts,
     note,
@@ -80,7 +81,9 @@ def _prepare(arguments: argparse.Namespace):
     checkpoint = Checkpoint.open(arguments.model)
     began = time.perf_counter()
     row = checkpoint.prepare(question, run)
-    return checkpoint, run, row, time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    checkpoint.check_memory(run, [row], arguments.samples)
+    return checkpoint, run, row, seconds
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
@@ -191,9 +194,9 @@ def _parser() -> OptionParser:
     add("--config", default="vreason", metavar="NAME_OR_FILE", help="run config [vreason]")
     add("--baseline", action="store_true", help="plain decoding: controller.objective=none")
     add("--lite", action="store_true", help="V-Reason Lite: prune.fraction=0.5")
-    add("--max-new-tokens", type=int, metavar="N", help="sampling.max_new_tokens")
-    add("--num-frames", type=int, metavar="N", help="video.num_frames")
-    add("--seed", type=int, metavar="N", help="sampling.seed")
+    add("--max-new-tokens", type=integer, metavar="N", help="sampling.max_new_tokens")
+    add("--num-frames", type=integer, metavar="N", help="video.num_frames")
+    add("--seed", type=integer, metavar="N", help="sampling.seed")
     add("--dtype", metavar="D", help="model.dtype: float32, bfloat16 or float16")
     add("--ignore-eos", action="store_true", help="decode all tokens, past the end of the answer")
     add(

@@ -7,6 +7,9 @@ from typing import Any
 from vreason_jax.errors import UserError, one_line
 from vreason_jax.regular_files import read_text
 
+_DECODER = json.JSONDecoder()
+_DEEP = "its values are nested too deeply"
+
 
 def parse_json(text: str | bytes) -> Any:
     """Returns the value of a JSON text; raises ValueError for any text that cannot be read.
@@ -17,7 +20,15 @@ def parse_json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("its values are nested too deeply") from None
+        raise ValueError(_DEEP) from None
+
+
+def decode_json(text: str, start: int) -> tuple[Any, int]:
+    """Returns the value that begins at `start` of a text, and where it ends; raises ValueError."""
+    try:
+        return _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError(_DEEP) from None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Checkpoints from Hugging Face safetensors to Orbax, and back: `python -m convert --help`."""
+"""Converts checkpoints from Hugging Face safetensors to Orbax and back: `python -m convert`."""

@@ -1,13 +1,13 @@
-"""Command line of the converter; exit code 2 for wrong input, with the reason on stderr."""
+"""The converter's command line: `python -m convert --from DIR_OR_NAME --to DIR`."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from vreason_jax.command_line import OptionParser, exit_code, warn
+from vreason_jax.config import DTYPES
 from vreason_jax.errors import UserError
-
-_DTYPES = ("float32", "bfloat16", "float16")
+from vreason_jax.settings import one_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.dtype is not None:
+        one_of("--dtype", options.dtype, DTYPES)
     # Nothing here computes: an accelerator would only have to hold the model.
     import jax
 
@@ -43,7 +45,9 @@ def _parser() -> OptionParser:
     parser.add_argument(
         "--to", dest="target", required=True, metavar="DIR", help="a new or empty folder"
     )
-    parser.add_argument("--dtype", choices=_DTYPES, help="of the weights written [as they are]")
+    parser.add_argument(
+        "--dtype", metavar="D", help=f"of the weights: {', '.join(DTYPES)} [as they are]"
+    )
     return parser
 
 

@@ -1,9 +1,7 @@
-"""Conversion of a checkpoint folder: weights in the other form, the small files alongside."""
+"""Converts a checkpoint folder: writes its weights in the other form, copies its small files."""
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
 from vreason_jax.model.config import ModelConfig, read_model_config
+from vreason_jax.output.folders import written_whole
 from vreason_jax.runtime import orbax_files, tensor_files
 from vreason_jax.runtime.checkpoint import load_arrays
 from vreason_jax.runtime.hub import resolve_model_folder
@@ -27,8 +26,8 @@ def convert(
 ) -> None:
     """Writes the checkpoint `source` (folder or hub id) to `target` in the other form.
 
-    Safetensors become Orbax and the reverse; `dtype` none keeps each tensor's own. `target` must be
-    new or empty, and holds either the whole checkpoint afterwards or what it held before.
+    Safetensors become Orbax, Orbax becomes safetensors. Weights are cast to `dtype`; None keeps
+    each tensor's own. `target` must be new or empty. It gets the whole checkpoint or nothing.
     Raises UserError for wrong input, WrongTensors for tensors that do not fit config.json.
     """
     folder, target = resolve_model_folder(source), _resolved(target)
@@ -36,22 +35,16 @@ def convert(
     config = read_model_config(folder)
     actual, arrays = load_arrays(folder, config, dtype, warn=warn)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        with written_whole(target) as draft:
+            _copy_companions(folder, draft)
+            _write_config(folder, draft, config, actual, dtype)
+            if orbax_files.is_converted(folder):
+                write_safetensors(draft, actual, arrays)
+            else:
+                orbax_files.save_arrays(draft, arrays)
     except OSError as error:
-        raise UserError(f"--to {target}: cannot be written: {error.strerror}") from None
-    try:
-        _copy_companions(folder, draft)
-        _write_config(folder, draft, config, actual, dtype)
-        if orbax_files.is_converted(folder):
-            write_safetensors(draft, actual, arrays)
-        else:
-            orbax_files.save_arrays(draft, arrays)
-        _publish(draft, target)
-    except OSError as error:
-        raise UserError(f"--to {target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        reason = one_line(error.strerror or error)
+        raise UserError(f"--to {target}: cannot be written: {reason}") from None
 
 
 def _resolved(target: Path) -> Path:
@@ -81,7 +74,7 @@ def _copy_companions(folder: Path, draft: Path) -> None:
 def _write_config(
     folder: Path, draft: Path, config: ModelConfig, actual: ModelConfig, dtype: str | None
 ) -> None:
-    """config.json as it was, byte for byte, unless dtype or tie changed."""
+    """Copies config.json byte for byte, unless the dtype changes or head and embedding part."""
     values = read_json(folder / "config.json")
     if dtype is None and actual == config:
         shutil.copyfile(folder / "config.json", draft / "config.json")
@@ -104,13 +97,3 @@ def _set_dtype(values: dict[str, Any], dtype: str) -> None:
         for key in ("dtype", "torch_dtype"):
             if isinstance(section, dict) and key in section:
                 section[key] = dtype
-
-
-def _publish(draft: Path, target: Path) -> None:
-    """Moves the finished folder to its place in one step, open to whom the user's umask allows."""
-    mask = os.umask(0)
-    os.umask(mask)
-    draft.chmod(0o777 & ~mask)  # mkdtemp makes folders for the owner alone, safetensors files
-    for file in draft.glob("*.safetensors"):
-        file.chmod(0o666 & ~mask)
-    draft.replace(target)

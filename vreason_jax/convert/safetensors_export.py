@@ -1,12 +1,14 @@
-"""Arrays to Hugging Face safetensors under the Hub's tensor names, sharded as transformers does."""
+"""Writes arrays as Hugging Face safetensors: the Hub's tensor names, transformers' shards."""
 
 import json
 from pathlib import Path
 
 import jax
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from vreason_jax.errors import one_line
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.runtime import names, tensor_files
 
@@ -18,7 +20,8 @@ def write_safetensors(
 ) -> None:
     """Writes the parameters (by dotted path) as one file, or as shards with an index.
 
-    No shard is larger than `shard_bytes`, unless one tensor alone is.
+    No shard is larger than `shard_bytes`, unless one tensor alone is. Raises OSError where the
+    system refuses.
     """
     tensors = {
         tensor.name: np.asarray(arrays[tensor.path]).reshape(tensor.stored_shape)
@@ -41,7 +44,7 @@ def write_safetensors(
 
 
 def _shards(sizes: dict[str, int], limit: int) -> list[list[str]]:
-    """The names in their order, cut wherever the next tensor would exceed the limit."""
+    """Groups the names, in their order, into shards that no tensor makes exceed the limit."""
     shards, filled = [[]], 0
     for name, size in sizes.items():
         if shards[-1] and filled + size > limit:
@@ -53,5 +56,8 @@ def _shards(sizes: dict[str, int], limit: int) -> list[list[str]]:
 
 
 def _write(file: Path, tensors: dict[str, np.ndarray]) -> None:
-    # transformers refuses files whose metadata does not name a framework.
-    save_file(tensors, file, metadata={"format": "pt"})
+    try:
+        # transformers refuses files whose metadata does not name a framework.
+        save_file(tensors, file, metadata={"format": "pt"})
+    except SafetensorError as error:  # also of a full disk
+        raise OSError(one_line(error)) from None

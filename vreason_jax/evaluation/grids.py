@@ -1,6 +1,7 @@
 """The patch grids of clips, kept so that a later run plans without reading the clips."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,8 @@ class Grids:
 
     def __init__(self, folder: Path):
         self._file = LineFile(folder / FILE)
-        self.known: dict[str, Grid] = {
-            line["clip"]: tuple(line["grid"]) for line in self._file.read() if "grid" in line
-        }
+        lines = filter(_is_grid, self._file.read())
+        self.known: dict[str, Grid] = {line["clip"]: tuple(line["grid"]) for line in lines}
 
     def share(self, clips: list[str]) -> None:
         """Shares the grids among all processes, which must plan alike."""
@@ -33,3 +33,14 @@ class Grids:
             self.known[clip] = grid
             if writes:
                 self._file.append({"clip": clip, "grid": list(grid)})
+
+
+def _is_grid(line: dict[str, Any]) -> bool:
+    """Whether a line is one of this program's; without it the clip is read to know its grid."""
+    clip, grid = line.get("clip"), line.get("grid")
+    return (
+        isinstance(clip, str)
+        and isinstance(grid, list)
+        and len(grid) == 3
+        and all(type(n) is int and 0 < n < 2**31 for n in grid)
+    )

@@ -76,10 +76,11 @@ def check_same(
     `old` has "common" and "methods" as a former run wrote them. A method on one side only adds
     lines; a method on both sides must have the same values.
     """
-    found = differences(old["common"], common)
+    found = differences(old.get("common", {}), common)
+    known = old.get("methods", {})
     for name, values in methods.items():
-        if name in old["methods"]:
-            found += differences(old["methods"][name], values, f"{name}: ")
+        if name in known:
+            found += differences(known[name], values, f"{name}: ")
     if found:
         raise UserError(
             f"--out: its answers were made otherwise: {'; '.join(found)}; give the same again, or "

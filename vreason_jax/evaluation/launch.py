@@ -17,8 +17,9 @@ from vreason_jax.evaluation.session import Session
 from vreason_jax.evaluation.setup import Request, Warn, prepare
 from vreason_jax.evaluation.summary import write_summary
 from vreason_jax.evaluation.writing import TRACES
-from vreason_jax.output.files import check_writable
+from vreason_jax.output.files import check_writable, make_folder
 from vreason_jax.runtime import distributed
+from vreason_jax.runtime.memory import check_cache
 from vreason_jax.runtime.mesh import create_mesh
 from vreason_jax.runtime.replicas import Replicas
 
@@ -34,7 +35,8 @@ class Launch:
     ):
         """Checks it all, and reads what is done; raises UserError for what is wrong."""
         self._folder = folder
-        _make(folder)
+        make_folder(folder / TRACES, "--out")
+        check_writable(folder / TRACES / "trace.npz", "--out")
         self.setup = prepare(request, warn)
         self._mesh = create_mesh(mesh, self.setup.checkpoint.config)
         self._replicas = Replicas.of(self._mesh)
@@ -96,6 +98,14 @@ class Launch:
 
     def _load(self, batch_size: int, warn: Warn) -> Engine:
         first = next(iter(self.setup.methods.values()))
+        checkpoint, tasks = self.setup.checkpoint, self.setup.tasks
+        check_cache(
+            checkpoint.config,
+            checkpoint.dtype(first.model).itemsize,
+            prompt=0,
+            tokens=max(task.run.sampling.max_new_tokens for task in tasks),
+            rows=batch_size * self._replicas.mesh.shape["data"],
+        )
         return Engine.load(
             self.setup.checkpoint,
             first.model,
@@ -120,14 +130,6 @@ class Launch:
             answered = {key.id for key in self._predictions.done}
             keep_words(self._folder, self.setup.records, answered)
             RunFile(self._folder).begin(self._facts)
-
-
-def _make(folder: Path) -> None:
-    try:
-        (folder / TRACES).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: cannot make {folder}: {error.strerror}") from None
-    check_writable(folder / TRACES / "trace.npz", "--out")
 
 
 def _sweep(folder: Path) -> None:

@@ -1,17 +1,24 @@
 """The lines of `predictions.jsonl`, one answer each, for statistics and report."""
 
 import dataclasses
-import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError, shown
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.evaluation.record import REGRESSION
+from vreason_jax.json_files import parse_json
+from vreason_jax.regular_files import read_bytes
 
 BAD_VIDEO = ("missing_video", "undecodable_video")
 STATUSES = ("ok", "truncated", "no_answer", "not_finite", *BAD_VIDEO)
 PREDICTIONS = "predictions.jsonl"
+LARGEST = 2**34  # bytes of the file
+_TEXTS = (
+    "id", "benchmark", "model", "method", "gold", "text", "config_hash", "task", "subset", "video",
+    "kind",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +85,11 @@ def read_lines(path: str | Path) -> list[Line]:
     """
     path = Path(path)
     try:
-        rows = path.read_bytes().split(b"\n")
+        rows = read_bytes(path, LARGEST).split(b"\n")
     except OSError as error:
+        reason = one_line(error.strerror or error)
         raise UserError(
-            f"{path}: expected the lines of an evaluation, cannot read it: {error.strerror}"
+            f"{path}: expected the lines of an evaluation, cannot read it: {reason}"
         ) from None
     lines = []
     for number, row in enumerate(rows, 1):
@@ -95,7 +103,7 @@ def read_lines(path: str | Path) -> list[Line]:
 
 def _object(row: bytes) -> Any:
     try:
-        return json.loads(row)
+        return parse_json(row)
     except ValueError:  # also of bytes that are no UTF-8
         return None
 
@@ -125,8 +133,10 @@ def _line(value: Any, path: Path, number: int) -> Line:
     if known.get("changed") is not None:
         known["changed"] = bool(_number(known["changed"], "changed", where, high=1.0))
     known["seconds"] = _seconds(known["seconds"], where)
-    for key in ("id", "method", "model", "task", "subset", "gold", "text"):
-        known[key] = "" if known.get(key) is None else str(known[key])
+    for key in _TEXTS:
+        known[key] = _text(known.get(key), key, where) or ""
+    for key in ("answer", "trace"):
+        known[key] = _text(known.get(key), key, where)
     return Line(**known, folder=path.parent)
 
 
@@ -140,9 +150,15 @@ def _seconds(value: Any, where: str) -> dict[str, float]:
     }
 
 
+def _text(value: Any, key: str, where: str) -> str | None:
+    if value is not None and type(value) not in (str, int, float):
+        raise UserError(f"{where}: expected {key} as text; got {shown(value)}")
+    return None if value is None else str(value)
+
+
 def _number(value: Any, key: str, where: str, high: float = math.inf) -> float:
-    number = isinstance(value, int | float) and math.isfinite(value)
-    if not number or not 0 <= value <= high:
+    # NaN fails the comparisons, a whole number too large for a float the last one.
+    if not isinstance(value, int | float) or not 0 <= value <= min(high, sys.float_info.max):
         limit = f"from 0 to {high:g}" if math.isfinite(high) else "not below 0"
         raise UserError(f"{where}: expected {key} as a number {limit}; got {shown(value)}")
     return float(value)

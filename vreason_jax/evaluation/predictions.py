@@ -12,7 +12,9 @@ import numpy as np
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.lines import BAD_VIDEO, PREDICTIONS
+from vreason_jax.json_files import parse_json
 from vreason_jax.output.files import write_atomic
+from vreason_jax.regular_files import check_regular
 from vreason_jax.runtime import distributed
 
 
@@ -84,7 +86,7 @@ class LineFile:
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError:
             value = None
         if not isinstance(value, dict):
@@ -116,12 +118,12 @@ class Predictions:
         self.failed = {key.id for key, state in zip(keys, everyone, strict=True) if state == 2}
 
     def _key(self, line: Mapping[str, Any]) -> Key:
-        try:
-            return Key(*(line[name] for name in Key._fields))
-        except KeyError as error:
-            raise UserError(
-                f"{self.file.path}: expected lines of this program, one has no {error}"
-            ) from None
+        for name in Key._fields:
+            if type(line.get(name)) not in (str, int):
+                raise UserError(
+                    f"{self.file.path}: expected lines of this program, one has no {name!r}"
+                )
+        return Key(*(line[name] for name in Key._fields))
 
 
 def _encode(line: Mapping[str, Any]) -> bytes:
@@ -135,7 +137,7 @@ def _whole_lines(text: bytes) -> tuple[bytes, bytes]:
     if whole:
         last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
         try:
-            json.loads(last)
+            parse_json(last)
         except ValueError:  # a crash of the machine can leave zeros in place of the line
             whole = whole[: len(whole) - len(last)]
     return text, whole
@@ -143,6 +145,7 @@ def _whole_lines(text: bytes) -> tuple[bytes, bytes]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator:
+    check_regular(path)
     with path.open("r+b") as file, _held(file.fileno()):
         yield file
 

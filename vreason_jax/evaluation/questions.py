@@ -5,9 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.evaluation.record import Record
+from vreason_jax.json_files import parse_json
 from vreason_jax.output.files import write_atomic
+from vreason_jax.regular_files import read_bytes
 
 FILE = "questions.jsonl"
 # What can change an answer or its score, and the task.
@@ -28,11 +30,12 @@ def read_words(folder: str | Path) -> dict[str, Words]:
     """
     path = Path(folder) / FILE
     try:
-        rows = path.read_bytes().splitlines()
+        rows = read_bytes(path).splitlines()
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise UserError(f"{path}: expected a readable file: {error.strerror}") from None
+        reason = one_line(error.strerror or error)
+        raise UserError(f"{path}: expected a readable file: {reason}") from None
     words = [_parse(row, path, number) for number, row in enumerate(rows, 1)]
     return {row["id"]: row for row in words}
 
@@ -48,7 +51,7 @@ def keep_words(folder: Path, records: Sequence[Record], answered: Collection[str
         changed = [key for key in KEYS if old[name][key] != new[name][key]]
         if changed:
             raise UserError(
-                f"--out: question {name!r} has answers there and has changed since "
+                f"--out: question {shown(name)} has answers there and has changed since "
                 f"({', '.join(changed)}); give the same annotation again, or another folder"
             )
     rows = {**old, **new}.values()
@@ -58,7 +61,7 @@ def keep_words(folder: Path, records: Sequence[Record], answered: Collection[str
 
 def _parse(row: bytes, path: Path, number: int) -> Words:
     try:
-        value = json.loads(row)
+        value = parse_json(row)
     except ValueError:
         value = None
     if not isinstance(value, Mapping) or not set(KEYS) <= value.keys():

@@ -7,24 +7,57 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
 from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
 FILE = "run.json"
 
+# What is read of it again, each key with its kind: a type, a dict of kinds by key (EACH: of every
+# key), a list of one kind, or a tuple of kinds of which one must fit. Keys may be missing.
+EACH, _NONE, _ANY = "*", type(None), object
+_NUMBER = (int, float, _NONE)
+_KINDS = {
+    "methods": {EACH: {EACH: {EACH: _ANY}, "controller": {"ema_decay": _NUMBER, EACH: _ANY}}},
+    "identity": {"common": {EACH: _ANY}, "methods": {EACH: {EACH: _ANY}}},
+    "sessions": [
+        {
+            "seconds": ({EACH: (*_NUMBER, {EACH: _NUMBER})}, _NONE),
+            "counts": ({EACH: _NUMBER}, _NONE),
+            "controller_share": ({EACH: _NUMBER}, _NONE),
+            "peak_bytes": _NUMBER,
+            EACH: _ANY,
+        }
+    ],
+    "seeds": [int],
+    "notes": [str],
+    "versions": ({EACH: _ANY}, _NONE),
+    EACH: _ANY,
+}
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Returns the content of a folder's `run.json`, {} where there is none.
+
+    Raises UserError for a file that this program has not written.
+    """
+    facts = read_json(folder / FILE)
+    wrong = _misfit(facts, _KINDS)
+    if wrong:
+        raise UserError(f"{folder / FILE}: expected what a run has written, got {wrong}")
+    return facts
+
 
 class RunFile:
     """`run.json` of a folder, to which several processes of a machine may write."""
 
     def __init__(self, folder: Path):
-        self._path = folder / FILE
-        self._lock = folder / ".run.lock"
+        self._folder = folder
 
     def read(self) -> dict[str, Any]:
-        """Returns the content that a former run left, or {}."""
-        return read_json(self._path)
+        """Returns the content that a former run left, or {}; raises as `read_facts`."""
+        return read_facts(self._folder)
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Records a run that begins: `facts`, with methods and seeds added to the earlier ones."""
@@ -38,17 +71,17 @@ class RunFile:
         """Adds a session, or replaces its earlier entry."""
         with self._changing() as old:
             same = ("started", "process")
-            others = [s for s in old["sessions"] if any(s[key] != session[key] for key in same)]
+            others = [s for s in old["sessions"] if any(s.get(k) != session[k] for k in same)]
             old["sessions"] = [*others, session]
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, Any]]:
-        with open(self._lock, "w") as lock:
+        with _lock_file(self._folder / ".run.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             facts = self.read()
             yield facts
             text = json.dumps(to_plain(facts), indent=1, allow_nan=False)
-            write_atomic(self._path, lambda file: file.write(text.encode() + b"\n"))
+            write_atomic(self._folder / FILE, lambda file: file.write(text.encode() + b"\n"))
 
 
 @contextlib.contextmanager
@@ -57,7 +90,7 @@ def sole_run(folder: Path) -> Iterator[None]:
 
     Raises UserError if another program holds the lock.
     """
-    with open(folder / ".lock", "w") as lock:
+    with _lock_file(folder / ".lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -66,3 +99,28 @@ def sole_run(folder: Path) -> Iterator[None]:
                 "another folder"
             ) from None
         yield
+
+
+@contextlib.contextmanager
+def _lock_file(path: Path) -> Iterator[Any]:
+    try:
+        lock = open(path, "w")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"--out: cannot write {path}: {one_line(error.strerror)}") from None
+    with lock:
+        yield lock
+
+
+def _misfit(value: Any, kind: Any, key: str = "") -> str:
+    """Says which value is not of its kind; "" where all are."""
+    misfit = f"{shown(key)}: {shown(value)}"
+    if isinstance(kind, type):
+        return "" if isinstance(value, kind) else misfit
+    if isinstance(kind, tuple):
+        return misfit if all(_misfit(value, each, key) for each in kind) else ""
+    if not isinstance(value, type(kind)):
+        return misfit
+    kinds = kind if isinstance(kind, dict) else {EACH: kind[0]}
+    items = value.items() if isinstance(value, dict) else ((key, part) for part in value)
+    misfits = (_misfit(part, kinds.get(name, kinds.get(EACH, _ANY)), name) for name, part in items)
+    return next(filter(None, misfits), "")

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.evaluation.lines import PREDICTIONS, Line, read_lines
 from vreason_jax.evaluation.questions import Words, read_words
-from vreason_jax.json_files import read_json
+from vreason_jax.evaluation.run_file import read_facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ def read_run(folder: str | Path) -> Run:
     if not lines:
         raise UserError(f"{folder / PREDICTIONS}: expected at least one answer, the file has none")
     check_unique(lines)
-    return Run(lines, read_json(folder / "run.json"), read_words(folder))
+    return Run(lines, read_facts(folder), read_words(folder))
 
 
 def merge_runs(folders: Sequence[str | Path]) -> Run:
@@ -69,7 +69,7 @@ def check_unique(lines: Iterable[Line]) -> None:
         if key in seen:
             raise UserError(
                 f"{line.folder / PREDICTIONS}: expected one answer for each question, method and "
-                f"seed; {line.id!r} has two of {line.method}, seed {line.seed}: remove one"
+                f"seed; {shown(line.id)} has two of {line.method}, seed {line.seed}: remove one"
             )
         seen.add(key)
 
@@ -134,7 +134,7 @@ def _union(lines: Iterable[Line]) -> list[Line]:
         other = kept.setdefault((line.id, line.method, line.seed), line)
         if not other.same_answer(line):
             raise UserError(
-                f"{other.folder} and {line.folder}: {line.id!r} has two different answers of "
+                f"{other.folder} and {line.folder}: {shown(line.id)} has two different answers of "
                 f"{line.method}, seed {line.seed}; leave one of the folders out"
             )
     return list(kept.values())
@@ -148,7 +148,7 @@ def _merge_words(runs: dict[str, Run]) -> dict[str, Words]:
             first, owner = kept.setdefault(name, words), owners.setdefault(name, folder)
             if any(first[key] != words[key] for key in ("problem", "options", "gold")):
                 raise UserError(
-                    f"{owner} and {folder}: {name!r} is not the same question in both; "
+                    f"{owner} and {folder}: {shown(name)} is not the same question in both; "
                     "leave one of the folders out"
                 )
     return kept

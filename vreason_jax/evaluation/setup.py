@@ -91,7 +91,7 @@ class Setup:
         facts = self.facts()
         if "identity" in former:
             identity.check_same(former["identity"], self._common_values(), self._answer_values())
-            both = {**former["identity"]["methods"], **facts["identity"]["methods"]}
+            both = {**former["identity"].get("methods", {}), **facts["identity"]["methods"]}
             facts["identity"]["methods"] = both
         return facts
 

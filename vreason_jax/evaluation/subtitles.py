@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line
 from vreason_jax.evaluation.locate import below
 from vreason_jax.evaluation.record import Record
+from vreason_jax.regular_files import read_bytes
 
-_TIME = r"(\d+):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"
+_TIME = r"(\d{1,6}):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}")
-_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+_MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,10 @@ def read_srt(file: Path) -> tuple[Line, ...]:
     Raises UserError for a file that cannot be read, or that holds no times.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_bytes(file).decode("utf-8-sig", errors="replace")
     except OSError as error:
-        raise UserError(f"{file}: expected a readable subtitle file: {error.strerror}") from None
+        reason = one_line(error.strerror or error)
+        raise UserError(f"{file}: expected a readable subtitle file: {reason}") from None
     lines = parse_srt(text)
     if not lines and text.strip():
         raise UserError(f"{file}: expected subtitles with times (SubRip), found none")

@@ -78,7 +78,7 @@ class ModelConfig:
     vision: VisionConfig
     text: TextConfig
     tokens_per_second: float
-    dtype: str  # of the checkpoint, one of config_values.DTYPES
+    dtype: str  # of the checkpoint, one of vreason_jax.config.DTYPES
 
 
 def read_model_config(folder: Path) -> ModelConfig:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from vreason_jax.config import DTYPES
 from vreason_jax.errors import UserError, shown
 
-DTYPES = ("float32", "bfloat16", "float16")
 LARGEST_COUNT = 2**31 - 1  # what the devices index by
 SMALLEST_NUMBER, LARGEST_NUMBER = 1e-37, 3.4e38  # of float32
 

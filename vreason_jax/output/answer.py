@@ -1,4 +1,4 @@
-"""The answer proper, extracted from the reasoning around it."""
+"""Finds the answer in a reply: what stands in its answer tags."""
 
 OPENING, CLOSING = "<answer>", "</answer>"
 
@@ -10,7 +10,7 @@ def extract_answer(text: str) -> str | None:
 
 
 def answer_span(text: str) -> tuple[int, int] | None:
-    """Returns the start and end of that answer in `text`, or None."""
+    """Returns where the answer of `extract_answer` starts and ends in `text`, or None."""
     start = text.find(OPENING) + len(OPENING)
     end = text.find(CLOSING, start)
     # Where nothing closes the first tag nothing closes a later one: no search goes over them all.

@@ -1,4 +1,4 @@
-"""Output files: checked early, and written whole or not at all."""
+"""Checks early whether output files can be written, and writes them whole or not at all."""
 
 import os
 import stat

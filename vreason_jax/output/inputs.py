@@ -1,4 +1,4 @@
-"""The inputs of the model as one .npz file under transformers' names."""
+"""Writes the model's inputs to one .npz file, under transformers' names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def dump_inputs(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def input_arrays(question: Prepared) -> dict[str, np.ndarray]:
-    """Returns what went into the model, by the names and in the order of transformers."""
+    """Returns the model's inputs, with the names and in the order of transformers."""
     prompt, media = question.prompt, question.media
     arrays: dict[str, Any] = {
         "input_ids": prompt.token_ids[None].astype(np.int32),

@@ -1,4 +1,4 @@
-"""A picture of an answer: entropy, its EMA and peak, α as bands, ‖ΔV‖."""
+"""Draws an answer: its entropy with EMA and peak, α as bands, and ‖ΔV‖."""
 
 import importlib.util
 import itertools

@@ -1,4 +1,4 @@
-"""The trace of an answer: its numbers per token, its config and versions."""
+"""Builds and writes an answer's trace: numbers for each token, the config, the versions."""
 
 import importlib.metadata
 import json

@@ -1,7 +1,7 @@
-"""What a prompt asks of a model beyond what it was made for, and failure signs in a trace.
+"""Warns of prompts that go beyond their model, and of failures that a trace shows.
 
-The signs are those that the V-Reason paper names. Each function returns one line that says what was
-seen and what to try, or None.
+The V-Reason paper names these failures. Each function returns one line that says what was seen and
+what to try, or None.
 """
 
 import math
@@ -37,7 +37,7 @@ def prompt_warnings(prompt: Prompt, config: ModelConfig, max_new_tokens: int) ->
 
 
 def beyond_positions(prompt: Prompt, limit: int, max_new_tokens: int) -> str | None:
-    """Tells of a prompt and answer that go beyond max_position_embeddings.
+    """Warns of a prompt and answer that go beyond max_position_embeddings.
 
     Tokens and positions both count: a video may take more of the one or of the other.
     """
@@ -53,7 +53,7 @@ def beyond_positions(prompt: Prompt, limit: int, max_new_tokens: int) -> str | N
 
 
 def unresolved_rate(video: Medium, tokens_per_second: float) -> str | None:
-    """Tells of a video whose successive temporal patches share positions on the time axis."""
+    """Warns of a video whose successive temporal patches share positions on the time axis."""
     times = np.unique(medium_positions(video, tokens_per_second)[0])
     patches = video.grid[0]
     if len(times) == patches:
@@ -87,7 +87,7 @@ def failure_signs(
 
 
 def not_finite(trace: Mapping[str, Any]) -> str | None:
-    """Tells of tokens whose entropy or log-probability is not a number."""
+    """Warns of tokens whose entropy or log-probability is not a number."""
     broken = ~(np.isfinite(_numbers(trace["entropy"])) & np.isfinite(_numbers(trace["logprob"])))
     if not broken.any():
         return None
@@ -98,7 +98,7 @@ def not_finite(trace: Mapping[str, Any]) -> str | None:
 
 
 def high_entropy(trace: Mapping[str, Any], vocabulary_size: int) -> str | None:
-    """Tells of tokens drawn with an entropy above 0.9 log |V|: nearly uniform guesses.
+    """Warns of tokens drawn with an entropy above 0.9 log |V|: nearly uniform guesses.
 
     A single one counts: a trained model has none.
     """
@@ -113,7 +113,7 @@ def high_entropy(trace: Mapping[str, Any], vocabulary_size: int) -> str | None:
 
 
 def early_peak(trace: Mapping[str, Any]) -> str | None:
-    """Tells of an entropy EMA that rose for the last time before token 10 of a longer answer."""
+    """Warns of an entropy EMA that rose for the last time before token 10 of a longer answer."""
     peak = _numbers(trace["peak"])
     if len(peak) <= EARLY_PEAK or not _controller_runs(trace):
         return None
@@ -131,7 +131,7 @@ def early_peak(trace: Mapping[str, Any]) -> str | None:
 
 
 def no_video_tokens(trace: Mapping[str, Any]) -> str | None:
-    """Tells that the controller was off because the prompt has no video to steer by."""
+    """Warns that the controller was off because the prompt has no video to steer by."""
     if trace["config"]["controller"]["objective"] == "none" or trace["tokens"]["video"] > 0:
         return None
     return (
@@ -141,7 +141,7 @@ def no_video_tokens(trace: Mapping[str, Any]) -> str | None:
 
 
 def idle_controller(trace: Mapping[str, Any], value_norm: float | None) -> str | None:
-    """Tells of a controller that changed nothing, and whether for want of gradient or of step."""
+    """Warns of a controller that changed nothing, for want of a gradient or of a large step."""
     if not _controller_runs(trace):
         return None
     controller = trace["config"]["controller"]

@@ -1,4 +1,4 @@
-"""A question and its media -> the prompt: chat template, token ids, positions."""
+"""Builds the prompt of a question and its media: chat template, token ids, positions."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, one_line
 from vreason_jax.prompt import positions as positions_lib
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.template import SLOT
@@ -29,9 +29,9 @@ class Prompt:
 
     @property
     def shared_length(self) -> int:
-        """Tokens up to the end of the last medium, which all questions about it share.
+        """How many tokens stand up to the end of the last medium: questions about it share them.
 
-        0 without media. What follows, be it <|vision_end|>, is the template's choice.
+        It is 0 without media. The template decides what follows, even whether <|vision_end|> does.
         """
         media = np.flatnonzero(self.token_types != TEXT_TOKEN)
         return int(media[-1]) + 1 if len(media) else 0
@@ -73,10 +73,10 @@ def build_prompt(
 
 
 def read_wrapping(template_file: str | Path | None) -> str:
-    """Returns the text of a file that says {question}, or {question} alone without a file.
+    """Returns the text that a file puts around {question}; without a file, {question} alone.
 
-    The newline that ends the file is not part of the wrapping. Raises UserError for an unreadable
-    file, or one without `{question}`.
+    The newline that ends the file does not count. Raises UserError for a file that cannot be read
+    or does not hold `{question}`.
     """
     if template_file is None:
         return QUESTION
@@ -85,7 +85,7 @@ def read_wrapping(template_file: str | Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"prompt.template: expected a text file with {QUESTION}, cannot read "
-            f"{template_file}: {getattr(error, 'strerror', None) or error}"
+            f"{template_file}: {one_line(getattr(error, 'strerror', None) or error)}"
         ) from None
     if QUESTION not in wrapping:
         raise UserError(f"prompt.template: {template_file} lacks {QUESTION}; say where it goes")
@@ -93,7 +93,7 @@ def read_wrapping(template_file: str | Path | None) -> str:
 
 
 def check_question(text: str) -> None:
-    """Raises UserError for a question of blanks alone."""
+    """Raises UserError for a question that is empty or holds only blanks."""
     if not text.strip():
         raise UserError("prompt: expected a question, got empty text; pass --prompt TEXT")
 

@@ -2,7 +2,6 @@
 
 import codecs
 import dataclasses
-import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,18 @@ class TokenIds:
     video_pad: int
     pad: int  # fills a batch on the left
     eos: tuple[int, ...]  # any of them ends an answer
+
+    def check_below(self, rows: int) -> None:
+        """Raises UserError unless the model's embedding, of `rows` rows, has them all."""
+        texts = {name: text for name, (_, text) in MEDIA_TOKENS.items()}
+        named = [(texts[name], getattr(self, name)) for name in texts]
+        named += [("pad_token_id", self.pad), *(("eos_token_id", i) for i in self.eos)]
+        for name, token_id in named:
+            if token_id >= rows:
+                raise UserError(
+                    f"expected ids below the vocab_size {rows} of config.json in the tokenizer's "
+                    f"files and generation_config.json, got {name} {token_id}"
+                )
 
 
 class PromptTokenizer:
@@ -128,7 +139,7 @@ class PromptTokenizer:
             symbols = self._bpe.id_to_token(token_id)
         if symbols is None:
             return b""
-        table = _symbol_bytes()
+        table = tokenizer_files.byte_symbols()
         # As the library's ByteLevel decoder: a token with any other character stands for itself.
         if all(symbol in table for symbol in symbols):
             return bytes(table[symbol] for symbol in symbols)
@@ -172,7 +183,10 @@ def _named_ids(folder: Path, files: TokenizerFiles) -> TokenIds:
     eos = _eos_ids(folder, files, config, generation)
     pad_text = tokenizer_files.token_text(files.settings.get("pad_token"))
     pad = files.added.get(pad_text, generation.get("pad_token_id"))  # type: ignore[arg-type]
-    return TokenIds(**media, pad=pad if isinstance(pad, int) else eos[0], eos=eos)
+    if pad is not None and not _is_id(pad):
+        path = folder / "generation_config.json"
+        raise UserError(f"{path}: expected pad_token_id to be 0, 1, ..., got {shown(pad)}")
+    return TokenIds(**media, pad=eos[0] if pad is None else pad, eos=eos)
 
 
 def _media_id(folder: Path, files: TokenizerFiles, config: dict, key: str, text: str) -> int:
@@ -196,7 +210,7 @@ def _eos_ids(folder: Path, files: TokenizerFiles, config: dict, generation: dict
         text = tokenizer_files.token_text(files.settings.get("eos_token"))
         value = files.added.get(text)  # type: ignore[arg-type]
     ids = tuple(value) if isinstance(value, list) else (value,)
-    if not ids or not all(type(i) is int and 0 <= i < 2**31 for i in ids):
+    if not ids or not all(map(_is_id, ids)):
         raise UserError(
             f"{folder}: expected eos_token_id in generation_config.json or config.json, or "
             f"eos_token in tokenizer_config.json, got {shown(value)}"
@@ -204,20 +218,12 @@ def _eos_ids(folder: Path, files: TokenizerFiles, config: dict, generation: dict
     return ids
 
 
+def _is_id(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**31
+
+
 def _config_value(config: dict[str, Any], key: str) -> Any:
     """The value of `key` in config.json, flat or nested; newer files may hold null copies."""
     nested = config.get("text_config")
     value = config.get(key)
     return nested.get(key) if value is None and isinstance(nested, dict) else value
-
-
-@functools.cache
-def _symbol_bytes() -> dict[str, int]:
-    """Byte of each of the 256 symbols of a byte-level vocabulary (the GPT-2 convention).
-
-    Printable Latin-1 bytes stand for themselves, the others for the characters from U+0100 on.
-    """
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = [byte for byte in range(256) if byte not in printable]
-    table = {chr(byte): byte for byte in printable}
-    return table | {chr(0x100 + rank): byte for rank, byte in enumerate(others)}

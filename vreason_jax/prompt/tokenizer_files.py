@@ -102,6 +102,33 @@ def _digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+@functools.cache
+def byte_symbols() -> dict[str, int]:
+    """Returns the byte of each of the 256 symbols of a byte-level vocabulary, in the order of ids.
+
+    As in GPT-2, printable Latin-1 bytes stand for themselves and come first, the others for the
+    characters from U+0100 on.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    table = {chr(byte): byte for byte in printable}
+    return table | {chr(0x100 + rank): byte for rank, byte in enumerate(others)}
+
+
+def qwen2_tokenizer(bpe: models.BPE) -> Tokenizer:
+    """Returns the tokenizer of a vocabulary that cuts texts as Qwen2's do, without added tokens."""
+    tokenizer = Tokenizer(bpe)
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
 def token_text(value: Any) -> str | None:
     """Returns the text of a token as tokenizer_config.json names it: plain, or as an object."""
     return value.get("content") if isinstance(value, dict) else value
@@ -113,16 +140,8 @@ def _assemble(folder: Path) -> Tokenizer:
         raise UserError(
             f"{folder}: no tokenizer; expected tokenizer.json, or vocab.json and merges.txt"
         )
-    bpe = Tokenizer(_guarded(folder, lambda: models.BPE.from_file(str(vocabulary), str(merges))))
-    bpe.normalizer = normalizers.NFC()
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    return bpe
+    files = str(vocabulary), str(merges)
+    return qwen2_tokenizer(_guarded(folder, lambda: models.BPE.from_file(*files)))
 
 
 def _without_added_tokens(full: Tokenizer) -> Tokenizer:

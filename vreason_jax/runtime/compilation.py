@@ -8,6 +8,8 @@ from pathlib import Path
 
 import jax
 
+from vreason_jax.errors import one_line
+
 _COMPILE_EVENTS = "/jax/core/compile/"  # tracing, lowering, and compiling or fetching from disk
 _CACHE_EVENTS = "/jax/compilation_cache/cache_"  # hits, misses
 
@@ -16,14 +18,17 @@ def enable_cache(warn: Callable[[str], None]) -> Path | None:
     """Stores every compiled program in a private folder of the user, and returns the folder.
 
     The folder is $VREASON_JAX_CACHE, else vreason-jax in $XDG_CACHE_HOME or ~/.cache. Its programs
-    are
-    executed, so a folder that others can open is not used: then `warn` gets the reason as a line,
-    and the result is None. A cache that the caller has set up in JAX stays as it is.
+    are executed, so a folder that others can open is not used: then `warn` gets the reason as a
+    line, and the result is None. A cache that the caller has set up in JAX stays as it is.
     """
     chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     if chosen:
         return Path(chosen)
-    folder = cache_folder()
+    try:
+        folder = cache_folder()
+    except RuntimeError as error:  # nobody's home
+        warn(f"compiled programs are not kept: {one_line(error)}")
+        return None
     reason = _make_private(folder)
     if reason:
         warn(f"compiled programs are not kept: {folder} {reason}")
@@ -39,7 +44,7 @@ def enable_cache(warn: Callable[[str], None]) -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Returns the folder of compiled programs."""
+    """Returns the folder of compiled programs; raises RuntimeError where no home is known."""
     chosen = os.environ.get("VREASON_JAX_CACHE")
     if chosen:
         return Path(chosen).expanduser()

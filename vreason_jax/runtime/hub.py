@@ -33,10 +33,9 @@ def resolve_model_folder(name_or_dir: str | Path) -> Path:
 
 
 def _download(name: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise UserError(f"{name}: no such folder, and huggingface_hub is not installed") from None
+    # Imported on use: most runs ask no hub, and it takes a while.
+    from huggingface_hub import snapshot_download
+
     try:
         return Path(snapshot_download(name, allow_patterns=list(_WANTED)))
     except Exception as error:  # its own, the HTTP client's or the system's, depending on release

@@ -1,9 +1,13 @@
-"""An estimate of the video tokens that fit into a device's memory, for a warning before a crash."""
+"""What fits into the memory at hand, found out before a crash."""
 
 import os
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from vreason_jax.decoding import ladder
+from vreason_jax.errors import UserError
 from vreason_jax.model.config import ModelConfig
 
 _METHOD_COPIES = 5  # value delta, its two moments, its shift, one gradient: all float32
@@ -22,6 +26,26 @@ def free_bytes(device: Any) -> int | None:
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
 
 
+def check_cache(config: ModelConfig, itemsize: int, *, prompt: int, tokens: int, rows: int) -> None:
+    """Raises UserError where not even the cache that answers begin with fits into all memory.
+
+    Args:
+      itemsize: bytes of one of the cache's numbers.
+      prompt: tokens of the prompt, or 0 where it is not known yet.
+      tokens: the answer's budget, of which the cache holds a half or the whole at first.
+      rows: answers that are written at once.
+    """
+    slots = ladder.capacity(prompt + ladder.first_room(prompt, tokens))
+    needed = ladder.power_of_two(rows) * slots * _cache_bytes(config, itemsize)
+    free = _free_bytes_of_all()
+    if free is not None and needed > free:
+        raise UserError(
+            f"the cache of {rows} x {slots} tokens takes {needed / 1e9:.3g} GB, and "
+            f"{free / 1e9:.1f} GB of memory are free; lower sampling.max_new_tokens, or the number "
+            "of answers at once (--samples, --batch-size)"
+        )
+
+
 def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 1) -> int:
     """Returns the bytes of one more video token on each of `model_axis` devices.
 
@@ -30,10 +54,8 @@ def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 
     with the clip. An estimate, some tens of percent wide.
     """
     text = config.text
-    shared = text.kv_heads * text.head_width
-    cache = 2 * text.layers * shared * itemsize
-    method = _METHOD_COPIES * shared * 4
-    return (cache + method) // model_axis + text.width * itemsize
+    method = _METHOD_COPIES * text.kv_heads * text.head_width * 4
+    return (_cache_bytes(config, itemsize) + method) // model_axis + text.width * itemsize
 
 
 def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:
@@ -54,6 +76,21 @@ def memory_warning(
         f"{video_tokens} video tokens, about {fitting} fit in the {free / 1e9:.1f} GB of free "
         "memory; lower video.max_pixels, video.num_frames or sampling.max_new_tokens"
     )
+
+
+def _cache_bytes(config: ModelConfig, itemsize: int) -> int:
+    """Bytes of one token's keys and values in all layers."""
+    return 2 * config.text.layers * config.text.kv_heads * config.text.head_width * itemsize
+
+
+def _free_bytes_of_all() -> int | None:
+    """Free memory of all devices of all processes, taken to be alike; the host's for a CPU."""
+    local = jax.local_devices()
+    if local[0].platform == "cpu":
+        local = local[:1]  # they share it
+    free = [free_bytes(device) for device in local]
+    known = [number for number in free if number is not None]
+    return sum(known) * jax.process_count() if len(known) == len(local) else None
 
 
 def _free_host_bytes() -> int:

@@ -33,11 +33,17 @@ def is_converted(folder: Path) -> bool:
 
 
 def save_arrays(folder: Path, arrays: dict[str, jax.Array]) -> None:
-    """Writes the arrays to `folder`/weights, which must not exist, and the lists of its files."""
+    """Writes the arrays to `folder`/weights, which must not exist, and the lists of its files.
+
+    Raises OSError where the system refuses.
+    """
     import orbax.checkpoint as ocp
 
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        checkpointer.save(_weights(folder), arrays)
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(_weights(folder), arrays)
+    except Exception as error:  # of many kinds: Orbax has no class for a full disk
+        raise OSError(one_line(error)) from None
     sizes = {
         file.relative_to(folder).as_posix(): file.stat().st_size
         for file in sorted((folder / WEIGHTS).rglob("*"))

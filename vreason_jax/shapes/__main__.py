@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vreason_jax.command_line import OptionParser, exit_code, note, positive_integer
+from vreason_jax.command_line import OptionParser, exit_code, integer, note, positive_integer
 from vreason_jax.errors import UserError
 from vreason_jax.shapes.kinds import KINDS
 from vreason_jax.shapes.sample import SPLITS, sample
@@ -46,11 +46,11 @@ def _parser() -> OptionParser:
     )
     add = parser.add_argument
     add("--split", default="test", help=f"{', '.join(SPLITS)} [test]")
-    add("--first", type=int, default=0, metavar="I", help="index of the first clip [0]")
+    add("--first", type=integer, default=0, metavar="I", help="index of the first clip [0]")
     add("--count", type=positive_integer, default=8, metavar="N", help="how many clips [8]")
     add("--kind", help=f"one kind of question, of {', '.join(KINDS)} [in turn]")
-    add("--level", type=int, help="one level of difficulty, 1, 2 or 3 [in turn]")
-    add("--frames", type=int, default=FRAMES, help=f"frames per clip, 2 a second [{FRAMES}]")
+    add("--level", type=integer, help="one level of difficulty, 1, 2 or 3 [in turn]")
+    add("--frames", type=integer, default=FRAMES, help=f"frames per clip, 2 a second [{FRAMES}]")
     add("--out", metavar="FOLDER", help="writes FOLDER/videos/*.mp4 and FOLDER/eval_shapes.json")
     add("--sheet", metavar="FILE.png", help="draws a contact sheet")
     return parser

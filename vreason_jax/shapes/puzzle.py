@@ -16,7 +16,7 @@ from vreason_jax.shapes.scene import (
     make_thing,
     make_wall,
 )
-from vreason_jax.shapes.words import LETTERS
+from vreason_jax.shapes.words import LETTERS, Maybe, compose
 
 Cell = tuple[int, int]  # row, column
 CELLS = tuple((row, column) for row in range(ROWS) for column in range(COLUMNS))
@@ -47,9 +47,17 @@ def make_options(dice: Dice, right: str, wrong: list[str]) -> tuple[tuple[str, .
     return tuple(options), LETTERS[options.index(right)]
 
 
-def make_scene(dice: Dice, things: list[Thing]) -> Scene:
-    """Returns the scene of `things`, back to front, on one of the backgrounds."""
-    return Scene(tuple(things), dice.pick(BACKGROUNDS))
+def make_puzzle(
+    dice: Dice,
+    things: list[Thing],
+    problem: str,
+    options: tuple[str, ...],
+    answer: str,
+    steps: Sequence[str | Maybe],
+) -> Puzzle:
+    """Returns the puzzle: `things`, back to front, on one of the backgrounds, and its reasoning."""
+    scene = Scene(tuple(things), dice.pick(BACKGROUNDS))
+    return Puzzle(scene, problem, options, answer, compose(dice, steps, answer))
 
 
 def draw_radius(dice: Dice, level: int) -> float:

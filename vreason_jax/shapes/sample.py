@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.kinds import BUILDERS, KINDS, LEVELS
 from vreason_jax.shapes.puzzle import Puzzle
@@ -156,11 +156,11 @@ def _shown(thing) -> str:
 
 def _check(split, index, kind, level, frames) -> None:
     if split not in SPLITS:
-        raise UserError(f"shapes: expected a split of {', '.join(SPLITS)}, got {split!r}")
+        raise UserError(f"shapes: expected a split of {', '.join(SPLITS)}, got {shown(split)}")
     if kind is not None and kind not in KINDS:
-        raise UserError(f"shapes: expected a kind of {', '.join(KINDS)}, got {kind!r}")
+        raise UserError(f"shapes: expected a kind of {', '.join(KINDS)}, got {shown(kind)}")
     if level is not None and level not in LEVELS:
-        raise UserError(f"shapes: expected a level of 1, 2, 3, got {level!r}")
+        raise UserError(f"shapes: expected a level of 1, 2, 3, got {shown(level)}")
     if not 0 <= index < SPLIT_SIZE[split]:
         last = SPLIT_SIZE[split] - 1
         raise UserError(f"shapes: expected an index of 0 to {last} in {split}, got {index}")

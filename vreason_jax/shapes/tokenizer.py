@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from vreason_jax.prompt.tokenizer_files import QWEN2_SPLIT
+from vreason_jax.prompt.tokenizer_files import byte_symbols, qwen2_tokenizer
 from vreason_jax.shapes.kinds import KINDS, LEVELS
 from vreason_jax.shapes.sample import sample_text
 from vreason_jax.shapes.text import SYSTEM
@@ -61,7 +61,7 @@ def build_tokenizer(folder: str | Path, vocabulary_size: int = VOCABULARY_SIZE) 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     merges = _train_merges(vocabulary_size - len(ADDED_TOKENS))
-    symbols = [*_byte_symbols(), *(left + right for left, right in merges)]
+    symbols = [*byte_symbols(), *(left + right for left, right in merges)]
     vocabulary = {symbol: number for number, symbol in enumerate(symbols)}
     tokenizer = _assemble(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -108,26 +108,11 @@ def _train_merges(base_size: int) -> list[tuple[str, str]]:
 
 
 def _assemble(model: models.BPE) -> Tokenizer:
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.NFC()  # pyright: ignore[reportAttributeAccessIssue]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore
-        [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer = qwen2_tokenizer(model)
     if tokenizer.get_vocab_size():
         tokenizer.add_special_tokens(list(ADDED_TOKENS[:SPECIAL_TOKENS]))
         tokenizer.add_tokens(list(ADDED_TOKENS[SPECIAL_TOKENS:]))
     return tokenizer
-
-
-def _byte_symbols() -> list[str]:
-    """Returns the printable stand-in of each byte in the order of GPT-2's ids."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + n) for n in range(len(hidden))]
 
 
 def _class_config(first_added: int) -> dict:

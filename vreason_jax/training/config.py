@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.config import CONFIG_FOLDER
+from vreason_jax.config import CONFIG_FOLDER, DTYPES
 from vreason_jax.errors import UserError
 from vreason_jax.settings import apply_overrides, in_range, known_keys, one_of, table_values
 from vreason_jax.shapes.kinds import KINDS
@@ -112,7 +112,7 @@ class RunOptions:
         in_range("run.seed", self.seed, 0)
         in_range("run.validate_questions", self.validate_questions, 0)
         in_range("run.max_new_tokens", self.max_new_tokens, 1)
-        one_of("run.dtype", self.dtype, ("float32", "bfloat16", "float16"))
+        one_of("run.dtype", self.dtype, DTYPES)
 
 
 @dataclasses.dataclass(frozen=True)

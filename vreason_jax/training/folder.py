@@ -1,9 +1,7 @@
 """The checkpoint in HF layout: its small files before training, its weights after."""
 
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import jax.numpy as jnp
 
 from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.model.config import ModelConfig
+from vreason_jax.output.folders import written_whole
 from vreason_jax.shapes.scene import HEIGHT, WIDTH, WINDOW_SIZE
 from vreason_jax.shapes.tokenizer import VOCABULARY_SIZE, added_token_ids, build_tokenizer
 from vreason_jax.training.batches import TOKENS_PER_SECOND
@@ -43,24 +42,11 @@ def export(
     target: Path, small_files: Path, config: ModelConfig, arrays: dict[str, Any], dtype: str
 ) -> None:
     """Writes the whole checkpoint folder in one step, in place of an older one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
-    mask = os.umask(0)
-    os.umask(mask)
-    draft.chmod(0o777 & ~mask)
-    for file in sorted(small_files.iterdir()):
-        shutil.copyfile(file, draft / file.name)
     cast = {path: jnp.asarray(array).astype(dtype) for path, array in arrays.items()}
-    write_safetensors(draft, config, cast)
-    for file in draft.glob("*.safetensors"):
-        file.chmod(0o666 & ~mask)
-    if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=".old-", dir=target.parent))
-        target.replace(old / target.name)
-        draft.replace(target)
-        shutil.rmtree(old)
-    else:
-        draft.replace(target)
+    with written_whole(target) as draft:
+        for file in sorted(small_files.iterdir()):
+            shutil.copyfile(file, draft / file.name)
+        write_safetensors(draft, config, cast)
 
 
 def hf_config(model: ModelSizes, dtype: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ are lettered by their place and the gold answer follows them.
 """
 
 import ast
-import json
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.readers.rows import BrokenRowError
+from vreason_jax.json_files import parse_json
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LONGEST_LIST = 100_000  # characters of a list that is written as a text
@@ -83,7 +83,7 @@ def _parsed(value: str) -> Any:
     """Returns a list that is written as a text: as JSON, as Python writes it, or by lines."""
     text = value.strip()
     if text[:1] in ("[", "{") and len(text) <= LONGEST_LIST:
-        for parse in (json.loads, ast.literal_eval):
+        for parse in (parse_json, ast.literal_eval):
             try:
                 return parse(text)
             except (ValueError, SyntaxError, RecursionError, MemoryError):

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.json_files import decode_json, parse_json
 from vreason_jax.regular_files import check_regular, read_text
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 PICTURES = ("image", "images", "video_bytes")  # columns of pixels, which no reader needs
 LARGEST = 2**32  # bytes of an annotation file
 _SPACE = re.compile(r"[\s,]*")
-_DECODER = json.JSONDecoder()
 
 
 class BrokenRowError(Exception):
@@ -79,8 +79,8 @@ def _line_rows(file: Path, text: str) -> Iterator[Row]:
             continue
         number += 1
         try:
-            value, error = json.loads(content), ""
-        except (ValueError, RecursionError) as problem:
+            value, error = parse_json(content), ""
+        except ValueError as problem:
             value, error = None, f"not JSON: {one_line(problem)}"
         yield Row(file, str(line), (str(number),), value, error)
 
@@ -102,9 +102,9 @@ class _Scan:
                 yield from self._entries(start, keys, depth)
             else:
                 line = self._line_of(start)
-                value, self.end = _DECODER.raw_decode(self._text, start)
+                value, self.end = decode_json(self._text, start)
                 yield Row(self._file, line, keys, value)
-        except (ValueError, RecursionError) as problem:
+        except ValueError as problem:
             reason = f"not JSON, so nothing is read from here on: {one_line(problem)}"
             self._failed = True
             yield Row(self._file, self._line_of(start), keys or ("1",), None, reason)
@@ -117,7 +117,7 @@ class _Scan:
             number += 1
             name = str(number)
             if closing == "}":
-                name, position = _DECODER.raw_decode(self._text, position)
+                name, position = decode_json(self._text, position)
                 colon = _skip(self._text, position)
                 if not isinstance(name, str) or self._text[colon : colon + 1] != ":":
                     raise json.JSONDecodeError("expected a key and ':'", self._text, colon)

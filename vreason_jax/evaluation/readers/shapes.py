@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.evaluation.readers import fields as fields_lib
 from vreason_jax.evaluation.readers.layout import Groups, Layout
 from vreason_jax.evaluation.record import CHOICE, NUMBER, Record
 from vreason_jax.shapes import sample, sample_text
 from vreason_jax.shapes.render import backdrop
+from vreason_jax.shapes.sample import SPLIT_SIZE
 
 NAME = "shapes"
 TEST, VALIDATION = "test", "validation"
@@ -17,8 +18,13 @@ DEFAULT_COUNT = 1200  # 50 of each of the eight kinds on each of the three level
 
 
 def read_shapes(limit: int | None = None, split: str = TEST) -> tuple[Record, ...]:
-    """Returns the first questions of a split, `limit` or 1200; the kinds take turns."""
-    count = DEFAULT_COUNT if limit is None else limit
+    """Returns the first questions of a split, `limit` or 1200; the kinds take turns.
+
+    Raises UserError for more questions than the split has.
+    """
+    count, most = DEFAULT_COUNT if limit is None else limit, SPLIT_SIZE[split]
+    if count > most:
+        raise UserError(f"--limit: expected at most the {most} questions of {NAME}, got {count}")
     return tuple(_record(split, index) for index in range(count))
 
 
@@ -40,7 +46,7 @@ def clip_of(record: Record, *, blank: bool = False) -> tuple[np.ndarray, float]:
     except ValueError:
         raise UserError(
             f"shapes: expected the name of a sample, such as test-000012-count-2, "
-            f"got {record.video!r}"
+            f"got {shown(record.video)}"
         ) from None
     if blank:
         return np.tile(backdrop(made.scene.background), (len(made.frames), 1, 1, 1)), made.fps

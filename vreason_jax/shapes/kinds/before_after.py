@@ -12,12 +12,11 @@ from vreason_jax.shapes.puzzle import (
     cell_centre,
     draw_radius,
     make_options,
-    make_scene,
+    make_puzzle,
 )
 from vreason_jax.shapes.scene import COLOURS, SHAPES, Thing, make_thing
 from vreason_jax.shapes.words import (
     Maybe,
-    compose,
     conclude,
     opening,
     restate,
@@ -63,12 +62,13 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         conclude(truth),
     ]
     walls = blocks(dice, cells[4 : 3 + level], frames) if level == 3 else []
-    return Puzzle(
-        make_scene(dice, [*walls, *things]),
+    return make_puzzle(
+        dice,
+        [*walls, *things],
         f"What happens right {relation} the {doings[asked]}?",
         options,
         letter,
-        compose(dice, steps, letter),
+        steps,
     )
 
 

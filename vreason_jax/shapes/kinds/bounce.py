@@ -7,7 +7,7 @@ from vreason_jax.shapes.puzzle import (
     Puzzle,
     bystanders,
     draw_radius,
-    make_scene,
+    make_puzzle,
 )
 from vreason_jax.shapes.scene import (
     CELL,
@@ -22,7 +22,6 @@ from vreason_jax.shapes.scene import (
 from vreason_jax.shapes.words import (
     Maybe,
     column_word,
-    compose,
     conclude,
     opening,
     restate,
@@ -67,12 +66,8 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         f"It turns around {NUMBER_WORDS[times]}. The {name} bounces {NUMBER_WORDS[times]}.",
         conclude(str(times)),
     ]
-    return Puzzle(
-        make_scene(dice, [*others, hero]),
-        f"How many times does the {name} bounce?",
-        (),
-        str(times),
-        compose(dice, steps, str(times)),
+    return make_puzzle(
+        dice, [*others, hero], f"How many times does the {name} bounce?", (), str(times), steps
     )
 
 

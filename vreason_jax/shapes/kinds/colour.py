@@ -11,13 +11,12 @@ from vreason_jax.shapes.puzzle import (
     cell_centre,
     draw_radius,
     make_options,
-    make_scene,
+    make_puzzle,
 )
 from vreason_jax.shapes.scene import COLOURS, SHAPES, Thing, make_thing
 from vreason_jax.shapes.words import (
     ORDINALS,
     Maybe,
-    compose,
     conclude,
     listed,
     opening,
@@ -54,12 +53,13 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         f"The {ordinal} colour of the {shapes[0]} is {truth}.",
         conclude(truth),
     ]
-    return Puzzle(
-        make_scene(dice, [*others, hero]),
+    return make_puzzle(
+        dice,
+        [*others, hero],
         f"What is the {ordinal} colour of the {shapes[0]}?",
         options,
         letter,
-        compose(dice, steps, letter),
+        steps,
     )
 
 

@@ -10,13 +10,12 @@ from vreason_jax.shapes.puzzle import (
     Puzzle,
     cell_centre,
     draw_radius,
-    make_scene,
+    make_puzzle,
 )
 from vreason_jax.shapes.scene import COLOURS, COLUMNS, ROWS, SHAPES, Thing, make_thing
 from vreason_jax.shapes.words import (
     ROW_WORDS,
     Maybe,
-    compose,
     conclude,
     opening,
     restate,
@@ -50,12 +49,13 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         f"There {verb} {number} {noun}.",
         conclude(str(number)),
     ]
-    return Puzzle(
-        make_scene(dice, [things[cell] for cell in cells]),
+    return make_puzzle(
+        dice,
+        [things[cell] for cell in cells],
         f"How many {what} are there in the clip?",
         (),
         str(number),
-        compose(dice, steps, str(number)),
+        steps,
     )
 
 

@@ -8,7 +8,7 @@ from vreason_jax.shapes.puzzle import (
     bystanders,
     draw_radius,
     make_options,
-    make_scene,
+    make_puzzle,
 )
 from vreason_jax.shapes.scene import (
     CELL,
@@ -25,7 +25,6 @@ from vreason_jax.shapes.scene import (
 from vreason_jax.shapes.words import (
     Maybe,
     column_word,
-    compose,
     conclude,
     opening,
     restate,
@@ -78,12 +77,8 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         + (f"It turns around, {first} and then {second}." if returns else f"It moves {first}."),
         conclude(truth),
     ]
-    return Puzzle(
-        make_scene(dice, [*others, hero, *walls]),
-        f"Which way does the {name} move?",
-        options,
-        letter,
-        compose(dice, steps, letter),
+    return make_puzzle(
+        dice, [*others, hero, *walls], f"Which way does the {name} move?", options, letter, steps
     )
 
 

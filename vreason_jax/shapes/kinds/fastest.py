@@ -2,12 +2,11 @@
 
 from vreason_jax.shapes.dice import Dice
 from vreason_jax.shapes.motion import two_speeds
-from vreason_jax.shapes.puzzle import Puzzle, draw_radius, make_options, make_scene
+from vreason_jax.shapes.puzzle import Puzzle, draw_radius, make_options, make_puzzle
 from vreason_jax.shapes.scene import CELL, COLOURS, ROWS, SHAPES, WIDTH, Thing, make_thing
 from vreason_jax.shapes.words import (
     Maybe,
     column_word,
-    compose,
     conclude,
     listed,
     opening,
@@ -51,13 +50,7 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         f"The fastest shape{when} is the {truth}.",
         conclude(truth),
     ]
-    return Puzzle(
-        make_scene(dice, things),
-        f"Which shape is the fastest{when}?",
-        options,
-        letter,
-        compose(dice, steps, letter),
-    )
+    return make_puzzle(dice, things, f"Which shape is the fastest{when}?", options, letter, steps)
 
 
 def _moves(dice: Dice, level: int, winner: int) -> list[tuple[float, float]]:

@@ -11,13 +11,12 @@ from vreason_jax.shapes.puzzle import (
     cell_centre,
     draw_radius,
     make_options,
-    make_scene,
+    make_puzzle,
 )
 from vreason_jax.shapes.scene import COLOURS, SHAPES, Thing, make_thing
 from vreason_jax.shapes.words import (
     ORDINALS,
     Maybe,
-    compose,
     conclude,
     listed,
     opening,
@@ -45,12 +44,13 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         f"The {ordinal} shape is the {truth}.",
         conclude(truth),
     ]
-    return Puzzle(
-        make_scene(dice, [*blocks(dice, cells, frames), *things]),
+    return make_puzzle(
+        dice,
+        [*blocks(dice, cells, frames), *things],
         f"Which shape appears {ordinal}?",
         options,
         letter,
-        compose(dice, steps, letter),
+        steps,
     )
 
 

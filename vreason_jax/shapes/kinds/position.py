@@ -10,7 +10,7 @@ from vreason_jax.shapes.puzzle import (
     cell_centre,
     draw_radius,
     make_options,
-    make_scene,
+    make_puzzle,
 )
 from vreason_jax.shapes.scene import (
     COLOURS,
@@ -21,7 +21,6 @@ from vreason_jax.shapes.scene import (
 )
 from vreason_jax.shapes.words import (
     Maybe,
-    compose,
     conclude,
     listed,
     opening,
@@ -55,12 +54,8 @@ def build(dice: Dice, level: int, frames: int) -> Puzzle:
         f"At {second}s the {name} is {truth}.",
         conclude(truth),
     ]
-    return Puzzle(
-        make_scene(dice, [*others, hero]),
-        f"Where is the {name} at {second}s?",
-        options,
-        letter,
-        compose(dice, steps, letter),
+    return make_puzzle(
+        dice, [*others, hero], f"Where is the {name} at {second}s?", options, letter, steps
     )
 
 

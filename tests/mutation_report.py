@@ -1,0 +1,57 @@
+"""The files of a run's folder as targets of damage: its report is made, or they are refused."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from evaluation_samples import random_rows, sample_run_facts, write_run
+from mutation_runs import Target
+
+from vreason_jax.evaluation import report
+from vreason_jax.evaluation.grids import Grids
+from vreason_jax.evaluation.predictions import Predictions
+from vreason_jax.evaluation.questions import keep_words, read_words
+from vreason_jax.evaluation.record import CHOICE, Record
+from vreason_jax.evaluation.report.page import build
+from vreason_jax.evaluation.run_file import RunFile
+from vreason_jax.evaluation.runs import merge_runs
+
+METHODS = ("baseline", "vreason")
+
+
+def _sound(folder: Path) -> None:
+    rows = random_rows(3, METHODS, longest=20)
+    write_run(folder, rows, sample_run_facts(METHODS), traces=True)
+    records = [
+        Record(row["id"], "shapes", "v.mp4", "Which?", ("A. a", "B. b"), "A", CHOICE, "order")
+        for row in rows
+    ]
+    keep_words(folder, records, ())
+    grids = Grids(folder)
+    grids.note("v.mp4", (2, 6, 8), writes=True)
+    grids.note("w.mp4", (4, 6, 8), writes=True)
+
+
+def use(folder: Path) -> None:
+    """Makes the report, and does with a copy what a run does that goes on there."""
+    build(report.tell(merge_runs([folder])))
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / "copy"
+        shutil.copytree(folder, copy)
+        RunFile(copy).read()
+        read_words(copy)
+        Grids(copy).share(["v.mp4", "x.mp4"])
+        assert Predictions(copy).done
+
+
+def _target(file: str, **more) -> Target:
+    return Target(file, _sound, lambda folder: sorted(folder.glob(file)), use, **more)
+
+
+TARGETS = [
+    _target("run.json", structured=True),
+    _target("predictions.jsonl", lines=True),
+    _target("questions.jsonl", lines=True),
+    _target("clips.jsonl", lines=True),
+    _target("traces/*.npz"),
+]

@@ -1,0 +1,47 @@
+"""Writes output folders whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Yields a new folder, which becomes `target` where the block ends well, and is removed else.
+
+    An older folder gives way to it. Raises OSError where the system refuses.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".vreason-", dir=target.parent))
+    try:
+        new = draft / "new"
+        new.mkdir()
+        yield new
+        _grant(new)
+        _put(new, target, draft / "old")
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put(new: Path, target: Path, old: Path) -> None:
+    """Moves `new` to `target`; what is there goes to `old`, and comes back where that fails."""
+    if not target.exists():
+        new.replace(target)
+        return
+    target.replace(old)
+    try:
+        new.replace(target)
+    except OSError:
+        old.replace(target)
+        raise
+
+
+def _grant(folder: Path) -> None:
+    """Opens to whom the user's umask allows what libraries have made for its owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
