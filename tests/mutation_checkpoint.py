@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from mutation_runs import Target
+from mutators import damage_json
 from tiny import write_tiny_checkpoint
 
 from vreason_jax.checkpoint import Checkpoint
@@ -83,21 +84,23 @@ def _target(file: str, use=open_words, prepare=_sound, **more) -> Target:
 
 
 TARGETS = [
-    _target("config.json", open_weights, structured=True),
-    _target("model.safetensors.index.json", open_weights, structured=True, same=True),
+    _target("config.json", open_weights, damage=damage_json),
+    _target("model.safetensors.index.json", open_weights, damage=damage_json, same=True),
     _target("*.safetensors", open_weights),
-    _target("tokenizer.json", structured=True),
-    _target("tokenizer_config.json", structured=True),
-    _target("vocab.json", structured=True, prepare=_without("tokenizer.json")),
+    _target("tokenizer.json", damage=damage_json),
+    _target("tokenizer_config.json", damage=damage_json),
+    _target("vocab.json", damage=damage_json, prepare=_without("tokenizer.json")),
     _target("merges.txt", prepare=_without("tokenizer.json")),
-    _target("added_tokens.json", structured=True),
-    _target("special_tokens_map.json", structured=True),
-    _target("generation_config.json", structured=True),
-    _target("preprocessor_config.json", prepare=_without("processor_config.json"), structured=True),
-    _target("processor_config.json", structured=True),
-    _target("chat_template.json", structured=True),
+    _target("added_tokens.json", damage=damage_json),
+    _target("special_tokens_map.json", damage=damage_json),
+    _target("generation_config.json", damage=damage_json),
+    _target(
+        "preprocessor_config.json", prepare=_without("processor_config.json"), damage=damage_json
+    ),
+    _target("processor_config.json", damage=damage_json),
+    _target("chat_template.json", damage=damage_json),
     _target("chat_template.jinja", prepare=_with_jinja),
-    _target("weights.sizes.json", open_weights, _converted, structured=True, same=True),
+    _target("weights.sizes.json", open_weights, _converted, damage=damage_json, same=True),
     _target("weights.sha256", open_weights, _converted, same=True),
     Target(
         "orbax",

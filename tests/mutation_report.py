@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evaluation_samples import random_rows, sample_run_facts, write_run
 from mutation_runs import Target
+from mutators import damage_json, damage_json_lines
 
 from vreason_jax.evaluation import report
 from vreason_jax.evaluation.grids import Grids
@@ -49,9 +50,9 @@ def _target(file: str, **more) -> Target:
 
 
 TARGETS = [
-    _target("run.json", structured=True),
-    _target("predictions.jsonl", lines=True),
-    _target("questions.jsonl", lines=True),
-    _target("clips.jsonl", lines=True),
+    _target("run.json", damage=damage_json),
+    _target("predictions.jsonl", damage=damage_json_lines),
+    _target("questions.jsonl", damage=damage_json_lines),
+    _target("clips.jsonl", damage=damage_json_lines),
     _target("traces/*.npz"),
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import benchmark_files as files
 from mutation_runs import Target
+from mutators import damage_json
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.locate import locate
@@ -59,7 +60,7 @@ def _target(name: str, layout: str, prepare) -> Target:
         prepare,
         lambda folder: sorted(p for p in folder.rglob("*.json") if p.is_file()),
         lambda folder: use(name, folder),
-        structured=True,
+        damage=damage_json,
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from mutators import mutate, mutate_line
+from mutators import damage_bytes
 
 from vreason_jax.errors import UserError
 
@@ -35,8 +35,7 @@ class Target:
     prepare: Callable[[Path], Any]  # fills a new folder
     files: Callable[[Path], list[Path]]  # of the folder, those to damage
     use: Callable[[Path], Any]  # reads the folder; raises UserError to refuse
-    structured: bool = False  # the files are JSON
-    lines: bool = False  # each line of the files is JSON
+    damage: Callable[[bytes, random.Random], tuple[bytes, str]] = damage_bytes
     same: bool = False  # what is taken must equal what the sound sample gave
 
 
@@ -82,18 +81,13 @@ class Trial:
         folder = self._place / "damaged"
         shutil.copytree(self._sound, folder, symlinks=True)
         file = rng.choice(self._target.files(folder))
-        data, change = self._mutated(file.read_bytes(), rng)
+        data, change = self._target.damage(file.read_bytes(), rng)
         file.write_bytes(data)
         change = f"{file.relative_to(folder)}: {change}"[:200]
         try:
             return self._watch(folder, change)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _mutated(self, data: bytes, rng: random.Random) -> tuple[bytes, str]:
-        if self._target.lines and rng.random() < 0.7:
-            return mutate_line(data, rng)
-        return mutate(data, rng, structured=self._target.structured)
 
     def _watch(self, folder: Path, change: str) -> Outcome:
         files, descriptors, peak = _listing(self._place), _descriptors(), _peak()

@@ -14,16 +14,28 @@ STRANGE_VALUES = (
 )  # fmt: skip
 
 
-def mutate(data: bytes, rng: random.Random, *, structured: bool) -> tuple[bytes, str]:
-    """Returns other bytes and what was done; `structured` files are JSON most of the time."""
-    if structured and rng.random() < 0.7:
-        return mutate_json(data, rng)
+def damage_bytes(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Returns other bytes and what was done."""
     change = rng.choice(_BYTE_CHANGES)
     return change(data, rng), change.__name__.strip("_")
 
 
-def mutate_json(data: bytes, rng: random.Random) -> tuple[bytes, str]:
-    """Returns a JSON text with one place of its structure changed, and what was done."""
+def damage_json(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Returns another JSON text, most of the time by its structure, and what was done."""
+    return _restructure(data, rng) if rng.random() < 0.7 else damage_bytes(data, rng)
+
+
+def damage_json_lines(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Returns JSON lines of which one is another, or damaged bytes, and what was done."""
+    if rng.random() < 0.3:
+        return damage_bytes(data, rng)
+    lines = data.splitlines()
+    number = rng.randrange(len(lines))
+    lines[number], change = _restructure(lines[number], rng)
+    return b"\n".join(lines) + b"\n", f"line {number + 1}: {change}"
+
+
+def _restructure(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     root = json.loads(data)
     change = rng.choice(_JSON_CHANGES)
     holder, key = rng.choice(list(_places(root)) or [(None, None)])
@@ -32,14 +44,6 @@ def mutate_json(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     text = change(copy.deepcopy(root), _path(root, holder, key), rng)
     where = ".".join(map(str, _path(root, holder, key)))
     return text.encode("utf-8", "surrogatepass"), f"{change.__name__.strip('_')} {where}"
-
-
-def mutate_line(data: bytes, rng: random.Random) -> tuple[bytes, str]:
-    """Returns JSON lines of which one is changed as `mutate_json` changes a file."""
-    lines = data.splitlines()
-    number = rng.randrange(len(lines))
-    lines[number], change = mutate_json(lines[number], rng)
-    return b"\n".join(lines) + b"\n", f"line {number + 1}: {change}"
 
 
 def _flip_bit(data: bytes, rng: random.Random) -> bytes:

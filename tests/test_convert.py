@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import ml_dtypes
@@ -146,12 +147,24 @@ def test_a_failure_while_writing_leaves_no_half_folder(tmp_path, monkeypatch, ca
     assert {file.name for file in tmp_path.iterdir()} == {"hf"}
 
 
-@pytest.mark.parametrize("source", ["hf", "orbax"])
-def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, source):
-    """RLIMIT_FSIZE stands for a full disk: the system takes what fits, and refuses the rest."""
+def test_a_disk_that_is_too_small_is_found_out_before_anything_is_written(
+    tmp_path, capsys, monkeypatch
+):
+    _, tensors = write_checkpoint(tmp_path / "hf")
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    for free, code in ((size - 1, 2), (size, 0)):
+        usage = types.SimpleNamespace(free=free)
+        monkeypatch.setattr("shutil.disk_usage", lambda folder, usage=usage: usage)
+        assert run(tmp_path / "hf", tmp_path / f"orbax{code}") == code
+    assert "GB of the disk are free" in capsys.readouterr().err
+    assert {file.name for file in tmp_path.iterdir()} == {"hf", "orbax0"}
+
+
+def test_a_disk_that_refuses_is_told_in_one_line_and_nothing_is_left(tmp_path):
+    """RLIMIT_FSIZE stands for it: the system takes what fits, and refuses the rest."""
     write_checkpoint(tmp_path / "hf")
     assert run(tmp_path / "hf", tmp_path / "orbax") == 0
-    flags = ["--from", str(tmp_path / source), "--to", str(tmp_path / "new")]
+    flags = ["--from", str(tmp_path / "orbax"), "--to", str(tmp_path / "new")]
     script = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
@@ -173,6 +186,17 @@ def test_a_target_with_files_in_it_is_left_alone(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(tmp_path / "hf", tmp_path / "empty") == 0
     assert (tmp_path / "empty" / "config.json").exists()
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800", "~nobody-of-this-name/a"])
+def test_a_name_that_no_folder_can_have(tmp_path, capsys, value):
+    write_checkpoint(tmp_path / "hf")
+    for flags in ((value, tmp_path / "x"), (tmp_path / "hf", value)):
+        assert run(*flags) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert run(tmp_path / "hf", tmp_path / "x", "--dtype", value) == 2
+    assert "--dtype: expected one of float32, bfloat16, float16" in capsys.readouterr().err
+    assert {file.name for file in tmp_path.iterdir()} == {"hf"}
 
 
 @pytest.mark.parametrize("module", ["convert", "vreason_jax.convert"])

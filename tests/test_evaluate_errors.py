@@ -68,6 +68,24 @@ def test_a_wrong_option(refused, flags, expected):
     assert expected in refused(*flags.split())
 
 
+NAMING = (
+    "--benchmark", "--protocol", "--template", "--methods", "--experiment", "--control", "--split",
+    "--seeds", "--limit", "--batch-size", "--model", "--set", "--mesh",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", NAMING)
+@pytest.mark.parametrize("value", ["a\0b", "\ud800", "~nobody-of-this-name/a"])
+def test_a_value_that_names_nothing(refused, flag, value):
+    assert value.isprintable() or value not in refused(flag, value)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+def test_a_folder_that_nothing_can_have(refused, value):
+    assert "--out: cannot make the folder" in refused(out=value)
+    assert "--data: expected a folder" in refused("--benchmark", "mmvu", "--data", value)
+
+
 def test_no_folder_for_the_answers(refused):
     assert refused(out=None) == "--out: expected a folder for the answers, got none"
 

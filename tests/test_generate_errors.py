@@ -292,6 +292,23 @@ def test_a_wrong_option(refused, flags, expected):
     assert expected in refused(*flags.split())
 
 
+NAMING = (
+    "--model", "--video", "--image", "--config", "--mesh", "--dtype", "--set", "--trace", "--plot",
+    "--dump-inputs", "--fps", "--seed", "--samples", "--coordinator",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", NAMING)
+@pytest.mark.parametrize("value", ["a\0b", "\ud800", "~nobody-of-this-name/a.png"])
+def test_a_value_that_names_nothing(refused, flag, value):
+    assert value.isprintable() or value not in refused(flag, value)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800", "~nobody-of-this-name/a"])
+def test_a_value_that_names_no_template(refused, value):
+    assert "prompt.template" in refused("--set", f"prompt.template={value}")
+
+
 @pytest.mark.parametrize("flag", ["--mesh", "--config", "--trace", "--plot", "--dump-inputs"])
 def test_an_empty_value(refused, flag):
     assert "expected" in refused(flag, "") or "give a file name" in refused(flag, "")

@@ -122,3 +122,11 @@ def test_an_unknown_option_and_a_folder_that_cannot_be(tmp_path, run):
     code, _, err = run(folder, "--out", tmp_path / "file" / "deeper")
     assert code == 2
     assert "cannot make the folder" in err
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+def test_a_name_that_no_folder_can_have(tmp_path, run, value):
+    folder = write_run(tmp_path / "run", [sample_line()])
+    for flags in ([value], [folder, "--out", value], [folder, "--before", value]):
+        code, out, err = run(*flags)
+        assert (code, out, err.count("\n")) == (2, "", 1)

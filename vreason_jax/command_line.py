@@ -124,7 +124,9 @@ def write_out(text: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         # What is still buffered would fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
             raise UserError(f"stdout: cannot write the answer: {error.strerror}") from None
 

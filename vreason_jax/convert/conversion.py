@@ -1,5 +1,6 @@
 """Converts a checkpoint folder: writes its weights in the other form, copies its small files."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -36,6 +37,7 @@ def convert(
     actual, arrays = load_arrays(folder, config, dtype, warn=warn)
     try:
         with written_whole(target) as draft:
+            _check_room(draft, sum(array.nbytes for array in arrays.values()))
             _copy_companions(folder, draft)
             _write_config(folder, draft, config, actual, dtype)
             if orbax_files.is_converted(folder):
@@ -62,6 +64,14 @@ def _check_target(target: Path) -> None:
             raise UserError(f"--to {target}: expected a new or empty folder, it holds files")
     elif target.exists():
         raise UserError(f"--to {target}: expected a folder, got a file")
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Raises OSError where the disk is too small: Orbax's threads would find out noisily."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        reason = f"the weights have {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB of the disk are free"
+        raise OSError(errno.ENOSPC, reason)
 
 
 def _copy_companions(folder: Path, draft: Path) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.json_files import read_json
 from vreason_jax.model.config import read_model_config
 from vreason_jax.output.files import make_folder
 from vreason_jax.runtime.checkpoint import build_model
@@ -38,7 +39,7 @@ def open_folder(folder: Path, config: TrainConfig) -> None:
     make_folder(folder, "--out")
     stated, now = folder / CONFIG, config.to_dict()
     if stated.exists():
-        found = differences(json.loads(stated.read_text(encoding="utf-8")), now)
+        found = differences(read_json(stated), now)
         if found:
             raise UserError(
                 f"{folder}: expected a training folder of this config; it was made with "
