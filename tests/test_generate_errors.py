@@ -273,6 +273,10 @@ def test_what_is_no_checkpoint(refused, place, name, expected):
         ("--set controller.learning_rate=inf", "expected a value in [0.0, 3.4e+38], got inf"),
         (f"--set controller.learning_rate=1{'0' * 400}", "expected a number, got 1000"),
         (f"--set controller.every=1{'0' * 5000}", "expected a whole number, got '1000"),
+        (
+            f"--set sampling.seed=0x{'f' * 5000}",
+            "in [0, 4294967295], got a value too long to show (int)",
+        ),
         ("--set sampling.top_p=0", "sampling.top_p: expected a value in (0.0, 1.0], got 0.0"),
         ("--set prune.fraction=1", "prune.fraction: expected a value in [0.0, 1.0), got 1.0"),
         ("--set prune.policy=any", "prune.policy: expected one of value_norm, "),

@@ -27,7 +27,7 @@ def shown(value: Any) -> str:
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested deeply, or a number of very many digits
-        text = f"a {type(value).__name__} that is too long to show"
+        text = f"a value too long to show ({type(value).__name__})"
     return _cut(_printable(text), LONGEST_VALUE)
 
 

@@ -113,7 +113,9 @@ def in_range(
     below = value < high if open_high else value <= high
     if not (above and below):
         left, right = "(" if open_low else "[", ")" if open_high else "]"
-        raise UserError(f"{key}: expected a value in {left}{low}, {high}{right}, got {value}")
+        raise UserError(
+            f"{key}: expected a value in {left}{low}, {high}{right}, got {shown(value)}"
+        )
 
 
 def _convert(key: str, value: Any, kind: Any) -> Any:

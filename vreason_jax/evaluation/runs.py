@@ -79,7 +79,7 @@ def _check_one(lines: list[Line], key: str) -> None:
     if len(found) > 1:
         (a, first), (b, second) = list(found.items())[:2]
         raise UserError(
-            f"{first} and {second}: expected runs of one {key}, got {a} and {b}; "
+            f"{first} and {second}: expected runs of one {key}, got {shown(a)} and {shown(b)}; "
             "give each its own report"
         )
 

@@ -147,7 +147,7 @@ def _check_fit(text: TextConfig, vision: VisionConfig) -> None:
         (cut == (14, 2, 2, 3), "patches of 14 pixels, 2 frames, merged by 2, in 3 channels", cut),
     ):
         if not fits:
-            raise UserError(f"expected {expected}, got {came}")
+            raise UserError(f"expected {expected}, got {shown(came)}")
 
 
 def _tied(root: dict[str, Any], nested: dict[str, Any]) -> bool:
@@ -168,7 +168,9 @@ def _text_config(text: Lookup, *, tied: bool) -> TextConfig:
         )
     section = tuple(int(n) for n in rope.get("mrope_section") or (16, 24, 24))
     if sum(section) * 2 != head_width:
-        raise UserError(f"mrope_section {list(section)} does not sum to half of {head_width}")
+        raise UserError(
+            f"mrope_section {shown(list(section))} does not sum to half of {head_width}"
+        )
     if text.get("hidden_act", "silu") != "silu":
         raise UserError(f"expected hidden_act 'silu', got {shown(text.get('hidden_act'))}")
     kv_heads = text.count("num_key_value_heads")
