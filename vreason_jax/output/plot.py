@@ -11,6 +11,7 @@ import numpy as np
 from vreason_jax.errors import UserError
 from vreason_jax.output.files import check_writable, write_atomic
 
+_NO_LIBRARY = "expected matplotlib, which is not installed; pip install 'vreason-jax[plots]'"
 FORMATS = ("png", "svg", "pdf")
 EXPLORE, EXPLOIT = "#fdeccf", "#dcebf7"  # background bands: α = +1, α = -1
 ENTROPY, EMA, PEAK, DELTA = "#9aa3ad", "#0b5394", "#c0392b", "#2e7d4f"
@@ -20,7 +21,7 @@ TEXT, FRAME = "#22262b", "#c4c9cf"
 def check_plot(path: str | Path, flag: str = "--plot") -> None:
     """Raises UserError if `write_plot` could not write `path`; matplotlib is not imported."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise UserError(f"{flag}: needs matplotlib; install it with pip install vreason-jax[plots]")
+        raise UserError(f"{flag}: {_NO_LIBRARY}")
     _format(path, flag)
     check_writable(path, flag)
 
@@ -41,9 +42,7 @@ def draw_trace(trace: Mapping[str, Any], title: str | None = None) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UserError(
-            "--plot: needs matplotlib; install it with pip install vreason-jax[plots]"
-        ) from None
+        raise UserError(f"--plot: {_NO_LIBRARY}") from None
     steers = bool(np.any(trace["updated"]))
     figure = Figure(figsize=(10, 5.4 if steers else 4.0), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
