@@ -23,7 +23,6 @@ from vreason_jax.config import load_config  # noqa: E402
 from vreason_jax.evaluation.protocol import load_protocol  # noqa: E402
 from vreason_jax.evaluation.readers import read_benchmark  # noqa: E402
 from vreason_jax.evaluation.readers.shapes import clip_of  # noqa: E402
-from vreason_jax.prompt.chat import QUESTION  # noqa: E402
 from vreason_jax.runtime import distributed  # noqa: E402
 
 
@@ -64,8 +63,7 @@ def questions_a_minute(options: argparse.Namespace) -> float:
     def answer_all() -> None:
         for record in records:
             for reasoner in reasoners:
-                text = protocol.wrapping(record).replace(QUESTION, protocol.words(record))
-                reasoner.generate(clip_of(record), text)
+                reasoner.generate(clip_of(record), protocol.question_text(record))
 
     answer_all()  # compiles
     began = time.monotonic()

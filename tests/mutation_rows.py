@@ -35,7 +35,7 @@ def use(name: str, folder: Path) -> None:
         assert len(trace_name(record.id, "baseline", 0).encode()) <= 255
         json.dumps(words_of(record), ensure_ascii=False).encode()
         for protocol in PROTOCOLS:
-            (protocol.wrapping(record) + protocol.words(record)).encode()
+            protocol.question_text(record).encode()
             score(record, "<think>So it is B.</think><answer>B</answer>", protocol)
 
 

@@ -28,12 +28,6 @@ def bare(**changes):
     return dataclasses.replace(base, template="<{question}>", suffixes=SUFFIXES, **changes)
 
 
-def turn(protocol, record, subtitles=""):
-    """The user's turn as it comes out where the words stand in their wrapping."""
-    words = protocol.words(record, subtitles)
-    return protocol.wrapping(record).replace("{question}", words)
-
-
 def template_file(tmp_path, **values):
     path = tmp_path / "wording.json"
     path.write_text(json.dumps(values))
@@ -41,11 +35,11 @@ def template_file(tmp_path, **values):
 
 
 def test_options_follow_the_problem_without_anything_between():
-    assert turn(bare(), RECORD) == "<What falls?Options:\nA. cup\nB. hat\n> letter"
+    assert bare().question_text(RECORD) == "<What falls?Options:\nA. cup\nB. hat\n> letter"
     number = dataclasses.replace(RECORD, kind=NUMBER, options=(), gold="2")
-    assert turn(bare(), number) == "<What falls?> number"
+    assert bare().question_text(number) == "<What falls?> number"
     braces = dataclasses.replace(number, problem="{x} {question} %s")
-    assert turn(bare(), braces) == "<{x} {question} %s> number"
+    assert bare().question_text(braces) == "<{x} {question} %s> number"
     assert (bare().wrapping(braces), bare().words(braces)) == (
         "<{question}> number",
         braces.problem,
@@ -79,7 +73,7 @@ def test_shapes_is_asked_as_its_model_was_trained():
     protocol = load_protocol(default_protocol("shapes"))
     for record in read_benchmark("shapes", limit=8).records:
         index = int(record.video.split("-")[1])
-        assert turn(protocol, record) == sample("test", index).question
+        assert protocol.question_text(record) == sample("test", index).question
     assert default_protocol("mmvu") == "video_r1"
 
 
@@ -99,28 +93,28 @@ def test_the_last_frame_is_explained_by_the_official_protocol_alone():
     picture = dataclasses.replace(asked, picture_in_last_frame=True)
     lecture = dataclasses.replace(asked, task="Perception", problem="Which?")
     official = load_protocol("official")
-    assert turn(official, picture).startswith(official.picture + "\nLook at <image 1>.\nA.")
-    assert turn(official, lecture).startswith(official.lecture + "\nWhich?\nA.")
-    assert turn(bare(), picture).startswith("<Look at .Options:")
-    assert turn(bare(), lecture).startswith("<Which?Options:")
+    assert official.question_text(picture).startswith(official.picture + "\nLook at <image 1>.\nA.")
+    assert official.question_text(lecture).startswith(official.lecture + "\nWhich?\nA.")
+    assert bare().question_text(picture).startswith("<Look at .Options:")
+    assert bare().question_text(lecture).startswith("<Which?Options:")
 
 
 def test_tempcompass_is_officially_asked_for_yes_or_no():
     record = dataclasses.replace(RECORD, task="yes_no", options=("A. yes", "B. no"))
     official = load_protocol("official")
-    assert turn(official, record) == "What falls?" + official.suffixes["yes_no"]
+    assert official.question_text(record) == "What falls?" + official.suffixes["yes_no"]
 
 
 def test_subtitles_stand_before_the_question():
     official = load_protocol("official")
-    text = turn(official, RECORD, "one\ntwo")
+    text = official.question_text(RECORD, "one\ntwo")
     assert text.startswith(f"{official.subtitle_words}\none\ntwo\nWhat falls?\nA. cup")
 
 
 def test_a_template_file_is_used_and_video_r1s_is_known_by_its_hash(tmp_path, monkeypatch):
     path = template_file(tmp_path, QUESTION_TEMPLATE="Q {Question}", TYPE_TEMPLATE=SUFFIXES)
     protocol = load_protocol("video_r1", path)
-    assert turn(protocol, RECORD) == "Q What falls?Options:\nA. cup\nB. hat\n letter"
+    assert protocol.question_text(RECORD) == "Q What falls?Options:\nA. cup\nB. hat\n letter"
     assert protocol.origin == "file"
     hashes = {kind: hashlib.sha256(text.encode()).hexdigest() for kind, text in SUFFIXES.items()}
     monkeypatch.setattr(template, "VIDEO_R1_TEMPLATE", hashlib.sha256(b"Q {Question}").hexdigest())

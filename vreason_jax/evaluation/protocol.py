@@ -45,6 +45,10 @@ class Protocol:
     mc_subset_only: bool = False  # leave free-form questions out
     subtitles: bool = False
 
+    def question_text(self, record: Record, subtitles: str = "") -> str:
+        """Returns the user's turn for a record: question, template, and what its kind adds."""
+        return self.wrapping(record).replace(QUESTION, self.words(record, subtitles))
+
     def wrapping(self, record: Record) -> str:
         """Returns what stands around the question: the template, and what its kind adds.
 
