@@ -23,7 +23,8 @@ class Key:
 class Packets:
     """What the container says: `stamps` int64 [N] of the frames that are shown, ascending.
 
-    `stamps` is None where packets are no frames: stamps are missing, come twice or run backwards.
+    `stamps` is None where packets are no frames, or do not say when frames are shown: stamps are
+    missing, come twice or run backwards, or are made up from uneven times of decoding.
     """
 
     count: int
@@ -76,6 +77,8 @@ def _by_demuxing(container: Any, stream: Any) -> Packets:
         for early, late in itertools.pairwise(decoded_at)
     )
     usable = bool(keys) and ordered and len(set(known)) == len(shown)
+    if lacks_presentation_times(container):
+        usable = usable and len(set(np.diff(decoded_at).tolist())) <= 1
     stamps = np.sort(np.asarray(known, np.int64)) if usable else None
     return Packets(len(decoded_at), stamps, keys, duration)
 
@@ -102,6 +105,11 @@ def _by_table(container: Any, stream: Any) -> Packets | None:
     keys = [Key(int(times[n]), None, n) for n, entry in enumerate(entries) if entry[1]]
     stamps = start + steps[0] * np.arange(len(times), dtype=np.int64)
     return Packets(len(times), stamps, keys, int(steps[0])) if keys else None
+
+
+def lacks_presentation_times(container: Any) -> bool:
+    """Returns whether a container says only when frames are decoded; FFmpeg guesses the rest."""
+    return container.format.name == "avi"
 
 
 def is_hidden_vp8(packet: Any) -> bool:

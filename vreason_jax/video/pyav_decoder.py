@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.video.decoders import DecodeError, Frame, NotInstalledError, gist
-from vreason_jax.video.packets import Key, list_packets
+from vreason_jax.video.packets import Key, lacks_presentation_times, list_packets
 from vreason_jax.video.pixels import on_white, turned
 from vreason_jax.video.timeline import Timeline
 
@@ -18,6 +18,7 @@ MOST_PIXELS = 2**27  # of one frame; more is a damaged header
 CHECKED_FRAMES = 24  # at the head, against the packets
 TRIES = 3  # keys from which a frame is sought before the packets are given up
 DAMAGED = 0.1  # share of the packets that fail, from which on a file is refused
+KNOW_RECOVERY = ("h264", "hevc", "vvc")  # these show nothing before a frame that they can trust
 WIDEST_PIXEL = 10.0  # ratio of its sides; beyond, the header is wrong
 
 
@@ -125,7 +126,10 @@ class PyavDecoder:
         known = [stamp for stamp in stamps if stamp is not None]
         first = known[0] * base if known else 0.0
         start = self._container.start_time
-        zero = first if start is None else min(first, start / self._av.time_base)
+        if start is None or lacks_presentation_times(self._container):
+            zero = first
+        else:
+            zero = min(first, start / self._av.time_base)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.timeline = Timeline.of_stamps(
             [None if stamp is None else stamp * base - zero for stamp in stamps],
@@ -140,11 +144,13 @@ class PyavDecoder:
         stamps: list[int | None] = []
         self._kept = [] if keep else None
         duration = failed = 0
-        for frame in self._decoded(self._container.demux(self._stream)):
+        decoding_times = lacks_presentation_times(self._container)
+        for frame in self._from_the_start():
             if frame is None:
                 failed += bool(stamps)  # before the first frame, a recording may lack its key
                 continue
-            stamps.append(frame.pts)
+            # That of the packet that set the frame free: as late for every one of them.
+            stamps.append(frame.dts if decoding_times else frame.pts)
             duration = frame.duration or 0
             if self._kept is not None:
                 self._kept.append(frame)
@@ -165,24 +171,25 @@ class PyavDecoder:
             except self._av.error.InvalidDataError:
                 yield None
 
+    def _from_the_start(self) -> Iterator[Any]:
+        """Decodes the file; other decoders than these make up what a recording lacks at first."""
+        packets = self._container.demux(self._stream)
+        if self._packets.keys and self._stream.codec_context.name not in KNOW_RECOVERY:
+            packets = itertools.dropwhile(lambda packet: not packet.is_keyframe, packets)
+        return self._decoded(packets)
+
     def _again(self) -> Iterator[Any]:
         self._reopen()
-        frames = self._decoded(self._container.demux(self._stream))
-        return (frame for frame in frames if frame is not None)
+        return (frame for frame in self._from_the_start() if frame is not None)
 
     # Jumps
 
     def _head_is_right(self) -> bool:
         """Checks the first frames against the packets, less what cannot be decoded before them."""
         assert self._packets.stamps is not None
-        decoded = (f for f in self._decoded(self._container.demux(self._stream)))
-        came = [
-            frame.pts
-            for frame in itertools.islice(
-                itertools.dropwhile(lambda frame: frame is None, decoded), CHECKED_FRAMES
-            )
-            if frame is not None
-        ]
+        decoded = itertools.dropwhile(lambda frame: frame is None, self._from_the_start())
+        head = itertools.islice(decoded, CHECKED_FRAMES)
+        came = [frame.pts for frame in head if frame is not None]
         self._reopen()
         stamps = self._packets.stamps
         if not came or came[0] is None:

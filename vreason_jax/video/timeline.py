@@ -46,17 +46,18 @@ class Timeline:
     ) -> "Timeline":
         """Returns the timeline of time stamps in seconds, in the order in which frames are shown.
 
-        A missing stamp is one interval after the one before; so is one that goes back by more than
-        half a second, or with `clock_breaks` (MPEG streams) one that leaves a pause of more than
-        ten seconds: there the clock was set anew, and what follows is counted from the new one.
-        Frames that are shown in another order than their stamps say (packed B-frames) change them.
+        A missing stamp is one interval after the one before, and so is one that comes twice. So is
+        one that goes back by more than half a second, or with `clock_breaks` (MPEG streams) leaves
+        a pause of more than ten seconds: there the clock was set anew, and what follows is counted
+        from the new one. Frames that are shown in another order than their stamps say (packed
+        B-frames) change them.
         """
         gap = _usual_gap(stamps, stated)
         times: list[float] = []
         shift = 0.0
-        for stamp in stamps:
+        for before, stamp in itertools.pairwise([None, *stamps]):
             expected = times[-1] + gap if times else 0.0
-            time = expected if stamp is None else stamp + shift
+            time = expected if stamp is None or stamp == before else stamp + shift
             too_late = clock_breaks and time - expected > LONGEST_PAUSE
             if times and (time < times[-1] - JITTER or too_late):
                 shift += expected - time
@@ -111,8 +112,12 @@ class Timeline:
 
 
 def _usual_gap(stamps: Sequence[float | None], stated: float | None) -> float:
-    known = [stamp for stamp in stamps if stamp is not None]
-    gaps = [late - early for early, late in itertools.pairwise(known) if late > early]
+    known = [(number, stamp) for number, stamp in enumerate(stamps) if stamp is not None]
+    gaps = [
+        (late - early) / (after - before)
+        for (before, early), (after, late) in itertools.pairwise(known)
+        if late > early
+    ]
     if gaps:
         return float(np.median(gaps))
     return 1 / (stated if is_usable_rate(stated) else ASSUMED_FPS)
