@@ -91,11 +91,12 @@ class Trial:
 
     def _watch(self, folder: Path, change: str) -> Outcome:
         files, descriptors, peak = _listing(self._place), _descriptors(), _peak()
+        children = _children()
         kind, detail = self._use(folder)
         if kind in (TAKEN, REFUSED):
             for fault, found in (
                 ("descriptor", _descriptors() - descriptors),
-                ("zombie", _zombies()),
+                ("child", _children() - children),
                 ("written", _listing(self._place) ^ files),
                 ("memory", max(0, _peak() - peak - MEMORY)),
             ):
@@ -151,9 +152,9 @@ def _descriptors() -> set[str]:
     return found
 
 
-def _zombies() -> list[int]:
-    children = psutil.Process().children(recursive=True)
-    return [child.pid for child in children if child.status() == psutil.STATUS_ZOMBIE]
+def _children() -> set[psutil.Process]:
+    """Processes below this one, zombies too."""
+    return set(psutil.Process().children(recursive=True))
 
 
 def _listing(folder: Path) -> set[tuple[str, int]]:
@@ -162,4 +163,6 @@ def _listing(folder: Path) -> set[tuple[str, int]]:
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory so far of this process or of a child that ended."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(usage.ru_maxrss for usage in usages) * 1024

@@ -1,8 +1,9 @@
-"""Seeded damage: what becomes of a file's bytes, and of the structure of a JSON file."""
+"""Seeded damage: to a file's bytes, to the structure of JSON, to the chunks of media."""
 
 import copy
 import json
 import random
+import re
 from typing import Any
 
 DEPTH = 10_000
@@ -16,8 +17,7 @@ STRANGE_VALUES = (
 
 def damage_bytes(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     """Returns other bytes and what was done."""
-    change = rng.choice(_BYTE_CHANGES)
-    return change(data, rng), change.__name__.strip("_")
+    return _by_one_of(_BYTE_CHANGES, data, rng)
 
 
 def damage_json(data: bytes, rng: random.Random) -> tuple[bytes, str]:
@@ -33,6 +33,16 @@ def damage_json_lines(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     number = rng.randrange(len(lines))
     lines[number], change = _restructure(lines[number], rng)
     return b"\n".join(lines) + b"\n", f"line {number + 1}: {change}"
+
+
+def damage_media(data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    """Returns another media file, half of the time by its chunks and fields, and what was done."""
+    return _by_one_of(_MEDIA_CHANGES, data, rng) if rng.random() < 0.5 else damage_bytes(data, rng)
+
+
+def _by_one_of(changes: tuple, data: bytes, rng: random.Random) -> tuple[bytes, str]:
+    change = rng.choice(changes)
+    return change(data, rng), change.__name__.strip("_")
 
 
 def _restructure(data: bytes, rng: random.Random) -> tuple[bytes, str]:
@@ -95,6 +105,64 @@ def _empty(data: bytes, rng: random.Random) -> bytes:
 _BYTE_CHANGES = (
     _flip_bit, _flip_bit, _flip_early, _overwrite, _cut, _remove, _repeat, _fill, _length_field,
     _empty,
+)  # fmt: skip
+
+
+def _header_field(data: bytes, rng: random.Random) -> bytes:
+    """Tables of media stand at one of the ends."""
+    near = rng.randrange(min(len(data), 2048))
+    return _field(data, near if rng.random() < 0.5 else len(data) - near, rng)
+
+
+def _named_field(data: bytes, rng: random.Random) -> bytes:
+    """A number beside a name of four letters, as in the boxes of MP4 and the chunks of AVI."""
+    names = [found.start() for found in re.finditer(rb"[A-Za-z]{3}[A-Za-z0-9 ]", data)]
+    place = rng.choice(names or [0]) + rng.choice((-4, 4, 8, 12, 16, 20, 24, 28))
+    return _field(data, max(0, place), rng)
+
+
+def _field(data: bytes, place: int, rng: random.Random) -> bytes:
+    width = rng.choice((1, 2, 4, 4, 8))
+    number = rng.choice((0, 1, 2, 2**31, 2**63, 2**64, len(data), rng.getrandbits(32))) - 1
+    value = (number % 256**width).to_bytes(width, rng.choice(("big", "little")))
+    return data[:place] + value + data[place + width :]
+
+
+def _remove_chunk(data: bytes, rng: random.Random) -> bytes:
+    start, end = _chunk(data, rng)
+    return data[:start] + data[end:]
+
+
+def _repeat_chunk(data: bytes, rng: random.Random) -> bytes:
+    start, end = _chunk(data, rng)
+    return data[:end] + data[start:end] * rng.choice((1, 2, 50)) + data[end:]
+
+
+def _move_chunk(data: bytes, rng: random.Random) -> bytes:
+    start, end = _chunk(data, rng)
+    rest = data[:start] + data[end:]
+    place = rng.randrange(len(rest) + 1)
+    return rest[:place] + data[start:end] + rest[place:]
+
+
+def _shuffle_bytes(data: bytes, rng: random.Random) -> bytes:
+    """One byte in a hundred becomes another, as on a bad disk."""
+    changed = bytearray(data)
+    for _ in range(len(data) // 100):
+        changed[rng.randrange(len(changed))] = rng.randrange(256)
+    return bytes(changed)
+
+
+def _chunk(data: bytes, rng: random.Random) -> tuple[int, int]:
+    """Packets of transport streams and packs of program streams have such sizes."""
+    size = rng.choice((188, 2048, max(1, len(data) // 10)))
+    start = rng.randrange(0, max(1, len(data)), size)
+    return start, start + size
+
+
+_MEDIA_CHANGES = (
+    _header_field, _header_field, _named_field, _named_field, _remove_chunk, _repeat_chunk,
+    _move_chunk, _shuffle_bytes,
 )  # fmt: skip
 
 

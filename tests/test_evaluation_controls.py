@@ -20,7 +20,8 @@ def record(**fields):
 @pytest.fixture
 def clip():
     frames = np.random.default_rng(0).integers(0, 256, (8, 28, 56, 3), np.uint8)
-    return Clip(frames, 2.0, np.arange(8, dtype=np.int32), "a.webm", "pyav")
+    indices = np.arange(8, dtype=np.int32)
+    return Clip(frames, 2.0, indices, indices / 2.0, "a.webm", "pyav")
 
 
 def test_blank_frames_have_the_mean_colour_of_the_clip(clip):

@@ -7,13 +7,11 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from video_files import encode, read
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.readers import read_benchmark
 from vreason_jax.evaluation.subtitles import (
     Line,
-    frame_times,
     lines_at,
     parse_srt,
     read_srt,
@@ -115,12 +113,6 @@ def test_a_rolling_caption_comes_once():
         "so",
         "then",
     ]
-
-
-def test_the_times_of_frames_follow_from_the_clip(tmp_path):
-    clip = read(encode(tmp_path / "clip.mp4", count=31, rate=10))
-    expected = [int(index) / 10 for index in clip.frame_indices]
-    assert frame_times(clip.frame_indices.tolist(), clip.fps) == pytest.approx(expected)
 
 
 def test_files(tmp_path):

@@ -85,7 +85,9 @@ def test_the_trace_has_the_keys_of_the_contract(run):
         "token_ids", "logprob", "entropy", "ema", "peak", "alpha", "updated", "grad_norm",
         "delta_norm",
     )  # fmt: skip
-    assert set(trace["videos"][0]) == {"path", "reader", "frame_indices", "fps", "grid_thw"}
+    (video,) = trace["videos"]
+    assert set(video) == {"path", "reader", "frame_indices", "times", "fps", "grid_thw"}
+    assert len(video["times"]) == len(video["frame_indices"])
     assert set(trace["seconds"]) == {"load", "compile", "video", "vision", "prefill", "decode"}
     assert set(trace["tokens"]) == {"prompt", "video", "generated"}
     assert {"jax", "numpy"} <= set(trace["versions"])

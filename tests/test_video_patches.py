@@ -49,7 +49,9 @@ def test_one_image_becomes_a_pair_of_itself():
 
 
 def test_a_temporal_patch_spans_two_frames():
-    clip = Clip(np.zeros((4, 28, 28, 3), np.uint8), 4.0, np.arange(4), None, "array")
+    clip = Clip(
+        np.zeros((4, 28, 28, 3), np.uint8), 4.0, np.arange(4), np.arange(4) / 4, None, "array"
+    )
     assert second_per_grid(clip) == 0.5
 
 

@@ -1,5 +1,7 @@
 """Pixels become RGB as a viewer shows them, in images, folders, animations and videos alike."""
 
+import io
+import struct
 from fractions import Fraction
 
 import av
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 from video_files import SMALL, read
 
+from vreason_jax.video.images import AnimationDecoder
 from vreason_jax.video.pixels import to_rgb, turned, upright_size
 from vreason_jax.video.pyav_decoder import PyavDecoder
 from vreason_jax.video.reader import read_image
@@ -61,7 +64,6 @@ def test_animations_keep_their_durations_and_stand_on_white(tmp_path, name):
     options = {"save_all": True, "append_images": images[1:], "duration": [100, 200, 300, 400]}
     images[0].save(path, disposal=2, **({"lossless": True} if "webp" in name else {}), **options)
     clip = read(path, num_frames=4)
-    assert clip.times is not None
     assert np.diff(clip.times).tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert clip.fps == pytest.approx(4.0)
     assert np.abs(clip.frames[:, 10, 5, 0].astype(int) - [0, 60, 120, 180]).max() <= 2
@@ -69,20 +71,87 @@ def test_animations_keep_their_durations_and_stand_on_white(tmp_path, name):
         assert clip.frames[:, 10, 22].min() >= 250
 
 
-def test_transparent_video_stands_on_white(tmp_path):
-    with av.open(str(tmp_path / "clip.mov"), "w") as out:
-        stream = out.add_stream("qtrle", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "argb"
-        for _ in range(4):
-            pixels = np.zeros((64, 64, 4), np.uint8)
-            pixels[:, :32, 3] = 255
-            out.mux(
-                stream.encode(av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format="argb"))
-            )
+@pytest.mark.parametrize(
+    ("codec", "pixels", "container"),
+    [
+        ("qtrle", "argb", "mov"),
+        ("png", "rgba", "mov"),
+        ("prores_ks", "yuva444p10le", "mov"),
+        ("libvpx", "yuva420p", "webm"),
+        ("libvpx-vp9", "yuva420p", "webm"),
+        ("ffv1", "yuva420p", "mkv"),
+    ],
+)
+def test_transparent_video_stands_on_white(tmp_path, codec, pixels, container):
+    picture = np.zeros((64, 64, 4), np.uint8)
+    picture[:, :32, 3], picture[:16, :, 3] = 255, 128
+    path = tmp_path / f"clip.{container}"
+    flat_video(path, codec, av.VideoFrame.from_ndarray(picture, "rgba").reformat(format=pixels))
+    (frame,) = PyavDecoder(str(path)).frames([1])
+    shown = frame.pixels.astype(int)
+    assert np.abs(shown[40, 5]).max() <= 4
+    assert np.abs(shown[5, 5] - 127).max() <= 4
+    assert shown[40, 60].tolist() == [255] * 3
+
+
+def flat_video(path, codec, frame, **tags):
+    """Writes a video of three times one frame; `tags` are set on the stream."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name
+        stream.codec_context.options = {"auto-alt-ref": "0"} if codec.startswith("libvpx") else {}
+        for name, value in tags.items():
+            setattr(stream.codec_context, name, value)
+        for number in range(3):
+            frame.pts = number
+            out.mux(stream.encode(frame))
         out.mux(stream.encode())
-    (frame,) = PyavDecoder(str(tmp_path / "clip.mov")).frames([1])
-    assert frame.pixels[5, 5].tolist() == [0] * 3
-    assert frame.pixels[5, 60].tolist() == [255] * 3
+
+
+def test_what_no_frame_covers_of_a_webp_is_white(tmp_path):
+    still = io.BytesIO()
+    Image.new("RGB", (32, 32), (200, 0, 0)).save(still, "WEBP", lossless=True)
+    frames = [
+        chunk(b"ANMF", bytes([0] * 6 + [31, 0, 0] * 2 + [100, 0, 0, 1]) + still.getvalue()[12:])
+    ]
+    header = chunk(b"VP8X", bytes([2, 0, 0, 0] + [63, 0, 0] * 2))  # no alpha, 64 x 64
+    data = b"WEBP" + header + chunk(b"ANIM", bytes(6)) + b"".join(frames * 2)
+    (tmp_path / "clip.webp").write_bytes(chunk(b"RIFF", data))
+    (frame,) = AnimationDecoder(str(tmp_path / "clip.webp")).frames([1])
+    assert frame.pixels[10, 10].tolist() == [200, 0, 0]
+    assert frame.pixels[60, 60].tolist() == [255] * 3
+
+
+def chunk(name, data):
+    return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+Y, U, V = 100, 90, 180
+WEIGHTS = {None: (0.299, 0.114), 5: (0.299, 0.114), 1: (0.2126, 0.0722), 9: (0.2627, 0.0593)}
+
+
+@pytest.mark.parametrize("size", [(96, 128), (720, 1280)])
+@pytest.mark.parametrize("matrix", WEIGHTS)
+@pytest.mark.parametrize("full", [None, 1, 2])
+def test_colour_is_what_the_tags_say_else_bt601_of_limited_range(tmp_path, size, matrix, full):
+    """Whatever the height: players guess BT.709 for tall untagged video, readers of models none."""
+    frame = av.VideoFrame(size[1], size[0], "yuv420p")
+    for plane, value in zip(frame.planes, (Y, U, V), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    tags = {"colorspace": matrix, "color_range": full}
+    path = tmp_path / "clip.mp4"
+    flat_video(path, "libx264", frame, **{k: v for k, v in tags.items() if v is not None})
+    (shown,) = PyavDecoder(str(path)).frames([1])
+    expected = rgb_of(*WEIGHTS[matrix], full=full == 2)
+    assert np.abs(shown.pixels[40, 40] - expected).max() <= 3
+
+
+def rgb_of(red, blue, *, full):
+    """Returns the RGB of Y, U, V by the weights of red and blue (ITU-R BT.601, BT.709, BT.2020)."""
+    luma = Y / 255 if full else (Y - 16) / 219
+    u, v = (np.array([U, V]) - 128) / (255 if full else 224)
+    r, b = luma + 2 * (1 - red) * v, luma + 2 * (1 - blue) * u
+    return 255 * np.array([r, (luma - red * r - blue * b) / (1 - red - blue), b])
 
 
 def test_pixels_that_are_not_square_count_as_wide_as_they_are_shown(tmp_path):

@@ -216,6 +216,7 @@ def test_arrays_are_used_whole_up_to_max_frames():
     assert many.frames[:, 0, 0, 0].tolist() == many.frame_indices.tolist()
     few = clip_from_array(frames, 3.0, VideoConfig(num_frames=4), SMALL)
     assert few.frame_indices.tolist() == [0, 6, 13, 19]
+    assert few.times.tolist() == pytest.approx([0.0, 2.0, 13 / 3, 19 / 3])
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,8 @@ def _parser() -> OptionParser:
     add = parser.add_argument
     parser.set_defaults(media=[])
     add_model(parser)
-    add(
-        "--video", metavar="PATH", action=_Medium, help="video file or folder of frames; repeatable"
-    )
+    video = "video file, folder of frames, pipe or - for stdin; repeatable"
+    add("--video", metavar="PATH", action=_Medium, help=video)
     rate = "frames a second of a folder of frames [2.0]"
     add("--fps", type=positive_number, default=2.0, metavar="F", help=rate)
     add("--image", metavar="PATH", action=_Medium, help="image file; repeatable")

@@ -160,6 +160,7 @@ def _video_records(question: Prepared) -> list[dict[str, Any]]:
             "path": clip.path,
             "reader": clip.reader,
             "frame_indices": clip.frame_indices,
+            "times": clip.times.tolist(),
             "fps": clip.fps,
             "grid_thw": patches.grid,
         }

@@ -13,7 +13,7 @@ from vreason_jax.evaluation.locate import locate
 from vreason_jax.evaluation.predictions import Predictions
 from vreason_jax.evaluation.record import Record
 from vreason_jax.evaluation.setup import Setup
-from vreason_jax.evaluation.subtitles import frame_times, text_at
+from vreason_jax.evaluation.subtitles import text_at
 from vreason_jax.evaluation.videos import ClipQueue, ReadClip
 from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.runtime.replicas import Replicas
@@ -148,8 +148,7 @@ class Batches:
     def _subtitles(self, media: Media, record: Record) -> str:
         if record.subtitles is None:
             return ""
-        clip = media.clips[0]
-        times = frame_times(clip.frame_indices.tolist(), clip.fps)
+        times = media.clips[0].times.tolist()
         request = self._setup.request
         assert request.data is not None
         return text_at(record, request.data, times, allow_outside=request.allow_outside)

@@ -3,7 +3,7 @@
 import dataclasses
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from vreason_jax.errors import UserError, one_line
@@ -68,16 +68,6 @@ def lines_at(lines: Iterable[Line], times: Iterable[float]) -> list[str]:
         if any(line.start <= time <= line.end for time in moments) and words[-1:] != [line.text]:
             words.append(line.text)
     return words
-
-
-def frame_times(frame_indices: Sequence[int], fps: float) -> list[float]:
-    """Returns the times in seconds of a clip's chosen frames, from what `reader.Clip` tells.
-
-    `fps` is the rate of the chosen frames: their count over the length from the first to the last.
-    """
-    held = int(frame_indices[-1]) - int(frame_indices[0]) + 1
-    own_rate = fps * held / len(frame_indices)
-    return [int(index) / own_rate for index in frame_indices]
 
 
 def text_at(

@@ -1,5 +1,6 @@
 """Videos made of still images: folders of frames, and animations that Pillow alone can read."""
 
+import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class AnimationDecoder:
     def __init__(self, path: str):
         self.notices: list[str] = []
         try:
-            self._image = Image.open(path)
+            self._image = Image.open(_marked_transparent(path))
             durations = [self._seek(n) for n in range(getattr(self._image, "n_frames", 1))]
         except (*UNREADABLE, EOFError) as error:
             raise DecodeError(f"Pillow: {gist(error)}") from None
@@ -94,3 +95,13 @@ def is_animated_webp(path: str) -> bool:
     with open(path, "rb") as file:
         start = file.read(21)
     return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and bool(start[20] & 2)
+
+
+def _marked_transparent(path: str) -> io.BytesIO:
+    """Returns an animated WebP that is said to hold transparency (the flag of its VP8X chunk).
+
+    Without it Pillow drops alpha, and what no frame covers of the canvas would be black.
+    """
+    data = bytearray(Path(path).read_bytes())
+    data[20] |= 0x10
+    return io.BytesIO(data)

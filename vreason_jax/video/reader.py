@@ -43,10 +43,10 @@ class Clip:
     frames: np.ndarray  # uint8 [F, h, w, 3]
     fps: float
     frame_indices: np.ndarray  # int32 [F]
+    times: np.ndarray  # float64 [F]
     path: str | None
     reader: str
     notices: tuple[str, ...] = ()
-    times: np.ndarray | None = None  # float64 [F]; none: index over rate
 
 
 def read_video(
@@ -87,7 +87,7 @@ def read_video(
     indices = np.asarray(header["frame_indices"], np.int32)
     notices = tuple(f"{shown}: {notice}" for notice in header["notices"])
     times = np.asarray(header["times"], np.float64)
-    return Clip(frames, header["fps"], indices, shown, header["reader"], notices, times)
+    return Clip(frames, header["fps"], indices, times, shown, header["reader"], notices)
 
 
 def clip_from_array(
@@ -115,7 +115,8 @@ def clip_from_array(
         count = max_frames_of(config)
     indices = spread_indices(total, count)
     size = smart_resize(frames.shape[1], frames.shape[2], limits)
-    return Clip(resize_frames(frames[indices], *size), count / total * fps, indices, None, "array")
+    chosen = resize_frames(frames[indices], *size)
+    return Clip(chosen, count / total * fps, indices, indices / fps, None, "array")
 
 
 def read_image(path: str | os.PathLike[str], limits: PixelLimits) -> Clip:
@@ -133,7 +134,7 @@ def read_image(path: str | os.PathLike[str], limits: PixelLimits) -> Clip:
         raise UserError(f"{shown}: {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{shown}: expected a readable image file: {one_line(error)}") from None
-    return Clip(frames, TARGET_FPS, np.zeros(1, np.int32), shown, "image")
+    return Clip(frames, TARGET_FPS, np.zeros(1, np.int32), np.zeros(1), shown, "image")
 
 
 def _check_path(path: str, shown: str) -> bool:
