@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from video_files import encode
 
-from vreason_jax.video import pyav_decoder
+from vreason_jax.video import packets, pyav_decoder
 from vreason_jax.video.pyav_decoder import PacketsMislead, PyavDecoder
 
 
@@ -44,12 +44,9 @@ def assert_frames(decoder, wanted, every):
 def test_jumps_land_on_the_frames_of_a_whole_decoding(tmp_path, jumping, name, options, wanted):
     path = encode(tmp_path / name, count=60, **options)
     every = every_frame(path)
-    try:
-        decoder = PyavDecoder(str(path))
-        assert decoder.timeline.total == len(every)
-        assert_frames(decoder, wanted, every)
-    except PacketsMislead:
-        assert_frames(PyavDecoder(str(path), straight=True), wanted, every)
+    decoder = PyavDecoder(str(path))
+    assert decoder.timeline.total == len(every)
+    assert_frames(decoder, wanted, every)
 
 
 def test_a_jump_that_misses_its_frame_is_noticed(tmp_path, jumping):
@@ -69,11 +66,28 @@ def test_few_frames_are_decoded_between_jumps(tmp_path, jumping):
 
 
 def test_long_tables_are_trusted_to_the_first_frame_that_differs(tmp_path, jumping, monkeypatch):
-    monkeypatch.setattr("vreason_jax.video.packets.LONG", 10)
+    monkeypatch.setattr(packets, "LONG", 10)
+    monkeypatch.setattr(packets, "AROUND", 8)
     path = encode(tmp_path / "clip.mp4", count=90, x264="open-gop=1:keyint=12:bframes=3")
     decoder = PyavDecoder(str(path))
-    assert all(key.pts is None for key in decoder._packets.keys)
+    assert decoder._packets.table is not None
     assert_frames(decoder, [0, 11, 12, 30, 61, 89], every_frame(path))
+
+
+@pytest.mark.parametrize("at", [30, 61])
+def test_a_long_table_that_is_uneven_around_a_frame_is_not_believed(
+    tmp_path, jumping, monkeypatch, at
+):
+    monkeypatch.setattr(packets, "LONG", 10)
+    monkeypatch.setattr(packets, "AROUND", 8)
+    monkeypatch.setattr(packets, "SAMPLES", 1)
+    times = [n * 40 + (n == at + 1) for n in range(90)]
+    path = encode(tmp_path / "clip.mp4", count=90, rate=25, times=times, x264="bframes=0")
+    decoder = PyavDecoder(str(path))
+    assert decoder._packets.table is not None
+    with pytest.raises(PacketsMislead):
+        list(decoder.frames([at]))
+    assert_frames(PyavDecoder(str(path)), [at - 20, at + 25], every_frame(path))
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video", "mpeg4"])

@@ -59,7 +59,7 @@ def test_a_reader_that_hangs_costs_its_share_of_the_deadline(tmp_path, monkeypat
     worker_that(monkeypatch, body)
     start = time.monotonic()
     if reader == "pyav":
-        assert_one_line_error(path, "not decoded within 1 sec", reader="pyav", timeout_seconds=1.0)
+        assert_one_line_error(path, "not decoded within", reader="pyav", timeout_seconds=1.0)
         assert time.monotonic() - start < 10
     else:
         clip = read(path, timeout_seconds=24.0)

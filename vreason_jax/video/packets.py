@@ -1,13 +1,17 @@
 """The packets of a video, listed without decoding: time stamps, and where decoding can begin."""
 
+import bisect
 import dataclasses
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 LONG = 4096  # packets; the tables of shorter files are not worth trusting
-HEAD = 64  # packets; no encoder reorders frames over more
+AROUND = 64  # packets; no encoder reorders frames over more
+SAMPLES = 256  # entries of a table; where these are steady, it is taken for steady
+TRIES = 3  # keys from which a frame is sought before the packets are given up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +20,12 @@ class Key:
 
     dts: int
     pts: int | None  # none: known when the packet is read
-    place: int  # among the packets
+
+    def is_of(self, packet: Any) -> bool:
+        """Returns whether it is this packet; behind a jump, some containers know but one stamp."""
+        if packet.dts is None:
+            return self.pts is not None and packet.pts == self.pts
+        return packet.dts == self.dts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,82 +38,108 @@ class Packets:
 
     count: int
     stamps: np.ndarray | None
-    keys: list[Key]
-    last_duration: int = 0
+    last_duration: int
+    keys: Sequence[Key] = ()
+    table: "Table | None" = None  # instead of the keys
 
-    def keys_before(self, index: int) -> list[Key]:
-        """Returns the keys from which the frame `index` can be reached, the nearest first."""
+    def keys_before(self, index: int, stream: Any) -> list[Key]:
+        """Returns some keys from which the frame `index` can be reached, the nearest first."""
         assert self.stamps is not None
         stamp = int(self.stamps[index])
-        return [
-            key
-            for key in reversed(self.keys)
-            if (key.place <= index if key.pts is None else key.pts <= stamp)
-        ]
+        if self.table is not None:
+            return self.table.keys_before(stamp, stream)
+        place = bisect.bisect_right(self.keys, stamp, key=lambda key: key.pts or 0)
+        return list(reversed(self.keys[max(0, place - TRIES) : place]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The table of a long MP4 of a constant rate: the first times of decoding and of showing.
+
+    The table has times of decoding only. At a constant rate the frames have the same times, moved
+    by the delay that the first packets show. It is looked up around the frames asked for alone:
+    where packet n is decoded at n steps, n packets lie before it, whatever these are.
+    """
+
+    dts: int
+    pts: int
+    step: int
+
+    @classmethod
+    def of(cls, container: Any, stream: Any) -> "Table | None":
+        """Returns the table of a stream, or None where its rate is not constant."""
+        entries = stream.index_entries
+        table = cls(entries[0].timestamp, 0, entries[1].timestamp - entries[0].timestamp)
+        places = range(0, len(entries), max(1, len(entries) // SAMPLES))
+        if table.step <= 0 or not table.is_steady(entries, [*places, len(entries) - 1]):
+            return None
+        head = list(itertools.islice(container.demux(stream), AROUND))
+        if any(packet.pts is None or packet.dts is None for packet in head):
+            return None
+        if head[0].dts != table.dts:
+            return None
+        return dataclasses.replace(table, pts=min(packet.pts for packet in head))
+
+    def is_steady(self, entries: Any, places: Iterable[int]) -> bool:
+        """Returns whether the entries at `places` are decoded at their steps, and are shown."""
+        return all(
+            entry.timestamp == self.dts + place * self.step and not entry.is_discard
+            for place in places
+            for entry in (entries[place],)
+        )
+
+    def keys_before(self, stamp: int, stream: Any) -> list[Key]:
+        """Returns the keys before a frame; none where the packets around it are not steady."""
+        entries = stream.index_entries
+        place = (stamp - self.pts) // self.step
+        first, last = max(0, place - AROUND), min(len(entries), place + AROUND + 1)
+        if not self.is_steady(entries, range(first, last)):
+            return []
+        keys: list[Key] = []
+        time = self.dts + place * self.step
+        while len(keys) < TRIES and (found := entries.search_timestamp(time)) >= 0:
+            keys.append(Key(entries[found].timestamp, None))
+            time = keys[-1].dts - 1
+        return keys
 
 
 def list_packets(container: Any, stream: Any) -> Packets:
     """Returns the packets of a stream: of long MP4 files by their tables, else by reading on."""
     if "mov" in container.format.name and len(stream.index_entries) >= LONG:
-        listed = _by_table(container, stream)
-        if listed is not None:
-            return listed
+        table = Table.of(container, stream)
+        if table is not None:
+            count = len(stream.index_entries)
+            stamps = table.pts + table.step * np.arange(count, dtype=np.int64)
+            return Packets(count, stamps, table.step, table=table)
     return _by_demuxing(container, stream)
 
 
 def _by_demuxing(container: Any, stream: Any) -> Packets:
-    codec = stream.codec_context.name
-    shown: list[int | None] = []
-    decoded_at: list[int | None] = []
-    keys: list[Key] = []
-    duration = 0
-    last: tuple[int, int] = (-(2**63), 0)
-    for packet in container.demux(stream):
-        if not packet.size:
-            continue
-        if packet.is_keyframe and packet.pts is not None and packet.dts is not None:
-            keys.append(Key(packet.dts, packet.pts, len(decoded_at)))
-        decoded_at.append(packet.dts)
-        if packet.is_discard or (codec == "vp8" and is_hidden_vp8(packet)):
-            continue
-        shown.append(packet.pts)
-        if packet.pts is not None:
-            last = max(last, (packet.pts, packet.duration or 0))
-    duration = last[1]
-    known = [stamp for stamp in shown if stamp is not None]
-    ordered = all(
-        early is not None and late is not None and early <= late
-        for early, late in itertools.pairwise(decoded_at)
-    )
-    usable = bool(keys) and ordered and len(set(known)) == len(shown)
-    if lacks_presentation_times(container):
-        usable = usable and len(set(np.diff(decoded_at).tolist())) <= 1
-    stamps = np.sort(np.asarray(known, np.int64)) if usable else None
-    return Packets(len(decoded_at), stamps, keys, duration)
+    hides = stream.codec_context.name == "vp8"
+    rows = [
+        (p.pts, p.dts, p.is_keyframe, p.is_discard or (hides and is_hidden_vp8(p)), p.duration)
+        for p in container.demux(stream)
+        if p.size
+    ]
+    # Matroska leaves open when the first packets are decoded.
+    keys = [
+        Key(pts if dts is None else dts, pts)
+        for pts, dts, is_key, *_ in rows
+        if is_key and pts is not None
+    ]
+    shown = [(pts, duration or 0) for pts, _, _, hidden, duration in rows if not hidden]
+    known = {pts: duration for pts, duration in shown if pts is not None}
+    last_duration = known[max(known)] if known else 0
+    usable = bool(keys) and len(known) == len(shown) and _are_steps(container, rows)
+    stamps = np.sort(np.fromiter(known, np.int64)) if usable else None
+    return Packets(len(rows), stamps, last_duration, sorted(keys, key=lambda key: key.pts or 0))
 
 
-def _by_table(container: Any, stream: Any) -> Packets | None:
-    """Returns the packets by the table of an MP4, or None where their rate is not constant.
-
-    The table has times of decoding only. At a constant rate the frames have the same times, moved
-    by the delay that the first packets show.
-    """
-    entries = [(e.timestamp, e.is_keyframe, e.is_discard) for e in stream.index_entries]
-    times = np.asarray([entry[0] for entry in entries], np.int64)
-    steps = np.diff(times)
-    if steps[0] <= 0 or np.any(steps != steps[0]) or any(entry[2] for entry in entries):
-        return None
-    head = []
-    for packet in container.demux(stream):
-        if packet.pts is None or packet.dts is None or len(head) == HEAD:
-            break
-        head.append((packet.pts, packet.dts))
-    if not head or head[0][1] != times[0]:
-        return None
-    start = min(pts for pts, _ in head)
-    keys = [Key(int(times[n]), None, n) for n, entry in enumerate(entries) if entry[1]]
-    stamps = start + steps[0] * np.arange(len(times), dtype=np.int64)
-    return Packets(len(times), stamps, keys, int(steps[0])) if keys else None
+def _are_steps(container: Any, rows: list[tuple]) -> bool:
+    """Returns whether the times of decoding ascend, and tell when frames are shown if need be."""
+    steps = np.diff([dts for _, dts, *_ in rows if dts is not None])
+    even = np.all(steps == steps[:1]) or not lacks_presentation_times(container)
+    return bool(np.all(steps >= 0) and even)
 
 
 def lacks_presentation_times(container: Any) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from vreason_jax.video.timeline import Timeline
 STRAIGHT_PIXELS = 2**26  # of a whole video; so few are decoded throughout, whatever is asked
 MOST_PIXELS = 2**27  # of one frame; more is a damaged header
 CHECKED_FRAMES = 24  # at the head, against the packets
-TRIES = 3  # keys from which a frame is sought before the packets are given up
 DAMAGED = 0.1  # share of the packets that fail, from which on a file is refused
 KNOW_RECOVERY = ("h264", "hevc", "vvc")  # these show nothing before a frame that they can trust
 WIDEST_PIXEL = 10.0  # ratio of its sides; beyond, the header is wrong
@@ -47,7 +46,6 @@ class PyavDecoder:
         try:
             self._open()
             packets = list_packets(self._container, self._stream)
-            self._reopen()
             self._packets = packets  # less what its head turns out not to show
             area = self._stream.codec_context.width * self._stream.codec_context.height
             small = packets.count * area <= STRAIGHT_PIXELS
@@ -57,7 +55,7 @@ class PyavDecoder:
             else:
                 self._by_stamp = True
                 assert self._packets.stamps is not None
-                self._take_times(self._packets.stamps.tolist(), packets.last_duration)
+                self._take_times(self._packets.stamps, packets.last_duration)
         except (self._av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(f"PyAV: {gist(error)}") from None
 
@@ -121,18 +119,16 @@ class PyavDecoder:
 
     # Times
 
-    def _take_times(self, stamps: list[int | None], last_duration: int) -> None:
+    def _take_times(self, stamps: Sequence[int | None] | np.ndarray, last_duration: int) -> None:
         base = float(self._stream.time_base or 1)
-        known = [stamp for stamp in stamps if stamp is not None]
-        first = known[0] * base if known else 0.0
-        start = self._container.start_time
-        if start is None or lacks_presentation_times(self._container):
-            zero = first
-        else:
-            zero = min(first, start / self._av.time_base)
+        seconds = np.asarray(stamps, np.float64) * base  # none is nan
+        known = seconds[np.isfinite(seconds)]
+        zero, start = known[0] if known.size else 0.0, self._container.start_time
+        if start is not None and not lacks_presentation_times(self._container):
+            zero = min(zero, start / self._av.time_base)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.timeline = Timeline.of_stamps(
-            [None if stamp is None else stamp * base - zero for stamp in stamps],
+            seconds - zero,
             last_duration * base,
             float(rate) if rate else None,
             clock_breaks=bool(
@@ -173,13 +169,16 @@ class PyavDecoder:
 
     def _from_the_start(self) -> Iterator[Any]:
         """Decodes the file; other decoders than these make up what a recording lacks at first."""
+        if self._packets.table is None:
+            self._reopen()
+        else:
+            self._seek(self._packets.table.dts)
         packets = self._container.demux(self._stream)
         if self._packets.keys and self._stream.codec_context.name not in KNOW_RECOVERY:
             packets = itertools.dropwhile(lambda packet: not packet.is_keyframe, packets)
         return self._decoded(packets)
 
     def _again(self) -> Iterator[Any]:
-        self._reopen()
         return (frame for frame in self._from_the_start() if frame is not None)
 
     # Jumps
@@ -190,7 +189,6 @@ class PyavDecoder:
         decoded = itertools.dropwhile(lambda frame: frame is None, self._from_the_start())
         head = itertools.islice(decoded, CHECKED_FRAMES)
         came = [frame.pts for frame in head if frame is not None]
-        self._reopen()
         stamps = self._packets.stamps
         if not came or came[0] is None:
             return False
@@ -199,14 +197,14 @@ class PyavDecoder:
         return came == stamps[: len(came)].tolist()
 
     def _frame_by_stamp(self, index: int) -> Any:
-        keys = self._packets.keys_before(index)
+        keys = self._packets.keys_before(index, self._stream)
         near = keys[0] if keys else None
         if self._next is not None and self._next <= index and not self._worth_jumping(near):
             try:
                 return self._forward(index)
             except PacketsMislead:
                 pass
-        for key in keys[:TRIES]:
+        for key in keys:
             try:
                 self._jump(key)
                 return self._forward(index)
@@ -219,23 +217,24 @@ class PyavDecoder:
 
     def _jump(self, key: Key) -> None:
         """Begins decoding at a key packet, wherever the container's own seeking lands before it."""
-        self._container.seek(
-            key.dts if key.pts is None else min(key.dts, key.pts), stream=self._stream
-        )
-        if self._codec is not self._stream.codec_context:
-            self._codec.flush_buffers()
+        self._seek(key.dts if key.pts is None else min(key.dts, key.pts))
         demuxed = self._container.demux(self._stream)
         for packet in demuxed:
-            if packet.dts is None or packet.dts > key.dts:
-                raise PacketsMislead("a jump landed behind its key frame")
-            if packet.dts == key.dts and packet.is_keyframe:
+            if packet.is_keyframe and key.is_of(packet):
                 break
+            if packet.dts is not None and packet.dts > key.dts:
+                raise PacketsMislead("a jump landed behind its key frame")
         else:
             raise PacketsMislead("a jump did not land on its key frame")
         assert self._packets.stamps is not None
         self._floor, self._fed = packet.pts, key.dts
         self._next = int(np.searchsorted(self._packets.stamps, packet.pts))
         self._coming = self._decoded(self._fed_packets(itertools.chain([packet], demuxed)))
+
+    def _seek(self, stamp: int) -> None:
+        self._container.seek(stamp, stream=self._stream)
+        if self._codec is not self._stream.codec_context:
+            self._codec.flush_buffers()
 
     def _fed_packets(self, packets: Iterable[Any]) -> Iterator[Any]:
         for packet in packets:

@@ -1,7 +1,6 @@
 """When the frames of a video are shown: its time stamps, and the rate that follows from them."""
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 from typing import TypeGuard
@@ -39,7 +38,7 @@ class Timeline:
     @classmethod
     def of_stamps(
         cls,
-        stamps: Sequence[float | None],
+        stamps: Sequence[float | None] | np.ndarray,
         last_duration: float,
         stated: float | None,
         clock_breaks: bool = False,
@@ -52,20 +51,12 @@ class Timeline:
         from the new one. Frames that are shown in another order than their stamps say (packed
         B-frames) change them.
         """
-        gap = _usual_gap(stamps, stated)
-        times: list[float] = []
-        shift = 0.0
-        for before, stamp in itertools.pairwise([None, *stamps]):
-            expected = times[-1] + gap if times else 0.0
-            time = expected if stamp is None or stamp == before else stamp + shift
-            too_late = clock_breaks and time - expected > LONGEST_PAUSE
-            if times and (time < times[-1] - JITTER or too_late):
-                shift += expected - time
-                time = expected
-            times.append(time)
-        times.sort()
-        end = times[-1] + (last_duration if last_duration > 0 else gap) if times else 0.0
-        return cls(np.asarray(times, np.float64), end, stated)
+        times = np.asarray(stamps, np.float64)  # none is nan
+        gap = _usual_gap(times, stated)
+        if not _is_ascending(times, gap + LONGEST_PAUSE if clock_breaks else math.inf):
+            times = np.sort(_going_on(times, gap, clock_breaks))
+        end = float(times[-1]) + (last_duration if last_duration > 0 else gap) if len(times) else 0
+        return cls(times, end, stated)
 
     @property
     def total(self) -> int:
@@ -111,13 +102,30 @@ class Timeline:
         return []
 
 
-def _usual_gap(stamps: Sequence[float | None], stated: float | None) -> float:
-    known = [(number, stamp) for number, stamp in enumerate(stamps) if stamp is not None]
-    gaps = [
-        (late - early) / (after - before)
-        for (before, early), (after, late) in itertools.pairwise(known)
-        if late > early
-    ]
-    if gaps:
-        return float(np.median(gaps))
+def _is_ascending(times: np.ndarray, longest_gap: float) -> bool:
+    """Returns whether no time is missing, twice or out of place."""
+    gaps = np.diff(times)
+    return bool(np.all(np.isfinite(times)) and np.all(gaps > 0) and np.all(gaps <= longest_gap))
+
+
+def _going_on(stamps: np.ndarray, gap: float, clock_breaks: bool) -> list[float]:
+    times: list[float] = []
+    shift, before = 0.0, math.nan
+    for stamp in stamps.tolist():
+        expected = times[-1] + gap if times else 0.0
+        time = expected if math.isnan(stamp) or stamp == before else stamp + shift
+        too_late = clock_breaks and time - expected > LONGEST_PAUSE
+        if times and (time < times[-1] - JITTER or too_late):
+            shift += expected - time
+            time = expected
+        times.append(time)
+        before = stamp
+    return times
+
+
+def _usual_gap(times: np.ndarray, stated: float | None) -> float:
+    places = np.flatnonzero(np.isfinite(times))
+    gaps = np.diff(times[places]) / np.diff(places)
+    if np.any(gaps > 0):
+        return float(np.median(gaps[gaps > 0]))
     return 1 / (stated if is_usable_rate(stated) else ASSUMED_FPS)
