@@ -167,10 +167,7 @@ def read(rows: tuple[Row, ...], *, capacity: int = CAPACITY, media_gain: float =
     counts = collections.Counter()
     prefixes = Prefixes(model.decoder, small_config().text, mesh, encode, counts)
     with quick_compiles():
-        cache = prefixes.cache([_Prepared(row) for row in rows], capacity)
-        for piece in prompts.rest_pieces():
-            cache = prefixes.read_piece(cache, prompts, piece)
-    return prompts, cache
+        return prompts, prefixes.read([_Prepared(row) for row in rows], prompts, capacity)
 
 
 @dataclasses.dataclass(frozen=True)

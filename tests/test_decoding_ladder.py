@@ -24,19 +24,19 @@ def test_there_are_few_capacities():
 
 
 @given(COUNTS)
-def test_pieces_hold_a_prompt_and_little_more(tokens):
-    pieces = ladder.read_pieces(tokens)
-    lengths = ladder.piece_lengths()
-    assert set(pieces) <= set(lengths)
-    assert 0 <= sum(pieces) - tokens < lengths[1]
-    # A longer piece stands where shorter ones would compute as much.
-    assert sum(pieces) <= -(-tokens // lengths[-1]) * lengths[-1] + lengths[1] - lengths[-1]
-    assert pieces == sorted(pieces, reverse=True)
+def test_pieces_hold_a_prompt_in_few_calls_and_little_more_work(tokens):
+    pieces, lengths = ladder.read_pieces(tokens), ladder.piece_lengths()
+    assert set(pieces) <= set(lengths) and pieces == sorted(pieces, reverse=True)
+    assert 0 <= sum(pieces) - tokens < lengths[0] // 2
+    shortest = lengths[-1]
+    alone = -(-tokens // shortest) * (shortest + shortest // 2)  # in shortest pieces
+    assert sum(pieces) + shortest // 2 * len(pieces) <= alone
+    assert len(pieces) <= tokens // lengths[0] + 3
 
 
 @pytest.mark.parametrize(
     ("tokens", "pieces"),
-    [(0, []), (33, [32, 32]), (96, [32] * 3), (97, [128]), (130, [128, 32]), (1000, [1024])],
+    [(0, []), (33, [32, 32]), (96, [32] * 3), (97, [128]), (130, [128, 32]), (193, [256])],
 )
 def test_examples_of_pieces(tokens, pieces):
     assert ladder.read_pieces(tokens) == pieces

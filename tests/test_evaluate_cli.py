@@ -10,6 +10,7 @@ from evaluate_runs import Runner, answers, lines
 from safetensors.numpy import load_file, save_file
 
 from vreason_jax.output.trace import TOKEN_KEYS
+from vreason_jax.shapes import sample
 
 KEYS = [
     "id", "benchmark", "model", "method", "seed", "status", "text", "answer", "gold", "score",
@@ -65,6 +66,18 @@ def test_run_json_tells_what_was_run_and_what_it_took(run, tmp_path):
     assert 0 < counts["prompt_tokens"] < counts["prompt_slots"]
     assert 0 < counts["vision_patches"] < counts["vision_slots"]
     assert set(session["programs"]) == {"compiled", "from_cache"}
+
+
+def test_a_warm_up_is_given_all_methods_and_the_longest_question(run, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("vreason_jax.engine.warm_up.warm_up", lambda *given: asked.append(given))
+    assert run("--out", tmp_path, "--limit", 2, "--warmup").code == 0
+    (engine, runs, limits, say), *others = asked
+    assert not others and callable(say) and engine.batch_size == 2
+    assert [one.controller.objective for one in runs] == ["none", "switch"]
+    encode = engine.checkpoint.tokenizer.encode_text
+    longest = max(len(encode(sample("test", index).question)) for index in range(2))
+    assert limits.text > longest and limits.frames == 16
 
 
 def test_weights_that_are_not_finite_end_the_answer_they_meet_and_leave_no_nan(

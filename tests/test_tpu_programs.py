@@ -14,9 +14,9 @@ import pytest
 PROGRAM = """
 import json, sys
 sys.path[:0] = ["scripts"]
-import tpu_memory
+import programs
 kind, objective = sys.argv[1:]
-print(json.dumps(tpu_memory.measure(kind, objective)))
+print(json.dumps(programs.measure(kind, objective)))
 """
 
 

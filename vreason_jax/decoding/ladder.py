@@ -35,18 +35,26 @@ def piece_lengths() -> tuple[int, ...]:
     Short pieces waste little at a prompt's end. But every call reads all weights: where that
     takes as long as computing hundreds of tokens, shorter ones would spare nothing.
     """
-    return (1024, 128, 32) if jax.default_backend() == "cpu" else (1024, 256)
+    return (256, 128, 32) if jax.default_backend() == "cpu" else (1024, 256)
 
 
 def read_pieces(tokens: int) -> list[int]:
     """Returns the lengths of the pieces in which `tokens` tokens are read, the last one padded."""
-    lengths, pieces = piece_lengths(), []
-    for length, shorter in zip(lengths, (*lengths[1:], 0), strict=True):
-        # Whole pieces, and one more where the shorter ones would come to as much.
-        count = (tokens - sum(pieces) + shorter - 1) // length if shorter else 0
-        pieces += [length] * max(0, count)
-    left = max(0, tokens - sum(pieces))
-    return pieces + [lengths[-1]] * -(-left // lengths[-1])
+    return list(_pieces(tokens, piece_lengths()))
+
+
+def _pieces(tokens: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    longest, *shorter = lengths
+    whole, left = divmod(tokens, longest)
+    if not (left and shorter):
+        return (longest,) * -(-tokens // longest)
+    end = _pieces(left, tuple(shorter))
+    return (longest,) * whole + min(end, (longest,), key=_work)
+
+
+def _work(pieces: tuple[int, ...]) -> int:
+    """What reading pieces takes, in tokens: a call by itself about as long as half the shortest."""
+    return sum(pieces) + piece_lengths()[-1] // 2 * len(pieces)
 
 
 def decode_room(tokens: int) -> int:

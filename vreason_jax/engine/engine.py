@@ -156,10 +156,7 @@ class Engine:
         capacity = self.prefixes.capacity([row.prefix_name for row in filled], needed)
         warnings = self._memory_warnings(filled, capacity, tokens)
         with self.at_work(capacity, "prefill"):
-            cache = self.prefixes.cache(filled, capacity)
-            for piece in rows.rest_pieces():
-                cache = self.prefixes.read_piece(cache, rows, piece)
-            jax.block_until_ready(cache)
+            cache = jax.block_until_ready(self.prefixes.read(filled, rows, capacity))
         self.counts["question_prefill"] += len(questions)
         self.counts["prompt_tokens"] += int(rows.rests[: len(questions)].sum())
         return ReadBatch(filled, len(questions), rows, cache, warnings)

@@ -56,13 +56,20 @@ class Prefixes:
         kept = [self._kept[name].cache.capacity for name in names if name in self._kept]
         return max([needed, *kept])
 
-    def cache(self, rows: Sequence[Prepared], capacity: int) -> KVCache:
-        """Returns a new cache [B, ...] that begins with the shared parts of the rows."""
-        named = {row.prefix_name: row for row in rows if row.prefix_name is not None}
-        found = self._read(named, len(rows), capacity)
+    def read(self, prepared: Sequence[Prepared], rows: PromptRows, capacity: int) -> KVCache:
+        """Returns a new cache [B, ...] with the prompts in it, which are `rows` as well."""
+        named = {row.prefix_name: row for row in prepared if row.prefix_name is not None}
+        # What is new and alone is read in one go.
+        whole = len(prepared) == 1 and not named.keys() & self._kept.keys() and bool(named)
+        found = self._read(named, len(prepared), capacity, whole=whole)
         self._remember(found)
-        if not found:
-            return self.blank(len(rows), capacity)
+        cache = self._forked(prepared, found) if found else self.blank(len(prepared), capacity)
+        for piece in () if whole else rows.rest_pieces():
+            cache = self.read_piece(cache, rows, piece)
+        return cache
+
+    def _forked(self, rows: Sequence[Prepared], found: dict[str, Source]) -> KVCache:
+        """A cache that begins with the shared parts of the rows."""
         sources = [found.get(row.prefix_name or "", next(iter(found.values()))) for row in rows]
         caches = list({id(source.cache): source.cache for source in sources}.values())
         first = np.cumsum([0, *(cache.last.keys.shape[0] for cache in caches)])
@@ -100,28 +107,31 @@ class Prefixes:
         chosen += [self.nothing()] * (ladder.power_of_two(wanted) - len(chosen))
         piece = piece.replace(media_index=index.astype(np.int32))
         self._counts["prompt_slots"] += index.size
-        layout = rows.layout(whole=not blocks)
-        piece, layout = place((piece, layout), self._mesh, count, heads=False)
+        piece, layout = place((piece, rows.layout()), self._mesh, count, heads=False)
         return read_piece(self._decoder, cache, piece, layout, tuple(chosen), mesh=self._mesh)
 
-    def _read(self, named: dict[str, Prepared], rows: int, capacity: int) -> dict[str, Source]:
+    def _read(
+        self, named: dict[str, Prepared], rows: int, capacity: int, *, whole: bool
+    ) -> dict[str, Source]:
         found = {name: self._kept.pop(name) for name in named if name in self._kept}
         found = self._with_capacity(found, capacity)
         missing = [name for name in named if name not in found]
         at_once = self.at_once(rows, capacity)
         for begin in range(0, len(missing), at_once):
             names = missing[begin : begin + at_once]
-            cache = self._read_group([named[name] for name in names], at_once, capacity)
+            cache = self._read_group([named[n] for n in names], at_once, capacity, whole)
             found |= {name: Source(cache, row) for row, name in enumerate(names)}
         return found
 
-    def _read_group(self, prompts: list[Prepared], at_once: int, capacity: int) -> KVCache:
+    def _read_group(
+        self, prompts: list[Prepared], at_once: int, capacity: int, whole: bool
+    ) -> KVCache:
         filled = [*prompts, *[prompts[-1]] * (at_once - len(prompts))]
         blocks, index = self._encode(prompts)
         index = [*index, *[index[-1]] * (at_once - len(prompts))]
         rows = PromptRows.of([prompt.prompt for prompt in filled])
         cache = self.blank(at_once, capacity)
-        for piece in rows.shared_pieces(index):
+        for piece in rows.shared_pieces(index, whole=whole):
             cache = self.read_piece(cache, rows, piece, blocks)
         self._counts["clip_prefill"] += len(prompts)
         self._counts["prompt_tokens"] += int(rows.shared[: len(prompts)].sum())

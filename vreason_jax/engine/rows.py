@@ -11,8 +11,6 @@ from vreason_jax.decoding.reading import TEXT, Piece
 from vreason_jax.model.attention import Layout
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 
-_NONE_YET = 2**31 - 1  # the first slot of an answer that has not begun
-
 
 @dataclasses.dataclass(frozen=True)
 class PromptRows:
@@ -47,23 +45,28 @@ class PromptRows:
     @property
     def slots(self) -> int:
         """The slots that reading takes, what pads its last pieces included."""
-        shared, rest = (sum(ladder.read_pieces(int(n.max()))) for n in (self.shared, self.rests))
-        return max(shared, self.rest_start + rest)
+        lengths = (self.rest_start, self.answer_start, self.answer_start - self.rest_start)
+        shared, whole, rest = (sum(ladder.read_pieces(length)) for length in lengths)
+        return max(shared, whole, self.rest_start + rest)
 
-    def layout(self, *, whole: bool = True) -> Layout:
-        """Returns the layout of whole prompts, or of their shared parts alone."""
+    def layout(self) -> Layout:
+        """Returns where the prompts stand."""
         return Layout(
             shared_end=self.shared.astype(np.int32),
             rest_start=np.array(self.rest_start, np.int32),
-            rest_end=(self.rest_start + self.rests * whole).astype(np.int32),
-            answer_start=np.array(self.answer_start if whole else _NONE_YET, np.int32),
+            rest_end=(self.rest_start + self.rests).astype(np.int32),
+            answer_start=np.array(self.answer_start, np.int32),
         )
 
-    def shared_pieces(self, media: Sequence[np.ndarray]) -> Iterator[Piece]:
-        """Yields the pieces of the shared parts; `media` has each row's index of media tokens."""
-        start = 0
-        for length in ladder.read_pieces(self.rest_start):
-            yield self._piece(start, length, np.zeros_like(self.shared), self.shared, start, media)
+    def shared_pieces(self, media: Sequence[np.ndarray], *, whole: bool = False) -> Iterator[Piece]:
+        """Yields the pieces of the shared parts; `media` has each row's index of media tokens.
+
+        With `whole`, of a single row, those of its rest too, which stands right behind: fewer.
+        """
+        start, begins = 0, np.zeros_like(self.shared)
+        ends = self.shared + self.rests if whole else self.shared
+        for length in ladder.read_pieces(int(ends.max())):
+            yield self._piece(start, length, begins, ends, start, media)
             start += length
 
     def rest_pieces(self) -> Iterator[Piece]:

@@ -119,19 +119,20 @@ def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_C
     for run in runs:
         settings = DecodeSettings.of(run, engine.mesh, has_video=True)
         for prompt in range(least, most + text + 1):
-            video = max(1, min(prompt - 2, most))
-            path = _capacities(run, prompt, video, longest)
-            case = _Case(run, path[0], video, prompt - video)
-            found.setdefault((settings, run.prune, path), case)
+            for video in {max(1, min(prompt - rest, most)) for rest in (2, text)}:
+                path = _capacities(run, prompt, video, longest)
+                case = _Case(run, path[0], video, prompt - video)
+                found.setdefault((settings, run.prune, path), case)
     return list(found.values())
 
 
 def _capacities(run: RunConfig, prompt: int, video: int, longest: int) -> tuple[int, ...]:
-    """Those that a prompt's cache has: when it is read, pruned, and full."""
+    """Those that a prompt's cache has, read, pruned and full; and that of its video alone."""
     tokens, kept = run.sampling.max_new_tokens, prompt - int(video * run.prune.fraction)
     read = ladder.capacity(prompt + ladder.first_room(prompt, longest))
     pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if kept < prompt else read
-    return read, pruned, max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
+    full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
+    return read, pruned, full, ladder.capacity(video - prompt + kept)
 
 
 def _threads(engine: Engine, capacity: int) -> int:

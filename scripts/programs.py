@@ -1,14 +1,17 @@
-"""Prints the memory of the 7B model's programs on each chip of a TPU slice, without the slice.
+"""Prints what the 7B model's programs are on each chip of a TPU slice or GPU, without one.
 
-    JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/tpu_memory.py
-    JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/tpu_memory.py --topology v5e:2x2
+    JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/programs.py
+    JAX_PLATFORMS=cpu python scripts/programs.py --device h100
 
-Programs are compiled ahead of time by libtpu for a described topology; the compiler's own account
-of their buffers is real; times are not measured.
+Programs are compiled ahead of time for described devices. The compiler's own account of their
+buffers is real, and so are the kernels, though a GPU's products are not tuned; times are not
+measured.
 """
 
 import argparse
 import dataclasses
+import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -17,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
@@ -35,44 +37,78 @@ from vreason_jax.runtime.names import dotted
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_shapes
+from described_devices import described_devices
 
-TOPOLOGY = "v5e:2x2"
+DEVICE = "v5e:2x2"
 VIDEO_TOKENS, CAPACITY = 6144, 8192
+# What writes nothing of its own, or only says where something lies.
+_NO_WRITES = {"parameter", "get-tuple-element", "tuple", "bitcast", "while", "conditional", "call"}
+_OPERATION = re.compile(r"= \(?(\w+)\[([\d,]*)\]\S* ([\w-]+)\(")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--topology", default=TOPOLOGY, help=f"slice to compile for [{TOPOLOGY}]")
-    topology = parser.parse_args().topology
+    add = parser.add_argument
+    add("--device", default=DEVICE, help=f"a TPU slice, or h100:N, to compile for [{DEVICE}]")
+    add("--save", type=Path, metavar="DIR", help="write the programs as text")
+    options = parser.parse_args()
     for kind in ("decode", "prefill"):
         for objective in ("none", "switch"):
-            figures = measure(kind, objective, topology)
-            sizes = {
-                name: f"{value / 1e6:.1f} MB" for name, value in figures.items() if value > 1e3
-            }
-            print(kind, objective, sizes, f"compiled in {figures['seconds']:.0f} s", flush=True)
+            compiled, seconds = compile_program(kind, objective, options.device)
+            text = compiled.as_text()
+            if options.save:
+                options.save.mkdir(parents=True, exist_ok=True)
+                (options.save / f"{kind}_{objective}.txt").write_text(text)
+            sizes = ", ".join(f"{k} {v / 1e6:.1f} MB" for k, v in memory_of(compiled).items())
+            print(f"{kind} {objective}: {sizes}; compiled in {seconds:.0f} s", flush=True)
+            for name, count in large_writes(text, 64 * 2**20).items():
+                print(f"    writes {count} times {name}")
 
 
-def measure(kind: str, objective: str, topology: str = TOPOLOGY) -> dict[str, float]:
-    """Returns bytes per chip (temporary, weights and other arguments, total) of a compiled program.
+def measure(kind: str, objective: str, device: str = DEVICE) -> dict[str, float]:
+    """Returns `memory_of` a program: 6,144 video tokens, a cache of 8,192 slots."""
+    return memory_of(compile_program(kind, objective, device)[0])
 
-    `kind` is "decode" (a chunk of tokens) or "prefill"; 6,144 video tokens, a cache of 8,192 slots.
+
+def compile_program(kind: str, objective: str, device: str):
+    """Returns a compiled program and the seconds it took.
+
+    `kind` is "decode" (a chunk of tokens) or "prefill" (a piece of a prompt).
     """
-    devices = np.asarray(topologies.get_topology_desc(topology, platform="tpu").devices)
+    devices = np.asarray(described_devices(device))
     mesh = Mesh(devices.reshape(1, -1), AXES, axis_types=(AxisType.Auto,) * 2)
-    config = bench_shapes.model_config("7b")
+    lowered = _lowered(kind, objective, bench_shapes.model_config("7b"), mesh)
     begin = time.perf_counter()
-    compiled = _lowered(kind, objective, config, mesh).compile()
+    return lowered.compile(), time.perf_counter() - begin
+
+
+def memory_of(compiled) -> dict[str, float]:
+    """Returns bytes per chip: temporary, weights and other arguments, total."""
     memory = compiled.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return {
         "temporary": memory.temp_size_in_bytes,
         "arguments": memory.argument_size_in_bytes,
         "total": memory.temp_size_in_bytes + held - memory.alias_size_in_bytes,
-        "seconds": time.perf_counter() - begin,
     }
+
+
+def large_writes(text: str, elements: int) -> dict[str, int]:
+    """Returns how often a program's text writes arrays of `elements` numbers and more, by kind."""
+    found: dict[str, int] = {}
+    fused = False
+    for line in text.splitlines():
+        if line.endswith("{") and "->" in line:
+            fused = "fused_computation" in line or "fusion" in line.split("(")[0]
+        match = _OPERATION.search(line)
+        if not match or fused or match[3] in _NO_WRITES:
+            continue
+        if math.prod(int(size) for size in match[2].split(",") if size) >= elements:
+            name = f"{match[1]}[{match[2]}] by {match[3]}"
+            found[name] = found.get(name, 0) + 1
+    return found
 
 
 def _lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh):
@@ -87,7 +123,7 @@ def _lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh):
         piece = next(rows.shared_pieces([np.arange(VIDEO_TOKENS)]))
         block = jax.ShapeDtypeStruct((1024, config.text.width), jnp.bfloat16)
         blocks = _whole((block,) * 4, mesh)
-        piece, layout = _by_rows((piece, rows.layout(whole=False)), mesh, heads=False)
+        piece, layout = _by_rows((piece, rows.layout()), mesh, heads=False)
         return read_piece.lower(decoder, _by_rows(cache, mesh), piece, layout, blocks, mesh=mesh)
     controller = ControllerConfig(objective=objective)
     run = RunConfig(controller=controller, sampling=SamplingConfig(max_new_tokens=1024))
