@@ -31,6 +31,8 @@ BROKEN = [
     ({"data_type": "image"}, "'data_type': expected"),
     ({"options": "A. a cup"}, "'options': expected a list"),
     ({"options": ["A. a", 2]}, "'options': expected a list"),
+    ({"options": ["A. a", "B. \ud800"]}, "'options': expected valid Unicode"),
+    ({"problem": "\ud800"}, "'problem': expected valid Unicode"),
     ({"solution": "B"}, "'solution': expected <answer>"),
     ({"solution": "<answer> </answer>"}, "'solution': expected <answer>"),
     ({"solution": "<answer>F</answer>"}, "one of A, B, got 'F'"),
@@ -151,6 +153,17 @@ def first_row(file):
 def leaf(value):
     known = isinstance(value, dict) and ("question" in value or "problem" in value)
     return "q" if known else ""
+
+
+def test_a_row_under_a_key_that_is_no_text_is_refused(tmp_path):
+    files.tempcompass_(tmp_path)
+    file = tmp_path / "questions" / "yes_no.json"
+    values = json.loads(file.read_text())
+    first = next(iter(values))
+    file.write_text(json.dumps({"\ud800": values.pop(first), **values}))
+    data = read_benchmark("tempcompass", tmp_path)
+    assert data.refused
+    assert all("expected valid Unicode, got '\\ud800'" in refusal for refusal in data.refused)
 
 
 def test_rows_that_are_no_objects_are_refused(tmp_path):

@@ -1,10 +1,16 @@
+import gc
 import os
 import stat
 
+import numpy as np
 import pytest
+from trace_samples import sample_trace
 
 from vreason_jax.errors import UserError
 from vreason_jax.output.files import check_writable, write_atomic
+from vreason_jax.output.inputs import dump_inputs
+from vreason_jax.output.plot import write_plot
+from vreason_jax.output.trace import write_trace
 
 
 def test_check_leaves_no_file_behind_and_keeps_the_old_one(tmp_path):
@@ -87,6 +93,23 @@ def test_link_keeps_pointing_where_it_did(tmp_path):
     write_atomic(tmp_path / "link", lambda file: file.write(b"x"))
     assert (tmp_path / "link").is_symlink()
     assert target.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/full"])
+def test_a_device_leaves_no_descriptor_open(path):
+    pytest.importorskip("matplotlib", reason="pip install 'vreason-jax[plots]'")
+    before = os.listdir("/proc/self/fd")
+    for write in (
+        lambda: write_trace(path, {"text": "x" * 10**6}),
+        lambda: dump_inputs(path, {"frames": np.zeros(10**6, np.uint8)}),
+        lambda: write_plot(path, sample_trace(5)),
+    ):
+        try:
+            write()
+        except UserError as error:
+            assert "No space left on device" in str(error)
+    gc.collect()
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_device_is_written_in_place_not_replaced():

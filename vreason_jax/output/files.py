@@ -80,6 +80,6 @@ def _mode(path: Path) -> int | None:
 
 def _unwritable(path: Path, error: Exception, flag: str) -> UserError:
     reason = getattr(error, "strerror", None) or str(error)
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError) and not path.parent.is_dir():
         reason = f"{path.parent} is not a folder; create it first"
     return UserError(f"{flag}: cannot write {path}: {reason}")

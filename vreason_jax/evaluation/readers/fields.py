@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from vreason_jax.errors import one_line, shown
-from vreason_jax.evaluation.readers.rows import BrokenRowError
+from vreason_jax.evaluation.readers.rows import BrokenRowError, whole
 
 LONGEST_NAME = 255  # bytes of a file name, as file systems have it
 LONGEST_PATH = 1024  # bytes; with the data folder before it a path may have 4096
@@ -22,15 +22,6 @@ def text(fields: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BrokenRowError(f"{key!r}: expected text, got {shown(value)}")
     return whole(value, key)
-
-
-def whole(text: str, key: str) -> str:
-    """Returns a text that is valid Unicode: half a surrogate pair can be neither read nor named."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BrokenRowError(f"{key!r}: expected valid Unicode, got {shown(text)}") from None
-    return text
 
 
 def optional_text(fields: dict[str, Any], key: str) -> str:

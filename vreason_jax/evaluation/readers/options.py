@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vreason_jax.errors import shown
-from vreason_jax.evaluation.readers.rows import BrokenRowError
+from vreason_jax.evaluation.readers.rows import BrokenRowError, whole
 from vreason_jax.json_files import parse_json
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -70,7 +70,7 @@ def texts_of(value: Any, key: str) -> list[str]:
         found = [_under_its_key(name, text) for name, text in found.items()]
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise BrokenRowError(f"{key!r}: expected a list of texts, got {shown(value)}")
-    return found
+    return [whole(text, key) for text in found]
 
 
 def _under_its_key(name: str, text: Any) -> Any:

@@ -21,6 +21,15 @@ class BrokenRowError(Exception):
     """A row that is no question; the message is the reason."""
 
 
+def whole(text: str, key: str) -> str:
+    """Returns a text that is valid Unicode: half a surrogate pair can be neither read nor named."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BrokenRowError(f"{key!r}: expected valid Unicode, got {shown(text)}") from None
+    return text
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One entry of an annotation file."""
@@ -37,9 +46,11 @@ class Row:
         return f"{self.file}:{self.place}: entry {entry}: {reason}"
 
     def fields(self) -> dict[str, Any]:
-        """Returns the row's object; raises BrokenRowError where it is none."""
+        """Returns the row's object; raises BrokenRowError where it is none, or has no real name."""
         if self.error:
             raise BrokenRowError(self.error)
+        for name in self.keys:
+            whole(name, "key")
         if not isinstance(self.value, dict):
             raise BrokenRowError(f"expected an object, got {shown(self.value)}")
         return self.value
