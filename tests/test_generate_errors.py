@@ -296,6 +296,17 @@ def test_a_wrong_option(refused, flags, expected):
     assert expected in refused(*flags.split())
 
 
+@pytest.mark.parametrize("rate", ["1e-320", "1e-300", "1e-10"])
+def test_a_rate_of_ages(refused, place, rate):
+    reason = refused("--video", place / "frames", "--fps", rate)
+    assert reason.startswith("fps: expected 1e-09 frames a second or more, got ")
+
+
+def test_a_clip_longer_than_all_positions(refused, place):
+    reason = refused("--video", place / "frames", "--fps", "2e-9")
+    assert "expected a clip of less than" in reason and "give its right rate (--fps)" in reason
+
+
 NAMING = (
     "--model", "--video", "--image", "--config", "--mesh", "--dtype", "--set", "--trace", "--plot",
     "--dump-inputs", "--fps", "--seed", "--samples", "--coordinator",

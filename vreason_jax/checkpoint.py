@@ -27,6 +27,9 @@ from vreason_jax.video.preprocessing import Preprocessing
 from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
 from vreason_jax.video.sampling import Segment
 
+LAST_POSITION = 2**30  # on the time axis: int32 has room for the words behind it
+SLOWEST = 1e-9  # frames a second
+
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
@@ -84,12 +87,7 @@ class Checkpoint:
         wrapping = read_wrapping(run.prompt.template)
         prompt = build_prompt(
             self.tokenizer,
-            [
-                Medium("image", cut.grid)
-                if clip.reader == "image"
-                else Medium("video", cut.grid, second_per_grid(clip))
-                for clip, cut in zip(media.clips, media.patches, strict=True)
-            ],
+            list(map(self._medium, media.clips, media.patches)),
             question.text,
             wrapping=wrapping.replace(QUESTION, question.wrapping),
             position_rule=run.model.position_rule,
@@ -97,6 +95,19 @@ class Checkpoint:
         )
         self._check_embedded(prompt)
         return Prepared(question, media, prompt)
+
+    def _medium(self, clip: Clip, cut: Patches) -> Medium:
+        """Returns the medium of a clip; raises UserError where its time is beyond all positions."""
+        if clip.reader == "image":
+            return Medium("image", cut.grid)
+        seconds = second_per_grid(clip)
+        if cut.grid[0] * seconds * self.config.tokens_per_second >= LAST_POSITION:
+            raise UserError(
+                f"{clip.path or 'video'}: expected a clip of less than "
+                f"{LAST_POSITION / self.config.tokens_per_second:.3g} seconds, got frames at "
+                f"{clip.fps:.3g} a second; give its right rate (--fps)"
+            )
+        return Medium("video", cut.grid, seconds)
 
     def check_memory(self, run: RunConfig, questions: Sequence[Prepared], samples: int = 1) -> None:
         """Raises UserError where the answers, asked at once, cannot even begin in all memory."""
@@ -121,6 +132,8 @@ class Checkpoint:
     def _clip(self, source: Source, run: RunConfig) -> Clip:
         if isinstance(source, ImageFile):
             return read_image(source.path, self.preprocessing.image.limits)
+        if 0 < source.fps < SLOWEST:
+            raise UserError(f"fps: expected {SLOWEST:g} frames a second or more, got {source.fps}")
         limits = self.preprocessing.video_limits(run.video)
         if isinstance(source, VideoArray):
             return clip_from_array(source.frames, source.fps, run.video, limits)
