@@ -98,7 +98,7 @@ def test_link_keeps_pointing_where_it_did(tmp_path):
 @pytest.mark.parametrize("path", ["/dev/null", "/dev/full"])
 def test_a_device_leaves_no_descriptor_open(path):
     pytest.importorskip("matplotlib", reason="pip install 'vreason-jax[plots]'")
-    before = os.listdir("/proc/self/fd")
+    before = open_at(path)
     for write in (
         lambda: write_trace(path, {"text": "x" * 10**6}),
         lambda: dump_inputs(path, {"frames": np.zeros(10**6, np.uint8)}),
@@ -109,7 +109,13 @@ def test_a_device_leaves_no_descriptor_open(path):
         except UserError as error:
             assert "No space left on device" in str(error)
     gc.collect()
-    assert os.listdir("/proc/self/fd") == before
+    assert open_at(path) == before
+
+
+def open_at(path):
+    """How many descriptors of this process lead to `path`; those of the listing are gone."""
+    links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+    return sum(os.path.lexists(link) and os.readlink(link) == path for link in links)
 
 
 def test_device_is_written_in_place_not_replaced():
