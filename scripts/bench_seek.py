@@ -2,7 +2,7 @@
 
     python scripts/bench_seek.py FOLDER [--hours 2] [--repeats 5]
 
-The video is H.264 of 256 x 192 pixels with B-frames and a key frame every ten seconds, as MP4, MKV
+The video is H.264 of 128 x 96 pixels with B-frames and a key frame every ten seconds, as MP4, MKV
 and TS; FOLDER keeps the files. The plain reader believes the rate, seeks to the key frame before
 each time and decodes on; it checks nothing. Each reads in a process of its own, whose peak memory
 is printed. Frames carry their numbers (tests/numbered_clips.py), so wrong ones are counted.
@@ -33,7 +33,6 @@ from vreason_jax.video.resize import resize_frames, smart_resize  # noqa: E402
 from vreason_jax.video.sampling import WHOLE, spread_indices  # noqa: E402
 
 FRAMES = 16
-SCALE = 2  # of the numbered pictures of 128 x 96
 CONTAINERS = ("mp4", "mkv", "ts")
 
 
@@ -85,7 +84,7 @@ def product(path: str) -> tuple[list[int], np.ndarray]:
 
 def plain(path: str) -> tuple[list[int], np.ndarray]:
     """Returns the same by seeking to the key frame before each time."""
-    height, width = smart_resize(SCALE * HEIGHT, SCALE * WIDTH, LIMITS)
+    height, width = smart_resize(HEIGHT, WIDTH, LIMITS)
     frames = np.empty((FRAMES, height, width, 3), np.uint8)
     with av.open(path) as container:
         stream = container.streams.video[0]
@@ -125,14 +124,13 @@ def _video(folder: Path, container: str, hours: float) -> Path:
 
 
 def _encode(path: Path, count: int) -> None:
-    grain = np.random.default_rng(0).integers(0, 20, (SCALE * HEIGHT, SCALE * WIDTH), np.uint8)
+    grain = np.random.default_rng(0).integers(0, 20, (HEIGHT, WIDTH), np.uint8)
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = SCALE * WIDTH, SCALE * HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.options = {"preset": "superfast", "x264-params": "keyint=250:bframes=3"}
         for number in range(count):
-            blocks = np.kron(paint(number), np.ones((SCALE, SCALE), np.uint8))
-            picture = blocks + np.roll(grain, number, 1)
+            picture = paint(number) + np.roll(grain, number, 1)
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray")))
         out.mux(stream.encode())
 

@@ -209,7 +209,7 @@ def test_help_prints_every_flag_and_exits_with_0(capsys):
     for flag in ("--model", "--video", "--fps", "--image", "--no-video", "--prompt", "--config",
                  "--set", "--baseline", "--lite", "--max-new-tokens", "--num-frames", "--seed",
                  "--dtype", "--ignore-eos", "--trace", "--dump-inputs", "--plot", "--json",
-                 "--mesh"):  # fmt: skip
+                 "--mesh", "- for stdin"):  # fmt: skip
         assert flag in shown
 
 

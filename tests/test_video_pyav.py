@@ -5,6 +5,7 @@ import itertools
 import av
 import numpy as np
 import pytest
+from numbered_clips import Case, make
 from video_files import encode
 
 from vreason_jax.video import packets, pyav_decoder
@@ -72,6 +73,21 @@ def test_long_tables_are_trusted_to_the_first_frame_that_differs(tmp_path, jumpi
     decoder = PyavDecoder(str(path))
     assert decoder._packets.table is not None
     assert_frames(decoder, [0, 11, 12, 30, 61, 89], every_frame(path))
+
+
+@pytest.mark.parametrize(
+    "flags", ["", "frag_keyframe+global_sidx", "cmaf+frag_keyframe+global_sidx"]
+)
+def test_a_long_table_behind_which_fragments_lie_is_not_the_video(
+    tmp_path, jumping, monkeypatch, flags
+):
+    monkeypatch.setattr(packets, "LONG", 10)
+    monkeypatch.setattr(packets, "AROUND", 8)
+    options = (("movflags", flags),) if flags else ()
+    path, shown = make(Case("libx264", "closed", "mp4", options=options), tmp_path)
+    decoder = PyavDecoder(str(path))
+    assert decoder.timeline.total == len(shown.numbers)
+    assert (decoder._packets.table is not None) == (not flags)
 
 
 @pytest.mark.parametrize("at", [30, 61])

@@ -162,6 +162,12 @@ def test_a_file_without_video_is_one_error(tmp_path):
     assert_one_line_error(path, "expected a readable video file")
 
 
+def test_an_unknown_codec_is_one_error(tmp_path):
+    path = encode(tmp_path / "clip.mp4", count=4)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"none").replace(b"mp4v", b"none"))
+    assert_one_line_error(path, "no decoder knows the codec", reader="pyav")
+
+
 @pytest.mark.parametrize("reader", EACH_READER)
 def test_a_file_name_with_odd_characters_is_read(tmp_path, reader):
     path = encode(tmp_path / "concat:a b'é%d.mp4")

@@ -67,16 +67,22 @@ class Table:
 
     @classmethod
     def of(cls, container: Any, stream: Any) -> "Table | None":
-        """Returns the table of a stream, or None where its rate is not constant."""
-        entries = stream.index_entries
+        """Returns the table of a stream, or None where its rate is not constant or it goes on.
+
+        Fragments behind the table are found at its end.
+        """
+        entries, count = stream.index_entries, len(stream.index_entries)
         table = cls(entries[0].timestamp, 0, entries[1].timestamp - entries[0].timestamp)
-        places = range(0, len(entries), max(1, len(entries) // SAMPLES))
-        if table.step <= 0 or not table.is_steady(entries, [*places, len(entries) - 1]):
+        places = range(0, count, max(1, count // SAMPLES))
+        if table.step <= 0 or not table.is_steady(entries, [*places, count - 1]):
             return None
         head = list(itertools.islice(container.demux(stream), AROUND))
         if any(packet.pts is None or packet.dts is None for packet in head):
             return None
-        if head[0].dts != table.dts:
+        container.seek(entries[count - 1].timestamp, stream=stream)
+        end = max((p.dts for p in container.demux(stream) if p.dts is not None), default=None)
+        grown = len(stream.index_entries) > count
+        if grown or head[0].dts != table.dts or end != table.dts + (count - 1) * table.step:
             return None
         return dataclasses.replace(table, pts=min(packet.pts for packet in head))
 
@@ -111,6 +117,7 @@ def list_packets(container: Any, stream: Any) -> Packets:
             count = len(stream.index_entries)
             stamps = table.pts + table.step * np.arange(count, dtype=np.int64)
             return Packets(count, stamps, table.step, table=table)
+        container.seek(stream.index_entries[0].timestamp, stream=stream)
     return _by_demuxing(container, stream)
 
 

@@ -97,6 +97,8 @@ class PyavDecoder:
         best = self._container.streams.best("video")
         self._stream = best if best in videos else videos[0]
         context = self._stream.codec_context
+        if context is None:
+            raise DecodeError("PyAV: no decoder knows the codec of its video")
         context.options = {"max_pixels": str(MOST_PIXELS)}
         self._stream.thread_type = "AUTO"
         self._codec = self._alpha_codec() or context
