@@ -1,5 +1,6 @@
 """PyAV gives the frames asked for, by jumps and by decoding throughout, whatever the packets."""
 
+import contextlib
 import itertools
 
 import av
@@ -9,6 +10,7 @@ from numbered_clips import Case, make
 from video_files import encode
 
 from vreason_jax.video import packets, pyav_decoder
+from vreason_jax.video.decoders import DecodeError
 from vreason_jax.video.pyav_decoder import PacketsMislead, PyavDecoder
 
 
@@ -140,6 +142,20 @@ def test_a_rate_that_the_time_stamps_contradict_is_not_believed(tmp_path):
     decoder = PyavDecoder(str(path))
     assert decoder.timeline.rate() == pytest.approx(30, rel=0.03)
     assert np.abs(decoder.timeline.times - np.array(times) / 1000).max() <= 0.001
+
+
+def test_frames_that_the_decoder_patched_up_are_counted(tmp_path):
+    sound = encode(tmp_path / "clip.ts", count=24).read_bytes()
+    path, notices = tmp_path / "damaged.ts", []
+    for seed in range(20):
+        data = np.frombuffer(sound, np.uint8).copy()
+        rng = np.random.default_rng(seed)
+        data[rng.integers(len(data), size=len(data) // 500)] ^= 0xFF
+        path.write_bytes(data.tobytes())
+        with contextlib.suppress(DecodeError):
+            notices += PyavDecoder(str(path)).notices
+    assert any(notice.endswith("frames are damaged") for notice in notices)
+    assert not PyavDecoder(str(tmp_path / "clip.ts")).notices
 
 
 def test_a_cover_picture_is_not_the_video(tmp_path):

@@ -141,7 +141,7 @@ class PyavDecoder:
     def _decode_all(self, keep: bool) -> None:
         stamps: list[int | None] = []
         self._kept = [] if keep else None
-        duration = failed = 0
+        duration = failed = torn = 0
         decoding_times = lacks_presentation_times(self._container)
         for frame in self._from_the_start():
             if frame is None:
@@ -149,7 +149,7 @@ class PyavDecoder:
                 continue
             # That of the packet that set the frame free: as late for every one of them.
             stamps.append(frame.dts if decoding_times else frame.pts)
-            duration = frame.duration or 0
+            duration, torn = frame.duration or 0, torn + frame.is_corrupt
             if self._kept is not None:
                 self._kept.append(frame)
         if not stamps or failed > DAMAGED * self._packets.count:
@@ -159,6 +159,8 @@ class PyavDecoder:
             )
         if failed:
             self.notices.append(f"{failed} of {self._packets.count} packets cannot be decoded")
+        if torn:
+            self.notices.append(f"{torn} of {len(stamps)} frames are damaged")
         self._take_times(stamps, duration)
 
     def _decoded(self, packets: Iterable[Any]) -> Iterator[Any]:
