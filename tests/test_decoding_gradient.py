@@ -78,9 +78,11 @@ def whole_step_entropy(delta, context, state, norm="vector"):
     start_index = (0, 0, state.slot, 0)
     keys = jax.lax.dynamic_update_slice(cache.last.keys, keys, start_index)
     values = jax.lax.dynamic_update_slice(cache.last.values, values, start_index)
-    at_video = jnp.broadcast_to(context.video_mask[0][..., None], values[0].shape)
-    old = jnp.where(at_video, values[0], 0.0)
-    moved = jnp.where(at_video, new_values(old, delta[0], norm), values[0])
+    steered = values[0, :, : delta.shape[2]]
+    at_video = jnp.broadcast_to(context.video_mask[0][..., None], steered.shape)
+    old = jnp.where(at_video, steered, 0.0)
+    moved = jnp.where(at_video, new_values(old, delta[0], norm), steered)
+    moved = jnp.concatenate([moved, values[0, :, delta.shape[2] :]], axis=1)
     weights = layers.attention_weights(query, keys, mask, decoder.config.head_width)
     attended = layers.attention_context(weights, moved[None])
     logits = decoder.logits(decoder.last.finish(x, attended))[0, 0]

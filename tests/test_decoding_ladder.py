@@ -19,6 +19,12 @@ def test_a_capacity_holds_its_slots_is_its_own_and_no_odd_number(slots):
         assert capacity <= 1.25 * slots
 
 
+@given(COUNTS)
+def test_a_delta_has_room_for_its_slots_and_little_more(slots):
+    length = ladder.steered(slots)
+    assert slots <= length <= max(64, 1.5 * slots + 1) and length % 64 == 0
+
+
 def test_there_are_few_capacities():
     assert len({ladder.capacity(slots) for slots in range(1, 32_769)}) <= 22
 

@@ -68,8 +68,11 @@ def test_the_scan_carries_cache_delta_moments_average_and_peak(rows):
     slots = (batch, HEADS, CAPACITY, WIDTH)
     assert state.cache.last.keys.shape == slots
     carried = shapes(carry)
+    steered = state.controller.delta.shape
+    assert steered[:2] == slots[:2] and steered[2] < CAPACITY
     # Keys and values of every layer; the delta, its two moments, and the shift that is seen.
-    assert carried.count((slots, "float32")) == 2 * TEXT_CONFIG.layers + 4
+    assert carried.count((slots, "float32")) == 2 * TEXT_CONFIG.layers
+    assert carried.count((steered, "float32")) == 4
     assert sorted(carried) == sorted(shapes(jax.tree.leaves(state)))
     for name in ("ema", "peak"):
         assert getattr(state.controller, name).shape == (batch,)

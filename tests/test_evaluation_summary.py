@@ -250,7 +250,7 @@ def test_one_name_for_two_configurations_is_refused(tmp_path):
 def test_two_benchmarks_are_refused(tmp_path):
     write_run(tmp_path / "a", [sample_line(0)])
     write_run(tmp_path / "b", [sample_line(1, benchmark="mmvu")])
-    with pytest.raises(UserError, match="runs of one benchmark, got shapes and mmvu"):
+    with pytest.raises(UserError, match="runs of one benchmark, got 'shapes' and 'mmvu'"):
         merge_runs([tmp_path / "a", tmp_path / "b"])
 
 

@@ -24,6 +24,16 @@ def capacity(slots: int) -> int:
     return -(-slots // step) * step
 
 
+def steered(slots: int) -> int:
+    """Returns the smallest length on the ladder of deltas that holds `slots` slots.
+
+    Quarters of a power of two, 64 and more: a delta costs far more a slot than the cache does, in a
+    small model as much as all the rest.
+    """
+    step = max(64, 1 << max(0, (slots - 1).bit_length() - 2))
+    return -(-slots // step) * step
+
+
 def power_of_two(count: int) -> int:
     """Returns the smallest power of two that is at least `count`."""
     return 1 << max(0, count - 1).bit_length()

@@ -84,7 +84,7 @@ def start(
 def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, step: int):
     """Answers with deltas of 0, over the slots up to the last of the video that they steer."""
     last = int(np.flatnonzero(context.video_mask.any(axis=(0, 1))).max(initial=0))
-    mask = context.video_mask[..., : ladder.capacity(last + 1) if settings.controlled else 0]
+    mask = context.video_mask[..., : ladder.steered(last + 1) if settings.controlled else 0]
     rows, heads, slots = mask.shape
     shapes = _controller_shapes(heads, slots, cache.last.keys.shape[-1])
     controllers = jax.tree.map(lambda a: np.zeros((rows, *a.shape), a.dtype), shapes)

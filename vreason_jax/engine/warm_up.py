@@ -132,7 +132,7 @@ def _capacities(run: RunConfig, prompt: int, video: int, longest: int) -> tuple[
     read = ladder.capacity(prompt + ladder.first_room(prompt, longest))
     pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if kept < prompt else read
     full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
-    return read, pruned, full, ladder.capacity(video - prompt + kept)
+    return read, pruned, full, ladder.steered(video - prompt + kept)
 
 
 def _threads(engine: Engine, capacity: int) -> int:
