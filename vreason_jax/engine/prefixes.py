@@ -1,6 +1,7 @@
 """Reads what prompts share, a clip and what stands before it, and keeps what was read last."""
 
 import collections
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ class Prefixes:
         index = np.where(index == TEXT, TEXT, order[index // size] * size + index % size)
         chosen = [blocks[n] for n in used]
         wanted = max(len(chosen), self.blocks_of(count, index.shape[1], media=bool(blocks)))
-        chosen += [self.nothing()] * (ladder.power_of_two(wanted) - len(chosen))
+        chosen += [self.nothing] * (ladder.power_of_two(wanted) - len(chosen))
         piece = piece.replace(media_index=index.astype(np.int32))
         self._counts["prompt_slots"] += index.size
         piece, layout = place((piece, rows.layout()), self._mesh, count, heads=False)
@@ -174,8 +175,9 @@ class Prefixes:
         """Returns how many blocks a piece of prompts with one clip each is given, or a text's."""
         return rows * (1 + -(-2 * tokens // block_tokens())) if media else 2
 
+    @functools.cached_property
     def nothing(self) -> jax.Array:
-        """Returns a block of embeddings for pieces without media."""
+        """A block of embeddings for pieces without media."""
         width, dtype = self._config.width, self._decoder.embedding[...].dtype
         whole = NamedSharding(self._mesh, PartitionSpec())
         return jax.device_put(np.zeros((block_tokens(), width), dtype), whole)

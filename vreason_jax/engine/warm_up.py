@@ -195,7 +195,7 @@ def _read(engine: Engine, count: int, capacity: int, length: int, shared: bool) 
     index = [np.full(length, 0 if shared else TEXT)] * count
     (piece,) = (p for p in rows.shared_pieces(index) if p.token_ids.shape[1] == length)
     blank = engine.prefixes.blank(count, capacity)
-    return engine.prefixes.read_piece(blank, rows, piece, [engine.prefixes.nothing()] * shared)
+    return engine.prefixes.read_piece(blank, rows, piece, [engine.prefixes.nothing] * shared)
 
 
 def _take(engine: Engine, together: int, capacity: int) -> object:
