@@ -6,7 +6,7 @@ import shutil
 from PIL import Image
 from video_files import encode
 
-from vreason_jax.evaluation.readers import mvbench, tempcompass, videommmu
+from vreason_jax.evaluation.benchmarks import mvbench, tempcompass, videommmu
 
 YES, NO, LETTERS = "yes", "no", "ABCDEFGHIJ"
 

@@ -7,7 +7,7 @@ import numpy as np
 from trace_samples import sample_arrays
 
 from vreason_jax.config import RunConfig
-from vreason_jax.evaluation.lines import Line
+from vreason_jax.evaluation.results.lines import Line
 
 METHODS = ("baseline", "vreason", "lite")
 TASKS = ("count", "order", "colour", "direction")

@@ -9,13 +9,13 @@ from mutation_runs import Target
 from mutators import damage_json, damage_json_lines
 
 from vreason_jax.evaluation import report
-from vreason_jax.evaluation.grids import Grids
-from vreason_jax.evaluation.predictions import Predictions
-from vreason_jax.evaluation.questions import keep_words, read_words
-from vreason_jax.evaluation.record import CHOICE, Record
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.report.page import build
-from vreason_jax.evaluation.run_file import RunFile
-from vreason_jax.evaluation.runs import merge_runs
+from vreason_jax.evaluation.results.grids import Grids
+from vreason_jax.evaluation.results.predictions import Predictions
+from vreason_jax.evaluation.results.questions import keep_words, read_words
+from vreason_jax.evaluation.results.run_file import RunFile
+from vreason_jax.evaluation.results.runs import merge_runs
 
 METHODS = ("baseline", "vreason")
 

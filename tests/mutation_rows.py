@@ -8,12 +8,12 @@ from mutation_runs import Target
 from mutators import damage_json
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.locate import locate
-from vreason_jax.evaluation.protocol import load_protocol
-from vreason_jax.evaluation.questions import words_of
-from vreason_jax.evaluation.readers import read_benchmark
-from vreason_jax.evaluation.scoring import score
-from vreason_jax.evaluation.writing import trace_name
+from vreason_jax.evaluation.benchmarks import read_benchmark
+from vreason_jax.evaluation.benchmarks.locate import locate
+from vreason_jax.evaluation.results.questions import words_of
+from vreason_jax.evaluation.results.writing import trace_name
+from vreason_jax.evaluation.scoring.protocol import load_protocol
+from vreason_jax.evaluation.scoring.score import score
 
 PROTOCOLS = tuple(load_protocol(name) for name in ("video_r1", "official"))
 LONGEST = 500  # characters of a refusal behind the file's name

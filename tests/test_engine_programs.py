@@ -10,7 +10,7 @@ import vreason_jax
 from vreason_jax.config import load_config
 from vreason_jax.engine.engine import Engine
 from vreason_jax.engine.warm_up import Limits, warm_up
-from vreason_jax.evaluation.methods import load_methods
+from vreason_jax.evaluation.running.methods import load_methods
 from vreason_jax.questions import as_question
 from vreason_jax.shapes import sample
 

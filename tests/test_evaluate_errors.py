@@ -7,7 +7,7 @@ import shutil
 import pytest
 from evaluate_runs import Runner
 
-from vreason_jax.evaluation.run_file import sole_run
+from vreason_jax.evaluation.results.run_file import sole_run
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from evaluate_runs import FLAGS, QUESTIONS, Runner, answers, end_of, lines, start
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation import writing
+from vreason_jax.evaluation.results import writing
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import pytest
 from evaluation_samples import make_lines, sample_line
 
-from vreason_jax.evaluation.aggregate import macro_tasks
-from vreason_jax.evaluation.readers import vsibench
-from vreason_jax.evaluation.record import CHOICE, REGRESSION
-from vreason_jax.evaluation.runs import Run
-from vreason_jax.evaluation.summary import scores_before, summarise
+from vreason_jax.evaluation.benchmarks import vsibench
+from vreason_jax.evaluation.benchmarks.record import CHOICE, REGRESSION
+from vreason_jax.evaluation.results.runs import Run
+from vreason_jax.evaluation.statistics.aggregate import macro_tasks
+from vreason_jax.evaluation.statistics.summary import scores_before, summarise
 
 
 def lines_of(benchmark, *rows):

@@ -10,10 +10,10 @@ from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.decoding import loop
 from vreason_jax.decoding.driver import after_first_token
 from vreason_jax.engine.engine import Engine
-from vreason_jax.evaluation import comparison
-from vreason_jax.evaluation.comparison import Reference, read_in_turn
-from vreason_jax.evaluation.methods import with_seed
-from vreason_jax.evaluation.setup import Task
+from vreason_jax.evaluation.running import comparison
+from vreason_jax.evaluation.running.comparison import Reference, read_in_turn
+from vreason_jax.evaluation.running.methods import with_seed
+from vreason_jax.evaluation.running.setup import Task
 from vreason_jax.questions import as_question
 
 LIVELY = {"controller__ema_decay": 0.5, "controller__learning_rate": 0.3, "controller__every": 2}

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from vreason_jax.evaluation.controls import BLANK, CONTROLS, NO_LAST_VALUES, NONE, SHUFFLED
-from vreason_jax.evaluation.controls import controlled_clip as controlled
-from vreason_jax.evaluation.record import CHOICE, Record
-from vreason_jax.evaluation.videos import clip_source
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.running.controls import BLANK, CONTROLS, NO_LAST_VALUES, NONE, SHUFFLED
+from vreason_jax.evaluation.running.controls import controlled_clip as controlled
+from vreason_jax.evaluation.running.videos import clip_source
 from vreason_jax.shapes import sample
 from vreason_jax.shapes.render import backdrop
 from vreason_jax.video.reader import Clip

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from evaluation_samples import make_lines, random_rows, sample_line, write_run
 
-from vreason_jax.evaluation.curves import read_curves, read_trace
-from vreason_jax.evaluation.lines import read_lines
+from vreason_jax.evaluation.results.lines import read_lines
+from vreason_jax.evaluation.statistics.curves import read_curves, read_trace
 
 
 def write_arrays(folder, name, **arrays):

@@ -7,7 +7,12 @@ import pytest
 
 from vreason_jax.config import RunConfig
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.identity import answer_values, check_same, config_hash, fingerprint
+from vreason_jax.evaluation.running.identity import (
+    answer_values,
+    check_same,
+    config_hash,
+    fingerprint,
+)
 from vreason_jax.settings import apply_overrides
 
 COMMON = {"benchmark": "shapes", "protocol": "video_r1", "model": "tiny", "dtype": "float32"}

@@ -4,7 +4,7 @@ import pytest
 from evaluation_samples import make_lines, sample_line
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.lines import read_lines
+from vreason_jax.evaluation.results.lines import read_lines
 
 
 def write(path, *rows, end="\n"):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.methods import EXPERIMENT_FOLDER, load_methods, seeds_of
+from vreason_jax.evaluation.running.methods import EXPERIMENT_FOLDER, load_methods, seeds_of
 
 EXPERIMENTS = sorted(file.stem for file in EXPERIMENT_FOLDER.glob("*.toml"))
 

@@ -5,8 +5,14 @@ import random
 
 import pytest
 
-from vreason_jax.evaluation.plan import WAITING_BATCHES, Buckets, clip_key, replica_of, share_of
-from vreason_jax.evaluation.record import CHOICE, Record
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.running.plan import (
+    WAITING_BATCHES,
+    Buckets,
+    clip_key,
+    replica_of,
+    share_of,
+)
 
 
 def record(number, video):

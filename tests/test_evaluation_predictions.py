@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.predictions import Key, LineFile, Predictions
+from vreason_jax.evaluation.results.predictions import Key, LineFile, Predictions
 
 ROOT = Path(__file__).parent.parent
 
@@ -124,7 +124,7 @@ def test_a_disk_that_takes_only_a_part_of_a_line_keeps_nothing_of_it(folder, fil
 import resource, sys
 from pathlib import Path
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.predictions import Predictions
+from vreason_jax.evaluation.results.predictions import Predictions
 predictions = Predictions(Path({str(folder)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size} + 20, resource.RLIM_INFINITY))
 try:
@@ -157,7 +157,7 @@ def test_processes_share_a_file_without_mixing_their_lines(tmp_path):
     script = """
 import sys
 from pathlib import Path
-from vreason_jax.evaluation.predictions import LineFile
+from vreason_jax.evaluation.results.predictions import LineFile
 file = LineFile(Path(sys.argv[1]) / "lines.jsonl")
 for number in range(200):
     file.append({"process": sys.argv[2], "number": number, "text": "x" * 5000})

@@ -8,14 +8,14 @@ import pytest
 
 from vreason_jax.config import load_config
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation import template
-from vreason_jax.evaluation.protocol import (
+from vreason_jax.evaluation.benchmarks import BENCHMARKS, read_benchmark
+from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, KINDS, NUMBER, REGRESSION, Record
+from vreason_jax.evaluation.scoring import template
+from vreason_jax.evaluation.scoring.protocol import (
     FOLDER,
     default_protocol,
     load_protocol,
 )
-from vreason_jax.evaluation.readers import BENCHMARKS, read_benchmark
-from vreason_jax.evaluation.record import CHOICE, FREE, KINDS, NUMBER, REGRESSION, Record
 from vreason_jax.settings import apply_overrides
 from vreason_jax.shapes import sample
 

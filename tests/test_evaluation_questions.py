@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.questions import FILE, keep_words, read_words
-from vreason_jax.evaluation.record import CHOICE, Record
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.results.questions import FILE, keep_words, read_words
 
 RECORDS = [
     Record(f"q{n}", "mmvu", "v.mp4", f"Which {n}?\n", ("A. \u2028", "B. \udcff"), "A", CHOICE, "t")

@@ -8,10 +8,10 @@ from mutation_rows import TARGETS
 from mutation_runs import Trial
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.locate import locate
-from vreason_jax.evaluation.readers import read_benchmark
-from vreason_jax.evaluation.readers.options import LETTERS, choices
-from vreason_jax.evaluation.readers.rows import BrokenRowError
+from vreason_jax.evaluation.benchmarks import read_benchmark
+from vreason_jax.evaluation.benchmarks.locate import locate
+from vreason_jax.evaluation.benchmarks.options import LETTERS, choices
+from vreason_jax.evaluation.benchmarks.rows import BrokenRowError
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_links_out_of_the_folder_need_leave_and_names_compare_in_nfc(tmp_path):
 
 
 def test_the_rows_times_reach_the_official_protocol_alone(tmp_path):
-    from vreason_jax.evaluation.protocol import load_protocol
+    from vreason_jax.evaluation.scoring.protocol import load_protocol
 
     row = files.video_r1_row(1, "./videos/1.mp4", start=1.5, end=4)
     files.put_json(tmp_path / "eval_mvbench.json", [row])

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vreason_jax.evaluation import official
-from vreason_jax.evaluation.numeric import number_in, parse
-from vreason_jax.evaluation.protocol import load_protocol
-from vreason_jax.evaluation.record import CHOICE, FREE, NUMBER, Record
-from vreason_jax.evaluation.scoring import lenient, score
+from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, Record
+from vreason_jax.evaluation.scoring import official
+from vreason_jax.evaluation.scoring.numeric import number_in, parse
+from vreason_jax.evaluation.scoring.protocol import load_protocol
+from vreason_jax.evaluation.scoring.score import lenient, score
 
 THINGS = ("A. red cup", "B. blue hat", "C. green box", "D. blue hat on a box")
 PLACES = ("A. left", "B. right", "C. front left", "D. back")

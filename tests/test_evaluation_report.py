@@ -6,13 +6,13 @@ import pytest
 from evaluation_samples import TASKS, random_rows, sample_line, sample_run_facts, write_run
 
 from vreason_jax.evaluation import report
-from vreason_jax.evaluation.questions import keep_words
-from vreason_jax.evaluation.readers import vsibench
-from vreason_jax.evaluation.record import CHOICE, Record
+from vreason_jax.evaluation.benchmarks import vsibench
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.report import axes, markup, score_sections, svg
 from vreason_jax.evaluation.report.examples import pick
 from vreason_jax.evaluation.report.markup import keep_units, tag
-from vreason_jax.evaluation.runs import merge_runs
+from vreason_jax.evaluation.results.questions import keep_words
+from vreason_jax.evaluation.results.runs import merge_runs
 
 LOADING = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}
 FOREIGN = {"script", "link", "base", "img", "iframe", "object", "embed", "use", "image"}

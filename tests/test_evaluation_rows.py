@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vreason_jax.evaluation.readers.rows import read_rows
+from vreason_jax.evaluation.benchmarks.rows import read_rows
 
 KEYS = st.text(max_size=5)
 NUMBERS = st.integers() | st.floats(allow_nan=False)

@@ -11,7 +11,7 @@ from evaluate_runs import Runner, answers, lines
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation import protocol as protocol_lib
+from vreason_jax.evaluation.scoring import protocol as protocol_lib
 
 BAD = {
     "missing": "missing_video",

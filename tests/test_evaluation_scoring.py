@@ -2,11 +2,11 @@
 
 import pytest
 
-from vreason_jax.evaluation import official
-from vreason_jax.evaluation.numeric import mra_official, mra_video_r1, numbers_in
-from vreason_jax.evaluation.protocol import load_protocol
-from vreason_jax.evaluation.record import CHOICE, FREE, NUMBER, REGRESSION, Record
-from vreason_jax.evaluation.scoring import extract, lenient, score
+from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, REGRESSION, Record
+from vreason_jax.evaluation.scoring import official
+from vreason_jax.evaluation.scoring.numeric import mra_official, mra_video_r1, numbers_in
+from vreason_jax.evaluation.scoring.protocol import load_protocol
+from vreason_jax.evaluation.scoring.score import extract, lenient, score
 
 OPTIONS = ("A. cup", "B. hat", "C. red hat", "D. it is left of the cup")
 

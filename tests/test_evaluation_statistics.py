@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 
-from vreason_jax.evaluation import statistics
+from vreason_jax.evaluation.statistics import intervals as statistics
 
 
 def scores(size, key, rate=0.5):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.readers import read_benchmark
-from vreason_jax.evaluation.subtitles import (
+from vreason_jax.evaluation.benchmarks import read_benchmark
+from vreason_jax.evaluation.benchmarks.subtitles import (
     Line,
     lines_at,
     parse_srt,

@@ -13,12 +13,12 @@ from evaluation_samples import (
 from statsmodels.stats.contingency_tables import mcnemar
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.budgets import budget_curve, within
-from vreason_jax.evaluation.questions import keep_words
-from vreason_jax.evaluation.record import CHOICE, Record
-from vreason_jax.evaluation.runs import merge_runs, read_run
-from vreason_jax.evaluation.scores import describe
-from vreason_jax.evaluation.summary import summarise, write_summary
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.results.questions import keep_words
+from vreason_jax.evaluation.results.runs import merge_runs, read_run
+from vreason_jax.evaluation.statistics.budgets import budget_curve, within
+from vreason_jax.evaluation.statistics.scores import describe
+from vreason_jax.evaluation.statistics.summary import summarise, write_summary
 
 
 def test_scores_tokens_and_seconds_of_a_method_by_hand():

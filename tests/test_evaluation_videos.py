@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.record import CHOICE, Record
-from vreason_jax.evaluation.videos import ClipQueue, ReadClip, clip_source, read_clip
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.running.videos import ClipQueue, ReadClip, clip_source, read_clip
 from vreason_jax.questions import VideoArray, VideoFile
 from vreason_jax.shapes import sample
 
@@ -69,7 +69,7 @@ def test_what_a_job_raises_is_raised_where_it_is_taken():
 def test_a_program_ends_while_a_clip_is_still_being_read():
     script = """
 import time
-from vreason_jax.evaluation.videos import ClipQueue
+from vreason_jax.evaluation.running.videos import ClipQueue
 ClipQueue([lambda: time.sleep(60)], ahead=1)
 time.sleep(0.2)
 """

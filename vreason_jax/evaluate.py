@@ -35,7 +35,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         raise UserError("--out: expected a folder for the answers, got none")
     from vreason_jax.engine.warm_up import warm_up
-    from vreason_jax.evaluation.launch import Launch
+    from vreason_jax.evaluation.running.launch import Launch
 
     request = _request(arguments)
     launch = distributed.together(
@@ -57,8 +57,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Lists the videos that are missing or unreadable, before any model is looked at."""
-    from vreason_jax.evaluation.check import check_videos
-    from vreason_jax.evaluation.setup import read_questions
+    from vreason_jax.evaluation.running.check import check_videos
+    from vreason_jax.evaluation.running.setup import read_questions
 
     _, methods, dataset = read_questions(_request(arguments), warn)
     records, refused = dataset.records, len(dataset.refused)
@@ -86,8 +86,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _request(arguments: argparse.Namespace):
-    from vreason_jax.evaluation.protocol import default_protocol
-    from vreason_jax.evaluation.setup import Request
+    from vreason_jax.evaluation.running.setup import Request
+    from vreason_jax.evaluation.scoring.protocol import default_protocol
     from vreason_jax.settings import parse_set
 
     return Request(

@@ -29,8 +29,8 @@ def _run(arguments: list[str] | None) -> None:
     options = _parser().parse_args(arguments)
     # Imported late: --help and a mistyped option answer at once.
     from vreason_jax.evaluation import report
-    from vreason_jax.evaluation.runs import merge_runs
-    from vreason_jax.evaluation.summary import write_json
+    from vreason_jax.evaluation.results.runs import merge_runs
+    from vreason_jax.evaluation.statistics.summary import write_json
     from vreason_jax.output.files import make_folder
 
     page = _page(options.folders, options.out)

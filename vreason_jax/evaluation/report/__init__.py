@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vreason_jax.evaluation.curves import read_curves
 from vreason_jax.evaluation.report.page import build
 from vreason_jax.evaluation.report.story import Story
-from vreason_jax.evaluation.runs import Run, merge_runs
-from vreason_jax.evaluation.summary import scores_before, summarise
+from vreason_jax.evaluation.results.runs import Run, merge_runs
+from vreason_jax.evaluation.statistics.curves import read_curves
+from vreason_jax.evaluation.statistics.summary import scores_before, summarise
 from vreason_jax.output.files import write_atomic
 
 

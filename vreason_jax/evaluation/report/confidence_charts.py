@@ -6,7 +6,7 @@ from vreason_jax.evaluation.report.axes import Axis, bottom_axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import WIDTH, Panel, picture
-from vreason_jax.evaluation.statistics import Reliability, standard_error
+from vreason_jax.evaluation.statistics.intervals import Reliability, standard_error
 
 ROW = 40  # pixels of a method's two dots
 LEFT, RIGHT = 150, WIDTH - 96

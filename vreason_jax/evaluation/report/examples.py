@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from vreason_jax.evaluation.curves import read_trace
-from vreason_jax.evaluation.lines import Line
-from vreason_jax.evaluation.questions import Words
 from vreason_jax.evaluation.report.markup import Markup, decimal, percent, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.tables import method
 from vreason_jax.evaluation.report.trace_charts import spark
+from vreason_jax.evaluation.results.lines import Line
+from vreason_jax.evaluation.results.questions import Words
+from vreason_jax.evaluation.statistics.curves import read_trace
 
 QUESTIONS = 24
 METHODS = 8  # shown of one question

@@ -5,10 +5,10 @@ import functools
 import re
 from typing import Any
 
-from vreason_jax.evaluation.curves import MethodCurves
 from vreason_jax.evaluation.report import svg
 from vreason_jax.evaluation.report.markup import Child, Markup, keep_units, shorten, tag
-from vreason_jax.evaluation.runs import Run
+from vreason_jax.evaluation.results.runs import Run
+from vreason_jax.evaluation.statistics.curves import MethodCurves
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vreason_jax.evaluation.lines import STATUSES
 from vreason_jax.evaluation.report.charts import STAGES
 from vreason_jax.evaluation.report.markup import (
     DASH,
@@ -18,6 +17,7 @@ from vreason_jax.evaluation.report.markup import (
     tag,
 )
 from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.results.lines import STATUSES
 
 CHANGES = ("changed", "delta_logit", "kl")  # of `summary.json`, against the first method
 

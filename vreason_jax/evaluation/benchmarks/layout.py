@@ -1,0 +1,40 @@
+"""What a benchmark's own layout says of itself; each reader module ends in one of these."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.benchmarks.rows import Row
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One annotation file: a task or track has its own where the benchmark comes in several.
+
+    `patterns` are tried in turn, against paths below the data folder in lower case.
+    """
+
+    label: str  # handed to the reader with every row
+    patterns: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """By what a question is grouped in reports."""
+
+    task: str
+    subset: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A benchmark: where its authors keep the annotation, and how a row becomes a record."""
+
+    name: str
+    sources: tuple[Source, ...]  # empty where Video-R1's schema is the only one
+    read: Callable[[Row, str], list[Record]]  # raises BrokenRowError
+    # The groups of a row in Video-R1's schema, from its fields and its video's path.
+    video_r1_groups: Callable[[dict[str, Any], str], Groups]
+    object_depth: int = 1  # see rows.read_rows
+    folder_fps: float = 2.0

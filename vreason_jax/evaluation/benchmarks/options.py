@@ -1,0 +1,142 @@
+"""A row's options and the gold answer that belongs to them, however they are lettered.
+
+Options come out as "A. a cup" with the letter that the annotation gave them, so that the gold
+letter means what it meant there. Where the annotation gives numbers, or no marks at all, options
+are lettered by their place and the gold answer follows them.
+"""
+
+import ast
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from vreason_jax.errors import shown
+from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, whole
+from vreason_jax.json_files import parse_json
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LONGEST_LIST = 100_000  # characters of a list that is written as a text
+# "A. a cup" stays as it is written: protocols show it letter by letter.
+_PLAIN = re.compile(r"([A-Z])[.):]")
+# "(A) a cup", "a. a cup", "3) a cup", "A" alone; 2.5 and 1:30 are no marks.
+_MARK = re.compile(
+    r"[(\[]?(?:option\s)?([A-Za-z]|[0-9]{1,2})(?:[)\]][.:]?|[.:,\u3001](?![0-9])|$)\s*"
+    r"|[(\[]([A-Za-z]|[0-9]{1,2})[)\]]\s*",
+    re.IGNORECASE,
+)
+_GOLD = re.compile(r"[(\[]?([A-Za-z]|[0-9]{1,2})[)\]]?(?:[.):,](?:\s.*)?)?", re.DOTALL)
+
+
+def choices(value: Any, gold: Any, key: str = "options") -> tuple[tuple[str, ...], str]:
+    """Returns the options as "A. a cup" and the gold letter; raises BrokenRowError.
+
+    Args:
+      value: a list of texts, an object of texts by letter, or such a list written as a text.
+      gold: "B", "(B)", "B.", "B. a cup", or the number of an option where they are numbered.
+      key: the name of the options in messages.
+    """
+    texts = texts_of(value, key)
+    if len(texts) < 2:
+        raise BrokenRowError(f"{key!r}: expected two or more, got {shown(value)}")
+    if len(texts) > len(LETTERS):
+        raise BrokenRowError(f"{key!r}: expected at most {len(LETTERS)}, got {len(texts)}")
+    named = _gold_name(gold)
+    labels, bodies = _labels(texts, named, key)
+    if named.isdigit():
+        named = _of_number(named, labels)
+    if named not in labels:
+        known = ", ".join(labels)
+        raise BrokenRowError(f"unknown gold letter: expected one of {known}, got {shown(gold)}")
+    place = labels.index(named)
+    letters = labels if labels[0].isalpha() else LETTERS[: len(labels)]
+    return tuple(map(_written, letters, texts, bodies)), letters[place]
+
+
+def by_place(texts: Sequence[str], key: str) -> tuple[str, ...]:
+    """Returns options that are lettered by their place alone; raises BrokenRowError."""
+    if len(texts) > len(LETTERS):
+        raise BrokenRowError(f"{key!r}: expected at most {len(LETTERS)}, got {len(texts)}")
+    return tuple(f"{letter}. {text}" for letter, text in zip(LETTERS, texts, strict=False))
+
+
+def texts_of(value: Any, key: str) -> list[str]:
+    """Returns options as a list of texts, [] for none; raises BrokenRowError."""
+    if value is None:
+        return []
+    found = _parsed(value) if isinstance(value, str) else value
+    if isinstance(found, dict) and all(isinstance(name, str) for name in found):
+        # An object's own keys are the marks, unless the texts repeat them.
+        found = [_under_its_key(name, text) for name, text in found.items()]
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise BrokenRowError(f"{key!r}: expected a list of texts, got {shown(value)}")
+    return [whole(text, key) for text in found]
+
+
+def _under_its_key(name: str, text: Any) -> Any:
+    mark = _mark(text) if isinstance(text, str) else None
+    repeats = mark is not None and mark[0] == name.strip().upper()
+    return f"{name}. {text}" if isinstance(text, str) and not repeats else text
+
+
+def _parsed(value: str) -> Any:
+    """Returns a list that is written as a text: as JSON, as Python writes it, or by lines."""
+    text = value.strip()
+    if text[:1] in ("[", "{") and len(text) <= LONGEST_LIST:
+        for parse in (parse_json, ast.literal_eval):
+            try:
+                return parse(text)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines if len(lines) > 1 and all(map(_mark, lines)) else value
+
+
+def _mark(text: str) -> tuple[str, str] | None:
+    """Returns the mark that an option begins with, in upper case, and what follows it."""
+    folded = unicodedata.normalize("NFKC", text).strip()
+    match = _MARK.match(folded)
+    if match is None:
+        return None
+    return (match.group(1) or match.group(2)).upper(), folded[match.end() :]
+
+
+def _labels(texts: Sequence[str], gold: str, key: str) -> tuple[Sequence[str], list[str]]:
+    """Returns what the annotation calls its options, by place where nothing does, and the rest."""
+    marks = [_mark(text) for text in texts]
+    names = [mark[0] if mark else "" for mark in marks]
+    places = list(LETTERS[: len(texts)])
+    bodies = [mark[1] if mark else text for mark, text in zip(marks, texts, strict=True)]
+    numbered = [name.isdigit() for name in names]
+    if all(numbered) and len(set(names)) == len(names):
+        return names, bodies
+    if all(names) and not any(numbered) and len(set(names)) == len(names):
+        # "J. Smith", "K. Jones": initials, where neither the gold letter nor the places know them.
+        if gold in names or set(names) & set(places):
+            return names, bodies
+    elif all(name in ("", place) for name, place in zip(names, places, strict=True)):
+        return places, bodies  # some have their mark, or none has
+    if not set(names) & {*places, gold}:
+        return places, list(texts)
+    raise BrokenRowError(
+        f"{key!r}: expected a letter of its own for each option or for none, "
+        f"got {shown(list(texts))}"
+    )
+
+
+def _gold_name(gold: Any) -> str:
+    if isinstance(gold, int) and not isinstance(gold, bool):
+        return str(gold) if 0 <= gold < 100 else ""
+    folded = unicodedata.normalize("NFKC", gold).strip() if isinstance(gold, str) else ""
+    match = _GOLD.fullmatch(folded)
+    return match.group(1).upper() if match else ""
+
+
+def _of_number(gold: str, labels: Sequence[str]) -> str:
+    """Returns the label that a number means: a number alone never counts letters."""
+    return next((label for label in labels if label.isdigit() and int(label) == int(gold)), "")
+
+
+def _written(letter: str, text: str, body: str) -> str:
+    match = _PLAIN.match(text)
+    return text if match and match.group(1) == letter else f"{letter}. {body}"

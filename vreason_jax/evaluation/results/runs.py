@@ -1,0 +1,172 @@
+"""Runs as their folders hold them, finished or not, and the merging of several."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vreason_jax.errors import UserError, shown
+from vreason_jax.evaluation.results.lines import PREDICTIONS, Line, read_lines
+from vreason_jax.evaluation.results.questions import Words, read_words
+from vreason_jax.evaluation.results.run_file import read_facts
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Answers, the content of `run.json`, and the questions by id.
+
+    The last two are {} if the folder has no such file.
+    """
+
+    lines: list[Line]
+    facts: dict[str, Any]
+    questions: dict[str, Words] = dataclasses.field(default_factory=dict)
+
+    def method_names(self) -> list[str]:
+        """Returns the methods with answers: as requested, then in the order of the lines."""
+        seen = list(dict.fromkeys(line.method for line in self.lines))
+        asked = [name for name in self.facts.get("methods", {}) if name in seen]
+        return asked + [name for name in seen if name not in asked]
+
+
+def read_run(folder: str | Path) -> Run:
+    """Returns the run of a folder; raises UserError for no, empty, broken or repeated lines."""
+    folder = Path(folder)
+    if not (folder / PREDICTIONS).is_file():
+        raise UserError(
+            f"{folder}: expected a folder that `python -m vreason_jax.evaluate` wrote, "
+            f"found no {PREDICTIONS} in it"
+        )
+    lines = read_lines(folder / PREDICTIONS)
+    if not lines:
+        raise UserError(f"{folder / PREDICTIONS}: expected at least one answer, the file has none")
+    check_unique(lines)
+    return Run(lines, read_facts(folder), read_words(folder))
+
+
+def merge_runs(folders: Sequence[str | Path]) -> Run:
+    """Returns the runs of several folders as one, of several models or of several hosts.
+
+    If models differ, a method is called "model · method". An answer in two folders counts once.
+    Raises UserError for two benchmarks, for two questions under one id, for two answers to one
+    question under one name, and for two configurations under one name.
+    """
+    runs = [read_run(folder) for folder in folders]
+    questions = _merge_words(dict(zip(map(str, folders), runs, strict=True)))
+    lines = [line for run in runs for line in run.lines]
+    _check_one(lines, "benchmark")
+    names = _short_names(lines)
+    if len(names) > 1:
+        runs = [_relabel(run, names) for run in runs]
+    return Run(_union(line for run in runs for line in run.lines), _merge_facts(runs), questions)
+
+
+def check_unique(lines: Iterable[Line]) -> None:
+    """Raises UserError if a question has two answers of one method and seed."""
+    seen = set()
+    for line in lines:
+        key = (line.id, line.method, line.seed)
+        if key in seen:
+            raise UserError(
+                f"{line.folder / PREDICTIONS}: expected one answer for each question, method and "
+                f"seed; {shown(line.id)} has two of {line.method}, seed {line.seed}: remove one"
+            )
+        seen.add(key)
+
+
+def _check_one(lines: list[Line], key: str) -> None:
+    found = {getattr(line, key): line.folder for line in lines}
+    if len(found) > 1:
+        (a, first), (b, second) = list(found.items())[:2]
+        raise UserError(
+            f"{first} and {second}: expected runs of one {key}, got {shown(a)} and {shown(b)}; "
+            "give each its own report"
+        )
+
+
+def _short_names(lines: Iterable[Line]) -> dict[str, str]:
+    """Returns short distinct names: the last part of a model's path or hub id if that suffices."""
+    models = list(dict.fromkeys(line.model for line in lines))
+    short = [model.rstrip("/").rsplit("/", 1)[-1] for model in models]
+    return dict(zip(models, short if len(set(short)) == len(models) else models, strict=True))
+
+
+def _relabel(run: Run, names: dict[str, str]) -> Run:
+    labels = {
+        (line.model, line.method): f"{names[line.model]} · {line.method}" for line in run.lines
+    }
+    lines = [
+        dataclasses.replace(line, method=labels[line.model, line.method]) for line in run.lines
+    ]
+    model = run.facts.get("model")
+    if model not in names:
+        return Run(lines, run.facts)
+    by_method = {method: label for (owner, method), label in labels.items() if owner == model}
+    return Run(lines, _relabel_facts(run.facts, by_method))
+
+
+def _relabel_facts(facts: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """Renames methods where they are keys: in `methods`, and in the figures of sessions."""
+
+    def rename(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {labels.get(key, key): rename(item) for key, item in value.items()}
+
+    sessions = [
+        session | {key: rename(session.get(key)) for key in ("seconds", "controller_share")}
+        for session in facts.get("sessions", [])
+    ]
+    methods = {labels.get(name, name): value for name, value in facts.get("methods", {}).items()}
+    return facts | {"methods": methods, "sessions": sessions}
+
+
+def _union(lines: Iterable[Line]) -> list[Line]:
+    kept: dict[tuple, Line] = {}
+    hashes: dict[tuple, Line] = {}
+    for line in lines:
+        twin = hashes.setdefault((line.model, line.method, line.seed), line)
+        if twin.config_hash != line.config_hash:
+            raise UserError(
+                f"{twin.folder} and {line.folder}: expected {line.method} to mean the same in "
+                "both, their configurations differ; give one of them another name"
+            )
+        other = kept.setdefault((line.id, line.method, line.seed), line)
+        if not other.same_answer(line):
+            raise UserError(
+                f"{other.folder} and {line.folder}: {shown(line.id)} has two different answers of "
+                f"{line.method}, seed {line.seed}; leave one of the folders out"
+            )
+    return list(kept.values())
+
+
+def _merge_words(runs: dict[str, Run]) -> dict[str, Words]:
+    kept: dict[str, Words] = {}
+    owners: dict[str, str] = {}
+    for folder, run in runs.items():
+        for name, words in run.questions.items():
+            first, owner = kept.setdefault(name, words), owners.setdefault(name, folder)
+            if any(first[key] != words[key] for key in ("problem", "options", "gold")):
+                raise UserError(
+                    f"{owner} and {folder}: {shown(name)} is not the same question in both; "
+                    "leave one of the folders out"
+                )
+    return kept
+
+
+def _merge_facts(runs: list[Run]) -> dict[str, Any]:
+    facts = [run.facts for run in runs if run.facts]
+    if not facts:
+        return {}
+    methods = {name: config for fact in facts for name, config in fact.get("methods", {}).items()}
+    joined: dict[str, Any] = {"methods": methods}
+    for key in ("benchmark", "split", "control", "protocol", "model", "versions"):
+        values = list(dict.fromkeys(str(fact[key]) for fact in facts if key in fact))
+        if len(values) == 1:
+            joined[key] = next(fact[key] for fact in facts if key in fact)
+        elif key != "versions":
+            joined[key] = ", ".join(values)
+    for key in ("notes", "seeds"):
+        joined[key] = list(dict.fromkeys(v for fact in facts for v in fact.get(key, [])))
+    joined["sessions"] = [session for fact in facts for session in fact.get("sessions", [])]
+    return joined

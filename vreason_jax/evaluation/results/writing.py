@@ -1,0 +1,164 @@
+"""From replies to lines: scored, with their traces on the disk before them."""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vreason_jax.engine.answer import LENGTH, NOT_FINITE, Answer
+from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.results.predictions import Predictions
+from vreason_jax.evaluation.running.comparison import Distance
+from vreason_jax.evaluation.running.setup import Task
+from vreason_jax.evaluation.scoring.protocol import Protocol
+from vreason_jax.evaluation.scoring.score import score
+from vreason_jax.evaluation.statistics.curves import read_trace
+from vreason_jax.output.files import write_atomic
+
+STAGES = ("video", "vision", "prefill", "decode")
+TRACES = "traces"
+_STATUS = {LENGTH: "truncated", NOT_FINITE: NOT_FINITE}
+
+
+class Writer:
+    """Turns answers of one model into lines of `predictions.jsonl`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        predictions: Predictions,
+        protocol: Protocol,
+        model: str,
+        first: str,
+        writes: bool,
+    ):
+        """`first` is the method that the others are compared with.
+
+        A process that does not write still notes what is done, to stay in step.
+        """
+        self._folder, self._predictions, self._first = folder, predictions, first
+        self._protocol, self._model, self._writes = protocol, model, writes
+        self._first_replies: dict[tuple[str, int], int] = {}  # by question and seed
+
+    def answer(
+        self,
+        record: Record,
+        task: Task,
+        answer: Answer,
+        seconds: Mapping[str, float],
+        distance: Distance | None = None,
+    ) -> None:
+        """Writes the trace of an answer, then its line."""
+        scored = score(record, answer.text, self._protocol, truncated=answer.ended == LENGTH)
+        status = _STATUS.get(answer.ended, "ok" if scored.answered else "no_answer")
+        trace = trace_name(record.id, task.method, task.seed)
+        if self._writes:
+            _write_trace(self._folder / TRACES / trace, answer)
+        self._add(
+            record,
+            task,
+            status,
+            text=answer.text,
+            answer=scored.prediction if scored.answered else None,
+            score=scored.score,
+            score_lenient=scored.score_lenient,
+            tokens=len(answer.tokens.token),
+            seconds=seconds,
+            probability=answer.answer_probability,
+            trace=trace,
+            optional={
+                "entropy": _mean_entropy(answer),
+                "changed": self._changed(record, task, answer),
+                **(distance._asdict() if distance else {}),
+            },
+        )
+
+    def failure(self, record: Record, task: Task, status: str) -> None:
+        """Writes the line of a question whose video could not be read."""
+        self._add(record, task, status, score=0.0, score_lenient=0.0, tokens=0)
+
+    def _changed(self, record: Record, task: Task, answer: Answer) -> bool | None:
+        """Whether the tokens are other than the first method's; None where those are not there."""
+        key, tokens = (record.id, task.seed), _hash(answer.tokens.token)
+        if task.method == self._first:
+            self._first_replies[key] = tokens
+            return None
+        if key not in self._first_replies:  # it was given in an earlier session
+            path = self._folder / TRACES / trace_name(record.id, self._first, task.seed)
+            trace = read_trace(path, ["token_ids"])
+            if trace is None:
+                return None
+            self._first_replies[key] = _hash(trace["token_ids"])
+        return tokens != self._first_replies[key]
+
+    def _add(
+        self,
+        record: Record,
+        task: Task,
+        status: str,
+        *,
+        text: str = "",
+        answer: str | None = None,
+        seconds: Mapping[str, float] | None = None,
+        probability: float | None = None,
+        trace: str | None = None,
+        optional: Mapping[str, float | None] | None = None,
+        **fields: Any,
+    ) -> None:
+        spent = seconds or {}
+        line = {
+            "id": record.id,
+            "benchmark": record.benchmark,
+            "model": self._model,
+            "method": task.method,
+            "seed": task.seed,
+            "status": status,
+            "text": text,
+            "answer": answer,
+            "gold": record.gold,
+            **fields,
+            "seconds": {stage: round(spent.get(stage, 0.0), 6) for stage in STAGES},
+            "config_hash": task.config_hash,
+            "task": record.task,
+            "subset": record.subset,
+            "video": record.video,
+            "kind": record.kind,
+            "answer_probability": probability,
+            "trace": trace,
+            **_known(optional or {}),
+        }
+        if self._writes:
+            self._predictions.add(line)
+        else:
+            self._predictions.done.add(task.key(record))
+
+
+def _known(optional: Mapping[str, float | None]) -> dict[str, float]:
+    """Leaves out what there is not, or what a failed model made no number."""
+    return {key: v for key, v in optional.items() if v is not None and math.isfinite(v)}
+
+
+def _hash(tokens: np.ndarray) -> int:
+    return hash(tokens.astype(np.int32).tobytes())
+
+
+def trace_name(question: str, method: str, seed: int) -> str:
+    """Returns a file name of plain characters, another for every answer."""
+    full = f"{question}-{method}-{seed}"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", full).lstrip(".")[:120]
+    digest = hashlib.blake2b(full.encode(errors="surrogateescape"), digest_size=6).hexdigest()
+    return f"{plain}-{digest}.npz"
+
+
+def _mean_entropy(answer: Answer) -> float:
+    entropy = answer.tokens.entropy
+    return float(np.mean(entropy[np.isfinite(entropy)])) if len(entropy) else 0.0
+
+
+def _write_trace(path: Path, answer: Answer) -> None:
+    arrays: dict[str, Any] = answer.arrays()
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))

@@ -1,0 +1,85 @@
+"""`--check`: the missing and unreadable videos of a benchmark, before any model loads."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation.benchmarks import shapes
+from vreason_jax.evaluation.benchmarks.locate import locate
+from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.video.reader import read_video
+from vreason_jax.video.resize import PixelLimits
+from vreason_jax.video.sampling import Segment
+
+__all__ = ["MISSING", "UNDECODABLE", "Problem", "check_videos", "locate"]
+
+MISSING, UNDECODABLE = "missing_video", "undecodable_video"
+_ENDS = 2  # frames: the first and the last of those that a run would read
+_SMALL = PixelLimits(28 * 28, 4 * 28 * 28)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A video that a run cannot show, and the questions about it."""
+
+    ids: tuple[str, ...]
+    video: str  # as the records name it
+    status: str  # MISSING or UNDECODABLE
+    reason: str
+
+    def __str__(self) -> str:
+        """The problem in one line."""
+        count = f"{len(self.ids)} question{'s' if len(self.ids) > 1 else ''}"
+        return f"{self.status}: {self.video} ({count}): {self.reason}"
+
+
+def check_videos(
+    records: Iterable[Record],
+    data_dir: str | Path,
+    config: VideoConfig | None = None,
+    *,
+    workers: int = 4,
+    allow_outside: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Problem]:
+    """Returns the problems with the videos of some records, in the order of the records.
+
+    It reads the first and last frame of each video, and of each part that records name, in a
+    process of its own with the time limit of `config`, `workers` at a time. It calls `progress`
+    with the number done and the total. Clips of `shapes` that are drawn have no files.
+    """
+    groups: dict[tuple, list[Record]] = {}
+    for record in records:
+        if not shapes.is_drawn(record):
+            groups.setdefault((record.video, record.start, record.end), []).append(record)
+    settings = dataclasses.replace(config or VideoConfig(), num_frames=_ENDS)
+    problems = []
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        found = pool.map(
+            lambda group: _probe(group, data_dir, settings, allow_outside), groups.values()
+        )
+        for done, problem in enumerate(found, 1):
+            if problem is not None:
+                problems.append(problem)
+            if progress is not None:
+                progress(done, len(groups))
+    return problems
+
+
+def _probe(
+    records: Sequence[Record], data_dir: str | Path, config: VideoConfig, allow_outside: bool
+) -> Problem | None:
+    record, ids = records[0], tuple(record.id for record in records)
+    try:
+        path = locate(record, data_dir, allow_outside=allow_outside)
+    except UserError as error:
+        return Problem(ids, record.video, MISSING, str(error))
+    segment = Segment(record.start, record.end)
+    try:
+        read_video(path, config, _SMALL, folder_fps=record.folder_fps, segment=segment)
+    except UserError as error:
+        return Problem(ids, record.video, UNDECODABLE, str(error))
+    return None

@@ -1,0 +1,78 @@
+"""Which questions a copy of the model answers, in which order, and which are read together."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from vreason_jax.decoding import ladder
+from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.prompt.positions import MERGE
+
+Item = TypeVar("Item")
+Grid = tuple[int, ...]
+# Questions that wait for others of their shape hold their pixels; more than this are not let wait.
+WAITING_BATCHES = 4
+
+
+def clip_key(record: Record) -> str:
+    """Returns what two questions about the same part of the same video have in common."""
+    if record.start is None and record.end is None:
+        return record.video
+    return f"{record.video}@{record.start}-{record.end}"
+
+
+def replica_of(clip: str, replicas: int) -> int:
+    """Returns the copy of the model, of `replicas`, that answers all questions about a clip.
+
+    By a hash, so that it depends on nothing else in the set: not on its order, size or limit. Of
+    the clip, not of the question: each is read by one copy, once.
+    """
+    digest = hashlib.blake2b(clip.encode(errors="surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % replicas
+
+
+def share_of(records: Sequence[Record], replica: int, replicas: int) -> list[list[Record]]:
+    """Returns the questions of a copy of the model, a list for every clip, in first-seen order."""
+    clips: dict[str, list[Record]] = {}
+    for record in records:
+        clips.setdefault(clip_key(record), []).append(record)
+    return [group for clip, group in clips.items() if replica_of(clip, replicas) == replica]
+
+
+def length_class(grid: Grid) -> int:
+    """Returns a number that clips share which are read in as many pieces: they waste little."""
+    return len(ladder.read_pieces(math.prod(grid) // MERGE**2))
+
+
+@dataclasses.dataclass
+class Buckets(Generic[Item]):
+    """Questions on their way into batches of one length class.
+
+    What is a batch depends on the questions and their clips' grids alone, so that a run that was
+    killed forms the batches again that an undisturbed one forms, and rounds as it does.
+    """
+
+    size: int  # questions a batch
+    _waiting: dict[int, list[Item]] = dataclasses.field(default_factory=dict)
+
+    def add(self, item: Item, length: int) -> list[Item]:
+        """Takes a question in; returns the batch that is ready now, or []."""
+        bucket = self._waiting.setdefault(length, [])
+        bucket.append(item)
+        if len(bucket) == self.size:
+            return self._waiting.pop(length)
+        if sum(map(len, self._waiting.values())) >= WAITING_BATCHES * self.size:
+            return self._oldest()
+        return []
+
+    def rest(self) -> list[list[Item]]:
+        """Returns what is left, as batches of fewer questions."""
+        batches = []
+        while self._waiting:
+            batches.append(self._oldest())
+        return batches
+
+    def _oldest(self) -> list[Item]:
+        return self._waiting.pop(next(iter(self._waiting)))

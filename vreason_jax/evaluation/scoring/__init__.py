@@ -1,0 +1,1 @@
+"""From a reply to its score: what a protocol asks, reads and counts."""

@@ -1,0 +1,131 @@
+"""Mean curves and peaks over many traces, and the entropy of right and wrong answers."""
+
+import dataclasses
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vreason_jax.evaluation.results.lines import Line
+from vreason_jax.evaluation.statistics.intervals import Curve, CurveSum
+
+KEYS = ("entropy", "ema", "alpha", "delta_norm")
+LONGEST = 4096  # tokens; what lies beyond is left out of the curves
+RIGHT = 0.5  # an answer is right from this score on; regression rows have fractions
+# A mean over the last few survivors is noise, and would set the peak.
+SURVIVORS = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Peaks:
+    """Token indices of the EMA's peak; None without traces, or without a start-up to correct.
+
+    The corrected peak is that of EMA_t / (1 - β^(t+1)). An EMA that starts at zero climbs for about
+    1 / (1 - β) tokens whatever the entropy does, which makes the raw peak late.
+    """
+
+    raw: int | None  # of the mean curve
+    corrected: int | None
+    median_raw: float | None  # median over the single answers
+    median_corrected: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodCurves:
+    """One method's traces; curves end where fewer than 5 % of the answers go on."""
+
+    answers: int  # traces that were read
+    unread: int  # answers whose trace is missing or broken
+    curves: dict[str, Curve]  # by KEYS and "ema_corrected", each [T]; nats, α and L2 norm
+    alive: np.ndarray  # [T] answers that have a token at this index, to the longest one's end
+    peaks: Peaks
+    entropy_right: np.ndarray  # mean entropy of each right answer, nats
+    entropy_wrong: np.ndarray
+
+
+def read_trace(path: Path, keys: Sequence[str] = KEYS) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of a trace file, float64 [t] each, or None if it is missing or broken."""
+    try:
+        # Opened here: np.load leaves the file open where it finds it broken.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {key: np.asarray(file[key], np.float64).reshape(-1) for key in keys}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def read_curves(
+    lines: Iterable[Line], names: Sequence[str], configs: Mapping[str, Any] | None = None
+) -> dict[str, MethodCurves]:
+    """Returns the curves of the methods `names` that have traces, in that order.
+
+    `configs` maps methods to their run configs, which give β and the EMA's start; a method without
+    one has the defaults.
+    """
+    gatherers = {name: _Gatherer((configs or {}).get(name, {})) for name in names}
+    for line in lines:
+        if line.method in gatherers and line.trace_path is not None:
+            gatherers[line.method].add(line)
+    return {name: gatherer.finish() for name, gatherer in gatherers.items() if gatherer.answers}
+
+
+class _Gatherer:
+    """Takes one method's traces one by one and keeps only the report's sums."""
+
+    def __init__(self, config: Mapping[str, Any]):
+        controller = config.get("controller", {})
+        # Started from the first entropy, an EMA has no start-up to correct.
+        decay = controller.get("ema_decay", 0.98)
+        decay = 0.0 if controller.get("ema_init", "zero") == "first" else decay
+        self.startup = 1 - decay ** np.arange(1, LONGEST + 1)
+        self.sums = {key: CurveSum(LONGEST) for key in KEYS}
+        self.answers = self.unread = 0
+        self.entropies: dict[bool, list[float]] = {True: [], False: []}
+        self.peaks: dict[str, list[int]] = {"raw": [], "corrected": []}
+
+    def add(self, line: Line) -> None:
+        assert line.trace_path is not None
+        trace = read_trace(line.trace_path)
+        if trace is None or not len(trace["entropy"]):
+            self.unread += 1
+            return
+        self.answers += 1
+        for key in KEYS:
+            self.sums[key].add(trace[key])
+        ema = trace["ema"][:LONGEST]
+        for name, values in (("raw", ema), ("corrected", ema / self.startup[: len(ema)])):
+            peak = _peak(values)
+            self.peaks[name] += [] if peak is None else [peak]
+        entropy = trace["entropy"][np.isfinite(trace["entropy"])]
+        if len(entropy):
+            self.entropies[line.score >= RIGHT].append(float(np.mean(entropy)))
+
+    def finish(self) -> MethodCurves:
+        curves = {key: total.curve() for key, total in self.sums.items()}
+        alive = curves["entropy"].count
+        length = int(np.sum(alive >= max(1.0, SURVIVORS * self.answers)))
+        curves = {key: _cut(curve, length) for key, curve in curves.items()}
+        ema, startup = curves["ema"], self.startup[: len(curves["ema"].mean)]
+        corrected = Curve(ema.mean / startup, ema.error / startup, ema.count)
+        peaks = Peaks(
+            _peak(ema.mean),
+            _peak(corrected.mean),
+            _median(self.peaks["raw"]),
+            _median(self.peaks["corrected"]),
+        )
+        right, wrong = (np.array(self.entropies[side]) for side in (True, False))
+        curves["ema_corrected"] = corrected
+        return MethodCurves(self.answers, self.unread, curves, alive, peaks, right, wrong)
+
+
+def _cut(curve: Curve, length: int) -> Curve:
+    return Curve(curve.mean[:length], curve.error[:length], curve.count[:length])
+
+
+def _peak(values: np.ndarray) -> int | None:
+    return int(np.nanargmax(values)) if np.any(np.isfinite(values)) else None
+
+
+def _median(values: list[int]) -> float | None:
+    return float(np.median(values)) if values else None
