@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vreason_jax.command_line import (
     OptionParser,
@@ -19,6 +20,9 @@ from vreason_jax.command_line import (
 )
 from vreason_jax.errors import UserError, shown
 
+if TYPE_CHECKING:
+    from vreason_jax.runtime.stopping import Stop
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns its exit code: 0, or 2 where the user's input is wrong."""
@@ -26,6 +30,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from vreason_jax.runtime.stopping import Stop
+
+    with Stop() as stop:
+        _evaluate(arguments, stop)
+
+
+def _evaluate(arguments: argparse.Namespace, stop: "Stop") -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
     from vreason_jax.runtime import distributed
 
@@ -49,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
     with launch:
         launch.share()
         if launch.pending():
-            launch.answer(arguments.batch_size, note, warn, ready)
+            launch.answer(arguments.batch_size, note, warn, ready, stop)
         else:
             note(f"nothing to do: all answers are in {arguments.out}")
         launch.finish(note)

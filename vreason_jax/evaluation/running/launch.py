@@ -22,6 +22,7 @@ from vreason_jax.runtime import distributed
 from vreason_jax.runtime.memory import check_cache
 from vreason_jax.runtime.mesh import create_mesh
 from vreason_jax.runtime.replicas import Replicas
+from vreason_jax.runtime.stopping import Stop
 
 Tell = Callable[[str], None]
 _LEFTOVERS = ".vreason-*.tmp"  # of files that were being written as a process was killed
@@ -69,10 +70,11 @@ class Launch:
         return sum(key not in self._predictions.done for key in self._keys())
 
     def answer(
-        self, batch_size: int, tell: Tell, warn: Warn, ready: Callable[[Engine], None]
+        self, batch_size: int, tell: Tell, warn: Warn, ready: Callable[[Engine], None], stop: Stop
     ) -> None:
         """Loads the model, passes it to `ready`, and answers this process's share."""
         setup = self.setup
+        stop.answers, stop.at_end = self._count, self._summarise
         count, tasks = len(setup.records), len(setup.tasks)
         tell(f"{count} questions, {tasks} answers to each, {self.pending()} to be given")
         engine = distributed.together(lambda: self._load(batch_size, warn))
@@ -90,6 +92,7 @@ class Launch:
                 grids=self._grids,
                 folder=self._folder,
                 first=self._first,
+                stop=stop,
             )
             tell(session.summary(session.run()))
         except UserError as error:
@@ -121,6 +124,14 @@ class Launch:
             write_summary(self._folder)
             write_report([self._folder], self._folder / "report.html")
             tell(f"wrote {self._folder / 'summary.json'} and {self._folder / 'report.html'}")
+
+    def _summarise(self) -> None:
+        if distributed.is_main() and self._predictions.done:
+            write_summary(self._folder)
+
+    def _count(self) -> str:
+        keys = self._keys()
+        return f"{sum(key in self._predictions.done for key in keys)} of {len(keys)} answers"
 
     def _keys(self):
         return [task.key(record) for record in self.setup.records for task in self.setup.tasks]

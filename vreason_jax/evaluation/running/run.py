@@ -15,6 +15,7 @@ from vreason_jax.evaluation.running.setup import Setup, Task, Warn
 from vreason_jax.evaluation.running.videos import ReadClip
 from vreason_jax.evaluation.statistics.costs import DecodeCosts
 from vreason_jax.runtime.replicas import Replicas
+from vreason_jax.runtime.stopping import Stop
 
 
 class Evaluation:
@@ -30,10 +31,11 @@ class Evaluation:
         folder: Path,
         first: str,
         warn: Warn,
+        stop: Stop,
     ):
         """`first` is the method that the others are compared with."""
         self._setup, self._engine, self._replicas = setup, engine, replicas
-        self._done, self._warn = predictions.done, warn
+        self._done, self._warn, self._stop = predictions.done, warn, stop
         self._writer = Writer(
             folder, predictions, setup.protocol, setup.model_name, first, replicas.is_first
         )
@@ -52,7 +54,8 @@ class Evaluation:
     def run(self) -> Iterator[None]:
         """Answers what has no line yet; yields after every batch."""
         for rows in self.batches:
-            self._answer(rows)
+            with self._stop.group():
+                self._answer(rows)
             self._warm = self._warm or (time.monotonic(), self.batches.wait_seconds)
             yield
         self._progress.close()
@@ -95,9 +98,10 @@ class Evaluation:
         ]
 
         def write():
-            for row, answer, distance in missing:
-                own = {**shared, "video": row.seconds, "decode": seconds / len(rows)}
-                self._writer.answer(row.record, task, answer, own, distance)
+            with self._stop.write():
+                for row, answer, distance in missing:
+                    own = {**shared, "video": row.seconds, "decode": seconds / len(rows)}
+                    self._writer.answer(row.record, task, answer, own, distance)
 
         self._replicas.in_step(write)
         self.answers += len(missing)
@@ -112,8 +116,9 @@ class Evaluation:
         lines = [(record, t) for record in group for t in self._setup.pending(record, self._done)]
 
         def write():
-            for record, task in lines:
-                self._writer.failure(record, task, status)
+            with self._stop.write():
+                for record, task in lines:
+                    self._writer.failure(record, task, status)
 
         self._replicas.in_step(write)
         self._warn(f"{status}: {clip.reason or group[0].video}")

@@ -16,6 +16,7 @@ from vreason_jax.evaluation.running.run import Evaluation
 from vreason_jax.evaluation.running.setup import Setup
 from vreason_jax.evaluation.statistics.costs import peak_memory
 from vreason_jax.runtime.replicas import Replicas
+from vreason_jax.runtime.stopping import Stop
 
 _NOTED_EVERY = 10.0  # seconds; what a kill can lose of the times
 _COUNTS = {
@@ -41,12 +42,13 @@ class Session:
         grids: Grids,
         folder: Path,
         first: str,
+        stop: Stop,
     ):
         """`first` is the method that the others are compared with."""
         self._engine, self._replicas, self._whole_mesh = engine, replicas, whole_mesh
         self._batch_size, self._file = batch_size, RunFile(folder)
         self._evaluation = Evaluation(
-            setup, engine, replicas, predictions, grids, folder, first, engine.warn
+            setup, engine, replicas, predictions, grids, folder, first, engine.warn, stop
         )
         self._started = datetime.datetime.now(datetime.UTC).isoformat()
         self._began = time.monotonic()
