@@ -70,7 +70,7 @@ def _difference(difference: dict[str, Any] | None) -> Cells:
     value, low, high = (
         f"{100 * difference[key]:+.1f}".replace("-", "−") for key in ("value", "low", "high")
     )
-    p = difference["mcnemar_p"]
+    p = difference["p"]
     return [
         f"{value} [{low}, {high}]",
         "1" if p > 0.995 else f"{p:.2f}" if p >= 0.01 else _short(p),

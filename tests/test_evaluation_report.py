@@ -108,7 +108,8 @@ def test_the_numbers_of_the_summary_stand_in_the_page(tmp_path):
     words = " ".join(check(page_of(tmp_path, rows)).words)
     assert "32.5  ± 7.5" in words
     assert "vreason scores 40.0 points above baseline" in words
-    assert "McNemar's p < 0.001" in words
+    assert "in accuracy (95\xa0% interval" in words
+    assert "; p < 0.001 by McNemar)." in words
     assert "do not tell the two apart" not in words
 
 
@@ -116,8 +117,29 @@ def test_two_identical_methods_are_not_told_apart(tmp_path):
     rows = random_rows(30, ("baseline",))
     rows += [{**row, "method": "twin"} for row in rows]
     words = " ".join(check(page_of(tmp_path, rows)).words)
-    assert "twin scores 0.0 points above baseline" in words
-    assert "these questions do not tell the two apart" in words
+    assert "No score differs between twin and baseline" in words
+    assert "at most 11.6\xa0% do (exact 95\xa0% bound)" in words
+    assert "These questions do not tell the two apart" in words
+
+
+def test_methods_with_other_questions_are_told(tmp_path):
+    rows = random_rows(8, ("baseline", "vreason"))
+    warning = "The methods have answered different questions"
+    assert warning not in page_of(tmp_path, rows)
+    assert warning in page_of(tmp_path / "part", rows[:-1])
+
+
+def test_the_verdict_speaks_of_the_figure_that_the_authors_report(tmp_path):
+    tasks = ("Fine-grained Action", "Object Shuffle")
+    rows = [
+        sample_line(n, method, benchmark="mvbench", task=tasks[n < 8], score=float(n % 3 > place))
+        for n in range(40)
+        for place, method in enumerate(("baseline", "vreason", "lite"))
+    ]
+    words = " ".join(check(page_of(tmp_path, rows)).words)
+    assert "points below baseline in mean of 2 tasks (95" in words
+    assert "by Holm for 2 differences" in words
+    assert "difference in mean of 2 tasks, points" in words
 
 
 def test_changes_chance_and_the_control_are_shown(tmp_path):

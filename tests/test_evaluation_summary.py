@@ -11,12 +11,14 @@ from evaluation_samples import (
     write_run,
 )
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.results.questions import keep_words
 from vreason_jax.evaluation.results.runs import merge_runs, read_run
 from vreason_jax.evaluation.statistics.budgets import budget_curve, within
+from vreason_jax.evaluation.statistics.intervals import exact_bound
 from vreason_jax.evaluation.statistics.scores import describe
 from vreason_jax.evaluation.statistics.summary import summarise, write_summary
 
@@ -51,7 +53,7 @@ def test_tasks_micro_and_macro():
     rows += [sample_line(9, task="b", score=0.0, subset="")]
     method = summarise(make_lines(*rows))["methods"]["baseline"]
     assert method["score"]["value"] == 0.75
-    assert method["macro_tasks"] == 0.5
+    assert method["macro_tasks"]["value"] == 0.5
     assert {name: task["score"]["value"] for name, task in method["tasks"].items()} == {
         "a": 1.0,
         "b": 0.0,
@@ -122,16 +124,82 @@ def test_differences_agree_with_scipy_and_statsmodels():
         n_resamples=10_000, method="percentile", vectorized=True, rng=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
     assert (difference["low"], difference["high"]) == pytest.approx(theirs, abs=0.01)
+    assert difference["test"] == "McNemar"
     table = [[np.sum((first == a) & (other == b)) for b in (1, 0)] for a in (1, 0)]
-    assert difference["mcnemar_p"] == pytest.approx(mcnemar(table, exact=True).pvalue)
+    assert difference["p"] == pytest.approx(mcnemar(table, exact=True).pvalue)
 
 
 def test_two_identical_methods_do_not_differ():
     rows = random_rows(50, ("a",))
     summary = summarise(make_lines(*rows, *({**row, "method": "b"} for row in rows)))
     difference = summary["methods"]["b"]["difference"]
-    assert difference["low"] <= 0 <= difference["high"]
-    assert (difference["value"], difference["mcnemar_p"]) == (0.0, 1.0)
+    assert -difference["low"] == difference["high"] == pytest.approx(exact_bound(50))
+    assert (difference["value"], difference["p"]) == (0.0, 1.0)
+
+
+def test_p_and_difference_are_of_one_hypothesis_with_several_seeds():
+    rows = [sample_line(n, "greedy", score=float(n % 5 != 0)) for n in range(300)]
+    right = np.random.default_rng(1).permutation(np.repeat([1.0, 0.0], [480, 120]))
+    rows += [sample_line(n % 300, "sampled", n // 300, right[n]) for n in range(600)]
+    row = summarise(make_lines(*rows))["methods"]["sampled"]["difference"]
+    assert row["value"] == pytest.approx(0, abs=1e-12)
+    assert (row["p"], row["test"]) == (1.0, "sign flips")
+    assert row["low"] < 0 < row["high"]
+
+
+def test_copies_of_a_question_about_its_clip_do_not_narrow_the_interval():
+    first, other = (np.random.default_rng(key).random(60) < 0.6 for key in (1, 2))
+    rows = []
+    for copies in (1, 18):
+        lines = [
+            sample_line(n * 100 + copy, method, score=float(scores[n]), video=f"{n}")
+            for n in range(60)
+            for copy in range(copies)
+            for method, scores in (("a", first), ("b", other))
+        ]
+        rows.append(summarise(make_lines(*lines))["methods"]["b"]["difference"])
+    assert [row["clips"] for row in rows] == [60, 60]
+    assert [row["test"] for row in rows] == ["McNemar", "sign flips"]
+    for key in ("low", "high", "smallest_difference"):
+        assert rows[1][key] == pytest.approx(rows[0][key], abs=0.002)
+
+
+def test_questions_without_a_clip_are_clips_of_their_own():
+    rows = [sample_line(n, video=video) for n, video in enumerate(("", "", "a", "a", "q00000"))]
+    summary = summarise(make_lines(*rows))
+    assert (summary["questions"], summary["clips"]) == (5, 4)
+    assert summary["methods"]["baseline"]["score"]["clips"] == 4
+
+
+def test_a_mixed_benchmark_has_one_test_for_the_rows_of_its_interval():
+    rows = [
+        sample_line(n, method, score=score, kind="regression" if n % 2 else CHOICE)
+        for n in range(60)
+        for method, score in (("a", 0.3 if n % 2 else 1.0), ("b", 0.5 if n % 2 else 1.0))
+    ]
+    m = summarise(make_lines(*rows))["methods"]["b"]
+    assert (m["difference"]["test"], m["difference_accuracy"]["test"]) == ("sign flips", "McNemar")
+    assert m["difference"]["p"] < 0.001 < m["difference_accuracy"]["p"]
+
+
+def test_holms_p_counts_the_methods_of_a_figure_and_the_tasks_of_all():
+    rows = random_rows(120, ("a", "b", "c", "d"), key=5)
+    compared = list(summarise(make_lines(*rows))["methods"].values())[1:]
+    raw = [m["difference"]["p"] for m in compared]
+    adjusted = [m["difference"]["p_holm"] for m in compared]
+    assert adjusted == pytest.approx(multipletests(raw, method="holm")[1])
+    assert {m["difference"]["family"] for m in compared} == {3}
+    assert {row["family"] for m in compared for row in m["difference_tasks"].values()} == {12}
+
+
+def test_seeds_are_told_one_by_one():
+    rows = [
+        sample_line(n, seed=seed, score=float(n < 3 + seed)) for n in range(5) for seed in (0, 1)
+    ]
+    score = summarise(make_lines(*rows))["methods"]["baseline"]["score"]
+    assert score["seed_means"] == pytest.approx([0.6, 0.8])
+    assert score["seed_std"] == pytest.approx(np.std([0.6, 0.8], ddof=1))
+    assert score["value"] == pytest.approx(0.7)
 
 
 def test_only_questions_that_both_answered_are_compared():
@@ -157,19 +225,26 @@ def test_two_answers_of_one_question_method_and_seed_are_refused():
     summarise(make_lines(sample_line(), sample_line(seed=1)))
 
 
-def test_budget_is_the_smallest_mean_and_cuts_every_answer():
-    rows = [
-        sample_line(0, tokens=10), sample_line(1, tokens=30),
-        sample_line(0, "short", tokens=10), sample_line(1, "short", tokens=11),
-    ]  # fmt: skip
+def test_budgets_are_quantiles_of_all_lengths_and_cut_every_answer():
+    rows = [sample_line(n, tokens=10 + 20 * n) for n in range(4)]
+    rows += [sample_line(n, "short", tokens=10) for n in range(4)]
     equal = summarise(make_lines(*rows))["equal_tokens"]
-    assert equal["budget"] == 11  # 10.5 rounded up
-    assert equal["methods"]["baseline"]["score"]["value"] == 0.5
-    assert equal["methods"]["short"]["score"]["value"] == 1.0
-    assert equal["methods"]["short"]["difference"]["value"] == 0.5
-    assert equal["curve"]["budgets"][-1] == 30
+    assert [at["tokens"] for at in equal["budgets"]] == [10, 10, 35, 56]
+    scores = [
+        [at["methods"][name]["score"]["value"] for name in ("baseline", "short")]
+        for at in equal["budgets"]
+    ]
+    assert scores == [[0.25, 1.0], [0.25, 1.0], [0.5, 1.0], [0.75, 1.0]]
+    assert equal["budgets"][0]["methods"]["short"]["difference"]["value"] == 0.75
+    assert equal["curve"]["budgets"][-1] == 70
     assert equal["curve"]["score"]["baseline"][-1] == 1.0
     assert equal["curve"]["score"]["baseline"][0] == 0.0
+
+
+def test_methods_of_like_lengths_have_no_budget():
+    rows = [sample_line(n, tokens=100 + n % 5) for n in range(40)]
+    rows += [sample_line(n, "b", tokens=105 + n % 5) for n in range(40)]
+    assert summarise(make_lines(*rows))["equal_tokens"] is None
 
 
 def test_budget_curve_is_the_score_at_each_budget():

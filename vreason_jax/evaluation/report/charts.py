@@ -44,7 +44,7 @@ def score_against_tokens(story: Story) -> Markup:
         for name, method in story.methods.items()
         if method["tokens"] is not None
     }
-    x = nice_axis("mean tokens per answer", [tokens for tokens, _ in points.values()])
+    x = nice_axis("mean tokens per answer", [tokens for tokens, _ in points.values()], zero=True)
     ends = [100 * score[key] for _, score in points.values() for key in ("low", "high")]
     y = nice_axis("score, %", ends, limits=(0, 100), count=4)
     panel = Panel(x, y, right=label_room(story.label(name) for name in points))
@@ -65,14 +65,12 @@ def score_by_budget(story: Story) -> Markup:
     x = nice_axis("budget, tokens per answer", budgets, zero=True)
     y = nice_axis("score within the budget, %", np.concatenate(list(curves.values())), zero=True)
     panel = Panel(x, y, right=label_room(story.label(name) for name in curves))
-    mark, _ = panel.at(equal["budget"], 0)
-    panel.add("line", class_="zero", x1=mark, y1=panel.top, x2=mark, y2=panel.bottom)
+    for at in equal["budgets"]:
+        mark, _ = panel.at(at["tokens"], 0)
+        panel.add("line", class_="zero", x1=mark, y1=panel.top, x2=mark, y2=panel.bottom)
     for name, values in curves.items():
         panel.line(budgets, values, story.tone(name))
         panel.end_label(budgets[-1], values[-1], story.label(name), story.tone(name))
-    late = mark > (panel.left + panel.right) / 2
-    place, anchor = (mark - 5, "end") if late else (mark + 5, "start")
-    panel.text(place, panel.top + 8, f"{equal['budget']} tokens", "small", anchor)
     return panel.render("Score by budget of tokens")
 
 

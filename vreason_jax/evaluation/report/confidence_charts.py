@@ -6,7 +6,7 @@ from vreason_jax.evaluation.report.axes import Axis, bottom_axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import WIDTH, Panel, picture
-from vreason_jax.evaluation.statistics.intervals import Reliability, standard_error
+from vreason_jax.evaluation.statistics.calibration import Reliability
 
 ROW = 40  # pixels of a method's two dots
 LEFT, RIGHT = 150, WIDTH - 96
@@ -49,8 +49,8 @@ def _mean(values: np.ndarray) -> tuple[float, float, float, int] | None:
     """Returns lower end, mean, upper end and number of the values, or None without any."""
     if not len(values):
         return None
-    error = standard_error(values)
-    mean, reach = float(np.mean(values)), 1.96 * error if np.isfinite(error) else 0.0
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    mean, reach = float(np.mean(values)), 1.96 * float(spread) / len(values) ** 0.5
     return mean - reach, mean, mean + reach, len(values)
 
 

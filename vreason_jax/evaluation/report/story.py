@@ -35,6 +35,17 @@ class Story:
         return {name: m for name, m in self.methods.items() if m.get("difference")}
 
     @property
+    def figure(self) -> str:
+        """The figure that the benchmark's authors report, which methods are compared in."""
+        names = (name for m in self.compared.values() for name in m["difference_official"])
+        return next(names, "score")
+
+    def difference(self, name: str) -> dict[str, Any] | None:
+        """The difference of a method to its first in that figure; None for a first one."""
+        m = self.methods[name]
+        return m.get("difference_official", {}).get(self.figure) or m.get("difference")
+
+    @property
     def mixed(self) -> bool:
         """Whether some rows are right or wrong and others have mean relative accuracy."""
         return all(any(m[key] for m in self.methods.values()) for key in ("accuracy", "mra"))

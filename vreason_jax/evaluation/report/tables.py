@@ -70,7 +70,7 @@ def value(estimate: dict[str, Any] | None, digits: int = 1) -> Child:
 
 
 def difference(row: dict[str, Any] | None) -> Child:
-    """Returns "+1.4 [−0.6 to 3.4]", in percentage points with the bootstrap interval."""
+    """Returns "+1.4 [−0.6 to 3.4]", in percentage points with the interval."""
     if row is None:
         return DASH
     words = f" [{interval(row['low'], row['high'])}]"
@@ -80,10 +80,11 @@ def difference(row: dict[str, Any] | None) -> Child:
 def results(story: Story) -> Markup:
     """Returns the main table: scores, differences, lengths, seconds and failures."""
     methods = list(story.methods.values())
-    deltas = [m.get("difference") for m in methods]
+    deltas = [story.difference(name) for name in story.names]
     columns = _score_columns(story) | {
-        "difference, points [95 %]": [difference(delta) for delta in deltas],
-        "McNemar p": [p_value(delta["mcnemar_p"] if delta else None) for delta in deltas],
+        f"difference in {story.figure}, points [95 %]": [difference(delta) for delta in deltas],
+        "p": [p_value(delta["p"] if delta else None) for delta in deltas],
+        f"p, Holm for {_family(deltas)}": [p_value(d["p_holm"] if d else None) for d in deltas],
         "tokens per answer": [decimal(m["tokens"]) for m in methods],
     }
     before = len(columns) + 1
@@ -96,20 +97,56 @@ def results(story: Story) -> Markup:
     return table(["method", *columns], rows, spans=spans)
 
 
+def _family(deltas: Iterable[dict[str, Any] | None]) -> int:
+    return max((delta["family"] for delta in deltas if delta), default=0)
+
+
+def power(story: Story) -> Markup:
+    """Returns what each comparison could have told, and how far it shows two methods alike."""
+    gain = 100 * story.summary["power"]["difference"]
+    margin = 100 * story.summary["power"]["margin"]
+    head = [
+        "method", "questions", "clips", "smallest difference, points",
+        f"questions needed for {gain:g} points", "no worse by, points",
+        f"p of worse by {margin:g}", f"p of another by {margin:g}",
+    ]  # fmt: skip
+    rows = [
+        [
+            method(story, name), f"{row['questions']:,}", f"{row['clips']:,}",
+            percent(row["smallest_difference"]), decimal(row["questions_needed"], 0),
+            percent(row["no_worse_by"]), p_value(row["no_worse_p"]), p_value(row["equal_p"]),
+        ]
+        for name in story.compared if (row := story.difference(name))
+    ]  # fmt: skip
+    return table(head, rows)
+
+
 def _score_columns(story: Story) -> dict[str, Sequence[Child]]:
-    """Returns columns for the kinds of score that occur."""
+    """Returns columns for the sample and the kinds of score that occur."""
     methods = story.methods.values()
-    columns: dict[str, Sequence[Child]] = {}
+    columns: dict[str, Sequence[Child]] = {
+        "questions": [f"{m['questions']:,}" for m in methods],
+        "clips": [f"{m['score']['clips']:,}" for m in methods],
+    }
     for words, kind in (("accuracy", "accuracy"), ("MRA", "mra")):
         if any(m[kind] for m in methods):
             columns[f"{words}, %"] = [value(m[kind]) for m in methods]
             columns[f"{words} lenient, %"] = [value(m["lenient"][kind]) for m in methods]
     if story.mixed:
         columns["score of all rows, %"] = [value(m["score"]) for m in methods]
+    for name in dict.fromkeys(name for m in methods for name in m["official"]):
+        if name != "accuracy":
+            columns[f"{name}, %"] = [value(m["official"].get(name)) for m in methods]
     if any(len(m["seeds"]) > 1 for m in methods):
-        stds = [percent(m["score"]["seed_std"]) for m in methods]
-        columns["std over seeds, points"] = stds
+        columns["over seeds: std (lowest to highest), points"] = [
+            _over_seeds(m["score"]) for m in methods
+        ]
     return columns
+
+
+def _over_seeds(score: dict[str, Any]) -> str:
+    ends = interval(min(score["seed_means"]), max(score["seed_means"]))
+    return f"{percent(score['seed_std'])} ({ends})" if score["seeds"] > 1 else DASH
 
 
 def changes(story: Story) -> Markup:
@@ -128,22 +165,20 @@ def changes(story: Story) -> Markup:
 
 
 def equal_budget(story: Story) -> Markup:
-    """Returns scores as run beside scores with all answers cut at the same number of tokens."""
-    equal = story.summary["equal_tokens"]
-    budget = equal["budget"]
-    head = [
-        "method", "tokens per answer", "score as run, %", "difference as run, points [95 %]",
-        f"score within {budget} tokens, %", f"difference within {budget} tokens, points [95 %]",
-    ]  # fmt: skip
-    rows = [
-        [
-            method(story, name), decimal(m["tokens"]), value(m["score"]),
-            difference(m.get("difference")), value(equal["methods"][name]["score"]),
-            difference(equal["methods"][name].get("difference")),
-        ]
-        for name, m in story.methods.items()
-    ]  # fmt: skip
-    return table(head, rows)
+    """Returns scores as run beside scores with all answers cut at the same numbers of tokens."""
+    budgets = story.summary["equal_tokens"]["budgets"]
+    pair = ["score, %", "difference, points [95 %]"]
+    spans = [("", 2), ("as run", 2), *((f"within {at['tokens']} tokens", 2) for at in budgets)]
+    rows = []
+    for name, m in story.methods.items():
+        row = [method(story, name), decimal(m["tokens"])]
+        row += [value(m["score"]), difference(m.get("difference"))]
+        for at in budgets:
+            cut = at["methods"][name]
+            row += [value(cut["score"]), difference(cut.get("difference"))]
+        rows.append(row)
+    head = ["method", "tokens per answer", *pair * (len(budgets) + 1)]
+    return table(head, rows, spans=spans)
 
 
 def groups(story: Story, key: str, heading: str, macro: str) -> Markup:
@@ -166,11 +201,11 @@ def _totals(story: Story, macro: str) -> list[list[Child]]:
     size, methods = f"{story.summary['questions']:,}", list(story.methods.values())
     rows: list[list[Child]] = [
         ["micro: all questions alike", size, *(value(m["score"]) for m in methods)],
-        ["macro: all groups alike", size, *(percent(m[macro]) for m in methods)],
+        ["macro: all groups alike", size, *(value(m[macro]) for m in methods)],
     ]
     if macro == "macro_tasks":
         for name in dict.fromkeys(name for m in methods for name in m["official"]):
-            found = [percent(m["official"].get(name)) for m in methods]
+            found = [value(m["official"].get(name)) for m in methods]
             rows.append([f"as its authors report: {name}", size, *found])
     return rows
 

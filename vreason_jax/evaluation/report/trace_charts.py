@@ -8,7 +8,7 @@ from vreason_jax.evaluation.report.axes import Axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import Panel, label_room, thin
-from vreason_jax.evaluation.statistics.intervals import Curve
+from vreason_jax.evaluation.statistics.curve_sums import Curve
 
 POINTS = 160  # of a line
 REACH = 1.96  # standard errors of a 95 % band

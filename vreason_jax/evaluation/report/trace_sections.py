@@ -6,7 +6,7 @@ from vreason_jax.evaluation.report import confidence_charts, examples, tables, t
 from vreason_jax.evaluation.report.axes import nice_axis
 from vreason_jax.evaluation.report.markup import Child, Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story, figure, grid, section
-from vreason_jax.evaluation.statistics.intervals import reliability
+from vreason_jax.evaluation.statistics.calibration import reliability
 
 
 def entropy(story: Story) -> Markup | None:

@@ -1,12 +1,21 @@
 """A benchmark's groups of questions, and the figures that its authors report."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vreason_jax.evaluation.benchmarks import mvbench, videommmu, vsibench
 from vreason_jax.evaluation.results.lines import Line
-from vreason_jax.evaluation.statistics.scores import question_scores
+from vreason_jax.evaluation.statistics.intervals import t_interval
+from vreason_jax.evaluation.statistics.scores import (
+    Nest,
+    compare,
+    describe,
+    estimate,
+    over_clips,
+    score_table,
+)
 
 Groups = dict[str, list[Line]]
 _VSIBENCH_TASKS = 8
@@ -35,54 +44,78 @@ def by_subset(lines: Iterable[Line]) -> Groups:
     return _groups(lines, lambda line: line.subset)
 
 
-def macro_tasks(lines: Iterable[Line]) -> float | None:
-    """Returns the mean over tasks; each task has the same weight.
+def nested(line: Line) -> tuple[str, str]:
+    """Returns the task of a line and its level: each has the same weight within what holds it.
 
-    Levels have the same weight too: VSI-Bench's authors average the three into one task.
+    VSI-Bench's authors average the three levels of direction into one task.
     """
-    types = _groups(lines, lambda line: line.task)
-    tasks: dict[str, list[float]] = {}
-    for name, group in types.items():
-        tasks.setdefault(merged_task(group[0].benchmark, name), []).append(mean_score(group))
-    return float(np.mean([np.mean(means) for means in tasks.values()])) if tasks else None
+    return merged_task(line.benchmark, line.task), line.task
 
 
-def macro(groups: Groups) -> float | None:
-    """Returns the unweighted mean of the groups' scores, or None without groups."""
-    return float(np.mean([mean_score(lines) for lines in groups.values()])) if groups else None
+def macro_tasks(lines: Iterable[Line]) -> dict[str, Any] | None:
+    """Returns the mean over tasks as `scores.describe` does, or None without tasks."""
+    return describe([line for line in lines if line.task], nest=nested)
 
 
-def mean_score(lines: Sequence[Line]) -> float:
-    """Returns the mean over questions, each averaged over its seeds."""
-    return float(np.mean(list(question_scores(lines).values())))
+def macro_subsets(lines: Iterable[Line]) -> dict[str, Any] | None:
+    """Returns the mean over subsets as `scores.describe` does, or None without subsets."""
+    kept = [line for line in lines if line.subset]
+    return describe(kept, nest=lambda line: (line.subset, line.subset))
 
 
-def official(lines: Sequence[Line], before: Mapping[str, float] | None = None) -> dict[str, float]:
+class Figure(NamedTuple):
+    """A score that a benchmark's authors report."""
+
+    name: str
+    lines: list[Line]  # those that it is of
+    nest: Nest | None  # for a mean over tasks
+
+
+def reported(lines: Sequence[Line]) -> Figure:
+    """Returns the figure that the benchmark's authors report first, of a method's lines."""
+    benchmark = lines[0].benchmark if lines else ""
+    if benchmark not in (vsibench.LAYOUT.name, mvbench.LAYOUT.name):
+        return Figure("accuracy", [line for line in lines if not line.regression], None)
+    tasks = len(by_task(lines))
+    short = benchmark == vsibench.LAYOUT.name and tasks < _VSIBENCH_TASKS
+    name = f"mean of {tasks} of {_VSIBENCH_TASKS} tasks" if short else f"mean of {tasks} tasks"
+    return Figure(name, [line for line in lines if line.task], nested)
+
+
+def official(
+    lines: Sequence[Line], before: Mapping[str, float] | None = None
+) -> dict[str, dict[str, Any]]:
     """Returns the figures that the benchmark's authors report, by name, where the lines suffice.
 
     `before` are VideoMMMU's scores by question without the lecture, for its knowledge gain.
     """
-    benchmark = lines[0].benchmark if lines else ""
-    if benchmark in (vsibench.LAYOUT.name, mvbench.LAYOUT.name):
-        mean, tasks = macro_tasks(lines), len(by_task(lines))
-        short = benchmark == vsibench.LAYOUT.name and tasks < _VSIBENCH_TASKS
-        name = f"mean of {tasks} of {_VSIBENCH_TASKS} tasks" if short else f"mean of {tasks} tasks"
-        return {} if mean is None else {name: mean}
-    graded = [line for line in lines if not line.regression]
-    figures = {"accuracy": mean_score(graded)} if graded else {}
-    if benchmark == videommmu.LAYOUT.name and before is not None:
-        figures |= _knowledge_gain(lines, before)
-    return figures
+    name, kept, nest = reported(lines)
+    figures = {name: describe(kept, nest=nest)}
+    if before is not None and lines[0].benchmark == videommmu.LAYOUT.name:
+        figures["knowledge gain"] = _knowledge_gain(lines, before)
+    return {name: figure for name, figure in figures.items() if figure}
 
 
-def _knowledge_gain(lines: Sequence[Line], before: Mapping[str, float]) -> dict[str, float]:
-    """Returns (after - before) / (1 - before) over Adaptation; none if all was right before."""
-    after = question_scores([line for line in lines if line.task == videommmu.WITH_PICTURE])
-    both = [name for name in after if name in before]
-    if not both:
-        return {}
-    first, then = (float(np.mean([table[name] for name in both])) for table in (before, after))
-    return {} if first == 1.0 else {"knowledge gain": (then - first) / (1.0 - first)}
+def official_difference(first: Sequence[Line], other: Sequence[Line]) -> dict[str, Any]:
+    """Returns the paired difference of the figure that the authors report, by its name."""
+    name, kept, nest = reported(other)
+    difference = compare(reported(first).lines, kept, nest=nest)
+    return {name: difference} if difference else {}
+
+
+def _knowledge_gain(lines: Sequence[Line], before: Mapping[str, float]) -> dict[str, Any] | None:
+    """Returns (after - before) / (1 - before) over Adaptation; None if all was right before."""
+    kept = [li for li in lines if li.task == videommmu.WITH_PICTURE and li.id in before]
+    table = score_table(kept)
+    after, first = table.means, np.array([before[name] for name in table.names])
+    if not kept or np.all(first == 1.0):
+        return None
+    room = 1.0 - np.mean(first)
+    gain = (np.mean(after) - np.mean(first)) / room
+    # What a question adds to the gain, to first order: its error is that of a mean.
+    pulled = gain + (after - np.mean(after) - (first - np.mean(first)) * (1 - gain)) / room
+    mean = over_clips(pulled, table.lines)
+    return estimate(mean, t_interval(mean))
 
 
 def _groups(lines: Iterable[Line], key: Callable[[Line], str]) -> Groups:

@@ -13,6 +13,8 @@ from vreason_jax.evaluation.results.lines import Line
 from vreason_jax.evaluation.statistics.scores import Value, compare, describe
 
 POINTS = 64  # of the curve
+APART = 0.1  # mean lengths closer than this share are alike: cutting tells of the cut alone
+QUANTILES = (0.25, 0.5, 0.75, 0.9)  # of all answers' tokens: the budgets
 
 
 def within(budget: float) -> Value:
@@ -23,32 +25,40 @@ def within(budget: float) -> Value:
 def equal_tokens(
     groups: Mapping[str, Sequence[Line]], against: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """Returns the scores of all methods at one budget, and along budgets as a curve.
+    """Returns the scores of all methods at several budgets, and along budgets as a curve.
 
-    The budget is the smallest of the methods' mean numbers of tokens, rounded up. `against` names
-    the method to compare each with. Returns None without answers.
+    The budgets are quantiles of the tokens of all answers. `against` names the method to compare
+    each with. Returns None without answers, and where the methods' mean lengths are alike.
     """
-    seen = {
-        name: [line.tokens for line in lines if not line.bad_video]
-        for name, lines in groups.items()
-    }
-    if not all(seen.values()) or not seen:
+    seen = [[line.tokens for line in lines if not line.bad_video] for lines in groups.values()]
+    means = [np.mean(tokens) for tokens in seen if tokens]
+    if len(means) < len(groups) or not means or max(means) < (1 + APART) * min(means):
         return None
-    budget = int(np.ceil(min(np.mean(tokens) for tokens in seen.values())))
-    value = within(budget)
-    methods = {}
+    pooled = np.concatenate(seen)
+    curve = np.unique(np.round(np.linspace(0, pooled.max(), POINTS)).astype(int))
+    return {
+        "budgets": [
+            {"quantile": share, **_at(int(np.ceil(np.quantile(pooled, share))), groups, against)}
+            for share in QUANTILES
+        ],
+        "curve": {
+            "budgets": curve.tolist(),
+            "score": {name: budget_curve(lines, curve).tolist() for name, lines in groups.items()},
+        },
+    }
+
+
+def _at(
+    tokens: int, groups: Mapping[str, Sequence[Line]], against: Mapping[str, str]
+) -> dict[str, Any]:
+    value = within(tokens)
+    methods: dict[str, dict[str, Any]] = {
+        name: {"score": describe(lines, value)} for name, lines in groups.items()
+    }
     for name, lines in groups.items():
-        methods[name] = {"score": describe(lines, value)}
         if against[name] != name:
             methods[name]["difference"] = compare(groups[against[name]], lines, value)
-    longest = max(max(tokens) for tokens in seen.values())
-    budgets = np.unique(np.round(np.linspace(0, longest, POINTS)).astype(int))
-    curve = {name: budget_curve(lines, budgets).tolist() for name, lines in groups.items()}
-    return {
-        "budget": budget,
-        "methods": methods,
-        "curve": {"budgets": budgets.tolist(), "score": curve},
-    }
+    return {"tokens": tokens, "methods": methods}
 
 
 def budget_curve(lines: Sequence[Line], budgets: np.ndarray) -> np.ndarray:

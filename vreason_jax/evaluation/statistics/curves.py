@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.evaluation.results.lines import Line
-from vreason_jax.evaluation.statistics.intervals import Curve, CurveSum
+from vreason_jax.evaluation.statistics.curve_sums import Curve, CurveSum
 
 KEYS = ("entropy", "ema", "alpha", "delta_norm")
 LONGEST = 4096  # tokens; what lies beyond is left out of the curves

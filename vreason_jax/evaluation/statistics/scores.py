@@ -1,4 +1,4 @@
-"""Score tables from lines, and paired differences from two methods' tables."""
+"""Score tables from lines; means of one method, and paired differences of two."""
 
 import collections
 import dataclasses
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.evaluation.results.lines import Line
-from vreason_jax.evaluation.statistics import intervals as statistics
+from vreason_jax.evaluation.statistics import intervals, power, significance
+from vreason_jax.evaluation.statistics.clips import ClipMean, mean_over_clips
 
 Value = Callable[[Line], float]
+Nest = Callable[[Line], tuple[str, str]]  # a question's task, and its level within the task
 
 
 def strict(line: Line) -> float:
@@ -18,20 +20,39 @@ def strict(line: Line) -> float:
     return line.score
 
 
-def score_table(lines: Sequence[Line], value: Value = strict) -> tuple[list[str], np.ndarray]:
-    """Returns question ids and their scores [Q, S] by rising seed, NaN where there is none."""
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The scores of Q questions under S seeds."""
+
+    lines: list[Line]  # one of each question
+    scores: np.ndarray  # [Q, S] by rising seed, NaN where there is none
+
+    @property
+    def means(self) -> np.ndarray:
+        """The score of each question [Q], averaged over the seeds that answered it."""
+        return np.nanmean(self.scores, axis=1)
+
+    @property
+    def names(self) -> list[str]:
+        """The questions' ids [Q]."""
+        return [line.id for line in self.lines]
+
+
+def score_table(lines: Sequence[Line], value: Value = strict) -> Table:
+    """Returns the scores of questions by rising seed."""
+    firsts = {line.id: line for line in reversed(lines)}
     rows = {name: row for row, name in enumerate(dict.fromkeys(line.id for line in lines))}
     columns = {seed: column for column, seed in enumerate(sorted({line.seed for line in lines}))}
     table = np.full((len(rows), len(columns)), np.nan)
     for line in lines:
         table[rows[line.id], columns[line.seed]] = value(line)
-    return list(rows), table
+    return Table([firsts[name] for name in rows], table)
 
 
 def question_scores(lines: Sequence[Line], value: Value = strict) -> dict[str, float]:
     """Returns each question's score, averaged over seeds."""
-    names, table = score_table(lines, value)
-    return dict(zip(names, statistics.question_means(table).tolist(), strict=True))
+    table = score_table(lines, value)
+    return dict(zip(table.names, table.means.tolist(), strict=True))
 
 
 def constant_accuracy(lines: Sequence[Line]) -> float | None:
@@ -47,38 +68,104 @@ def constant_accuracy(lines: Sequence[Line]) -> float | None:
     return count / len(golds)
 
 
-def describe(lines: Sequence[Line], value: Value = strict) -> dict[str, Any] | None:
-    """Returns the fields of `statistics.Estimate` for one method's lines, or None without lines."""
+def describe(
+    lines: Sequence[Line], value: Value = strict, nest: Nest | None = None
+) -> dict[str, Any] | None:
+    """Returns a method's mean score with its error and interval over clips; None without lines.
+
+    With `nest` it is the mean over tasks, each the mean over its levels. `seed_means` are those of
+    the single seeds, and `seed_std` is their standard deviation.
+    """
     if not lines:
         return None
-    return dataclasses.asdict(statistics.estimate(score_table(lines, value)[1]))
+    table = score_table(lines, value)
+    mean = over_clips(table.means, table.lines, nest)
+    seeds = [mean.value]
+    if table.scores.shape[1] > 1:
+        seeds = [over_clips(*_answered(table, seed), nest).value for seed in table.scores.T]
+    return {
+        **estimate(mean, intervals.score_interval(mean, plain=_plain(table, mean))),
+        "seeds": len(seeds),
+        "seed_means": seeds,
+        "seed_std": float(np.std(seeds, ddof=1)) if len(seeds) > 1 else np.nan,
+    }
 
 
 def compare(
-    first: Sequence[Line], other: Sequence[Line], value: Value = strict
+    first: Sequence[Line], other: Sequence[Line], value: Value = strict, nest: Nest | None = None
 ) -> dict[str, Any] | None:
     """Returns the difference other - first over the questions that both answered, or None.
 
-    `value` is the mean difference, `low` and `high` its bootstrap interval. McNemar's test needs
-    right or wrong: it leaves regression rows out, and is None without others.
+    `value` is the mean difference, `low` and `high` its interval, `p` the test of a difference of
+    0; `only_first_right` and `only_other_right` count questions that one scores higher than the
+    other. What the questions could have told: `smallest_difference`, `questions_needed` for the
+    paper's gain, and with TOST `no_worse_by`, the smallest margin within which the other method is
+    no worse (5 %, one-sided).
     """
-    a, b = question_scores(first, value), question_scores(other, value)
-    shared = [name for name in a if name in b]
-    if not shared:
+    ours, theirs = score_table(first, value), score_table(other, value)
+    means = dict(zip(theirs.names, theirs.means, strict=True))
+    kept = [row for row, name in enumerate(ours.names) if name in means]
+    if not kept:
         return None
-    differences = np.array([b[name] - a[name] for name in shared])
-    low, high = statistics.paired_bootstrap(differences)
-    graded = {line.id for line in first if line.regression}
-    binary = [name for name in shared if name not in graded]
-    worse, better = statistics.discordant(
-        np.array([a[name] for name in binary]), np.array([b[name] for name in binary])
-    )
+    lines = [ours.lines[row] for row in kept]
+    gains = np.array([means[line.id] for line in lines]) - ours.means[kept]
+    mean = over_clips(gains, lines, nest)
+    worse, better = int(np.sum(gains < 0)), int(np.sum(gains > 0))
+    counted = nest is None and _plain(ours, mean) and _plain(theirs, mean)
+    p = significance.mcnemar(worse, better) if counted else significance.sign_flip(mean.parts)
     return {
-        "value": float(np.mean(differences)),
-        "low": low,
-        "high": high,
-        "questions": len(shared),
+        **estimate(mean, intervals.difference_interval(mean)),
         "only_first_right": worse,
         "only_other_right": better,
-        "mcnemar_p": statistics.mcnemar(worse, better) if binary else None,
+        "test": significance.MCNEMAR if counted else significance.SIGN_FLIPS,
+        "p": p,
+        "mcnemar_p": p,  # the name that p has had from the first; of sign flips, too
+        **power.told(mean),
     }
+
+
+def clip_of(line: Line) -> tuple[str, str]:
+    """Returns what tells a question's clip from others; one without a clip is its own."""
+    return ("video", line.video) if line.video else ("question", line.id)
+
+
+def estimate(mean: ClipMean, ends: np.ndarray) -> dict[str, Any]:
+    """Returns a mean with its error, its interval `ends` [2] and its sample's size."""
+    return {
+        "value": mean.value,
+        "standard_error": mean.error,
+        "low": ends[0],
+        "high": ends[1],
+        "questions": mean.questions,
+        "clips": mean.clips,
+    }
+
+
+def over_clips(values: np.ndarray, lines: Sequence[Line], nest: Nest | None = None) -> ClipMean:
+    """Returns the mean of the values [Q] of the lines' questions, over their clips."""
+    clips = _numbered([clip_of(line) for line in lines])
+    if nest is None:
+        return mean_over_clips(values, clips)
+    nested = [nest(line) for line in lines]
+    levels: dict[str, set[str]] = {}
+    for task, level in nested:
+        levels.setdefault(task, set()).add(level)
+    sizes = collections.Counter(nested)
+    weights = [1 / (len(levels) * len(levels[key[0]]) * sizes[key]) for key in nested]
+    return mean_over_clips(values, clips, _numbered(nested), np.array(weights))
+
+
+def _numbered(names: Sequence[Any]) -> np.ndarray:
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names])
+
+
+def _plain(table: Table, mean: ClipMean) -> bool:
+    """Whether every question is right or wrong once, and about a clip of its own."""
+    once = table.scores.shape[1] == 1 and mean.clips == mean.questions
+    return once and bool(np.all((table.scores == 0) | (table.scores == 1)))
+
+
+def _answered(table: Table, seed: np.ndarray) -> tuple[np.ndarray, list[Line]]:
+    there = np.flatnonzero(~np.isnan(seed))
+    return seed[there], [table.lines[row] for row in there]

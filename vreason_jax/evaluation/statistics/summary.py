@@ -10,11 +10,11 @@ import numpy as np
 from vreason_jax.evaluation.results.lines import STATUSES, Line
 from vreason_jax.evaluation.results.runs import Run, check_unique, read_run
 from vreason_jax.evaluation.running.controls import NONE
-from vreason_jax.evaluation.statistics import aggregate
-from vreason_jax.evaluation.statistics import intervals as statistics
+from vreason_jax.evaluation.statistics import aggregate, intervals, power, significance
 from vreason_jax.evaluation.statistics.budgets import equal_tokens
 from vreason_jax.evaluation.statistics.scores import (
     Value,
+    clip_of,
     compare,
     constant_accuracy,
     describe,
@@ -42,23 +42,26 @@ def summarise(
     names = Run(list(lines), run or {}).method_names()
     groups = {name: [line for line in lines if line.method == name] for name in names}
     firsts = {lines[0].model: name for name, lines in reversed(groups.items())}
-    methods = {}
-    for name, group in groups.items():
-        first = firsts[group[0].model]
-        methods[name] = _method(group, (before or {}).get(name))
-        if first != name:
-            methods[name] |= {"against": first} | _differences(groups[first], group)
     against = {name: firsts[group[0].model] for name, group in groups.items()}
+    methods = {name: _method(group, (before or {}).get(name)) for name, group in groups.items()}
+    for name, first in against.items():
+        if first != name:
+            methods[name] |= {"against": first} | _differences(groups[first], groups[name])
+    equal = equal_tokens(groups, against)
+    for family in _families(methods, equal):
+        _adjust(family)
     summary = {
         "benchmark": lines[0].benchmark if lines else None,
         "control": (run or {}).get("control", NONE),
         "models": list(dict.fromkeys(line.model for line in lines)),
         "questions": len({line.id for line in lines}),
+        "clips": len({clip_of(line) for line in lines}),
         "methods": methods,
-        "equal_tokens": equal_tokens(groups, against),
+        "equal_tokens": equal,
         "bootstrap": {
-            "resamples": statistics.RESAMPLES, "level": statistics.LEVEL, "key": statistics.KEY,
+            "resamples": intervals.RESAMPLES, "level": intervals.LEVEL, "key": intervals.KEY,
         },
+        "power": {"power": power.POWER, "difference": power.PAPER_GAIN, "margin": power.MARGIN},
     }  # fmt: skip
     return to_plain(summary)
 
@@ -97,7 +100,7 @@ def _method(lines: list[Line], before: Mapping[str, float] | None) -> dict[str, 
         "lenient": _scores(lines, lambda line: line.score_lenient),
         "without_bad_videos": _scores(seen),
         "macro_tasks": aggregate.macro_tasks(lines),
-        "macro_subsets": aggregate.macro(subsets),
+        "macro_subsets": aggregate.macro_subsets(lines),
         "official": aggregate.official(lines, before),
         # A question that was never put has no tokens and no seconds to average.
         "tokens": _mean(line.tokens for line in seen),
@@ -127,14 +130,40 @@ def _scores(lines: list[Line], value: Value = strict) -> dict[str, Any]:
 
 
 def _differences(first: list[Line], other: list[Line]) -> dict[str, Any]:
-    """Returns paired differences to the first method: over all rows, by kind and by task."""
+    """Returns paired differences to the first method: the authors' figure, all rows, parts."""
     by_kind = {
         f"difference_{key}": compare(_kind(first, regression), _kind(other, regression))
         for key, regression in (("accuracy", False), ("mra", True))
     }
     mine, theirs = aggregate.by_task(other), aggregate.by_task(first)
-    tasks = {name: compare(theirs.get(name, []), lines) for name, lines in mine.items()}
-    return {"difference": compare(first, other), **by_kind, "difference_tasks": tasks}
+    return {
+        "difference": compare(first, other),
+        "difference_official": aggregate.official_difference(first, other),
+        **by_kind,
+        "difference_tasks": {n: compare(theirs.get(n, []), lines) for n, lines in mine.items()},
+    }
+
+
+def _families(methods: dict[str, Any], equal: dict[str, Any] | None) -> list[list[dict[str, Any]]]:
+    """Returns the differences that are tested together: of all methods in one figure, by tasks."""
+    compared = [m for m in methods.values() if "against" in m]
+    names = dict.fromkeys(name for m in compared for name in m["difference_official"])
+    families = [[m["difference_official"].get(name) for m in compared] for name in names]
+    families += [
+        [m[key] for m in compared]
+        for key in ("difference", "difference_accuracy", "difference_mra")
+    ]
+    families.append([row for m in compared for row in m["difference_tasks"].values()])
+    budgets = [at["methods"].values() for at in (equal or {"budgets": []})["budgets"]]
+    families.append([m.get("difference") for at in budgets for m in at])
+    return [[row for row in family if row] for family in families]
+
+
+def _adjust(family: list[dict[str, Any]]) -> None:
+    """Adds to each difference of a family its adjusted p and the family's size."""
+    adjusted = significance.holm(np.array([row["p"] for row in family]))
+    for row, p in zip(family, adjusted, strict=True):
+        row |= {"p_holm": float(p), "family": len(family)}
 
 
 def _kind(lines: list[Line], regression: bool) -> list[Line]:
