@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def by_method(summary: dict[str, Any], compared: dict[str, Any] | None = None) -> list[Cells]:
     """Returns the cells of a summary, one row per method, with the distances of `compared`."""
-    head = ["method", "right, %", "difference, points [95 %]", "p"]
+    head = ["method", "right, %", "difference, points [95 %]", "p", "p, Holm"]
     rows = [[*head, "tokens", "entropy, nats", "replies changed, %"]]
     for name, method in summary["methods"].items():
         known = f"{method['tokens']:.0f}", f"{method['entropy']:.4f}", _percent(method["changed"])
@@ -66,15 +66,15 @@ def _score(score: dict[str, Any]) -> str:
 
 def _difference(difference: dict[str, Any] | None) -> Cells:
     if difference is None:
-        return ["", ""]
+        return ["", "", ""]
     value, low, high = (
         f"{100 * difference[key]:+.1f}".replace("-", "−") for key in ("value", "low", "high")
     )
-    p = difference["p"]
-    return [
-        f"{value} [{low}, {high}]",
-        "1" if p > 0.995 else f"{p:.2f}" if p >= 0.01 else _short(p),
-    ]
+    return [f"{value} [{low}, {high}]", _p(difference["p"]), _p(difference["p_holm"])]
+
+
+def _p(p: float) -> str:
+    return "1" if p > 0.995 else f"{p:.2f}" if p >= 0.01 else _short(p)
 
 
 def _percent(share: float | None) -> str:
