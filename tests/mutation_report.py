@@ -11,10 +11,8 @@ from mutators import damage_json, damage_json_lines
 from vreason_jax.evaluation import report
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.report.page import build
-from vreason_jax.evaluation.results.grids import Grids
-from vreason_jax.evaluation.results.predictions import Predictions
 from vreason_jax.evaluation.results.questions import keep_words, read_words
-from vreason_jax.evaluation.results.run_file import RunFile
+from vreason_jax.evaluation.results.run_folder import RunFolder
 from vreason_jax.evaluation.results.runs import merge_runs
 
 METHODS = ("baseline", "vreason")
@@ -28,9 +26,9 @@ def _sound(folder: Path) -> None:
         for row in rows
     ]
     keep_words(folder, records, ())
-    grids = Grids(folder)
-    grids.note("v.mp4", (2, 6, 8), writes=True)
-    grids.note("w.mp4", (4, 6, 8), writes=True)
+    mine = RunFolder(folder)
+    mine.note_grid("v.mp4", (2, 6, 8))
+    mine.note_grid("w.mp4", (4, 6, 8))
 
 
 def use(folder: Path) -> None:
@@ -39,10 +37,11 @@ def use(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
         shutil.copytree(folder, copy)
-        RunFile(copy).read()
         read_words(copy)
-        Grids(copy).share(["v.mp4", "x.mp4"])
-        assert Predictions(copy).done
+        mine = RunFolder(copy)
+        mine.read()
+        mine.share([], ["v.mp4", "x.mp4"])
+        assert mine.has_lines()
 
 
 def _target(file: str, **more) -> Target:

@@ -104,15 +104,15 @@ def test_a_folder_that_is_not_ours(refused, tmp_path):
 
 def test_a_folder_that_another_run_holds(refused, tmp_path):
     (tmp_path / "out").mkdir()
-    with sole_run(tmp_path / "out"):
+    with sole_run(tmp_path / "out", "another"):
         assert "another evaluation is at work in" in refused()
 
 
 def test_a_file_of_something_else_in_the_folder(refused, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "predictions.jsonl").write_text("notes\nof mine\n")
-    assert "predictions.jsonl:1: expected a JSON object a line" in refused()
-    assert (tmp_path / "out" / "predictions.jsonl").read_text() == "notes\n"
+    assert "predictions.jsonl, line 1: expected a JSON object" in refused()
+    assert (tmp_path / "out" / "predictions.jsonl").read_text() == "notes\nof mine\n"
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()
     for text, expected in (

@@ -2,12 +2,14 @@
 
 import json
 import socket
+from collections import ChainMap
 
 import pytest
 from evaluate_runs import FLAGS, answers, end_of, start
 
 
-def run_two(place, *flags, ways=("flags", "flags"), devices=1):
+def run_two(place, *flags, own=((), ()), ways=("flags", "flags"), devices=1):
+    """Runs in two processes, each with flags of its `own` beside those of both."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
@@ -19,7 +21,8 @@ def run_two(place, *flags, ways=("flags", "flags"), devices=1):
         variables["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
         if way == "flags":
             variables = {"XLA_FLAGS": variables["XLA_FLAGS"]}
-        processes.append(start(place, *flags, *(given if way == "flags" else ()), **variables))
+        given = given if way == "flags" else []
+        processes.append(start(place, *flags, *own[number], *given, **variables))
     return [end_of(process, 600) for process in processes]
 
 
@@ -40,3 +43,21 @@ def test_two_processes_give_the_lines_of_one(place, tmp_path, undisturbed, mesh,
     assert len(facts["sessions"]) == sessions
     assert sum(session["counts"]["answers"] for session in facts["sessions"]) == len(alone)
     assert (tmp_path / "summary.json").exists() and (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(("mesh", "written"), [("data=2", 2), ("model=2", 1)])
+def test_two_processes_with_a_folder_each_give_the_lines_of_one_between_them(
+    place, tmp_path, undisturbed, mesh, written
+):
+    folders = [tmp_path / "0", tmp_path / "1"]
+    own = [("--out", folder) for folder in folders]
+    ends = run_two(place, *FLAGS, "--mesh", mesh, own=own)
+    assert [end.code for end in ends] == [0, 0], ends[0].err + ends[1].err
+    found = [folder for folder in folders if (folder / "predictions.jsonl").exists()]
+    assert len(found) == written
+    texts = [{key: line["text"] for key, line in answers(folder).items()} for folder in found]
+    alone = {key: line["text"] for key, line in answers(undisturbed).items()}
+    assert sum(map(len, texts)) == len(alone) and dict(ChainMap(*texts)) == alone
+    for folder in found:
+        assert len(json.loads((folder / "run.json").read_text())["sessions"]) == 1
+        assert (folder / "summary.json").exists() and (folder / "questions.jsonl").exists()

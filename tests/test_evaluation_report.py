@@ -50,7 +50,7 @@ class Checker(html.parser.HTMLParser):
 
 def page_of(tmp_path, rows, facts=None, **settings):
     folder = write_run(tmp_path / "run", rows, facts, **settings)
-    report.write_report([folder], tmp_path / "report.html")
+    report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -203,7 +203,7 @@ def test_single_answers_show_their_question_where_it_was_kept(tmp_path):
     options = ("A. a cup", "B. a <hat>")
     record = Record("q00000", "shapes", "0.mp4", "What fell & where?", options, "A", CHOICE, "t")
     keep_words(folder, [record], ())
-    report.write_report([folder], tmp_path / "report.html")
+    report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
     checker = check((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert sum(attributes.get("class") == "question" for _, attributes in checker.elements) == 1
     place = checker.words.index("What fell & where?")
@@ -217,7 +217,7 @@ def test_traces_with_gaps_leave_gaps(tmp_path):
         arrays["entropy"][3:9] = np.nan
         arrays["ema"][:] = np.inf
         np.savez(path, **arrays)
-    report.write_report([folder], tmp_path / "report.html")
+    report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     check(text)
     assert "nan" not in text.lower() and "infinity" not in text.lower()

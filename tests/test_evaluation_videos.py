@@ -1,5 +1,6 @@
 """Clips are read ahead, in order; a bad one has a status, and nobody waits for it at the end."""
 
+import functools
 import subprocess
 import sys
 import threading
@@ -28,8 +29,11 @@ def test_clips_come_in_order_whatever_they_take():
         time.sleep(seconds[number])
         return clip(number)
 
-    reader = ClipQueue([lambda n=n: job(n) for n in range(5)], ahead=4, workers=3)
-    assert [reader.take().reason for _ in range(5)] == list("01234")
+    jobs = [(n, functools.partial(job, n)) for n in range(5)]
+    jobs.insert(2, ("known", None))
+    read = list(ClipQueue(ahead=4, workers=3).read(jobs))
+    assert [owner for owner, _ in read] == [0, 1, "known", 2, 3, 4]
+    assert [clip.reason if clip else None for _, clip in read] == ["0", "1", None, "2", "3", "4"]
 
 
 def test_no_more_are_read_than_were_asked_for_ahead():
@@ -40,21 +44,24 @@ def test_no_more_are_read_than_were_asked_for_ahead():
         gate.wait(10)
         return clip(number)
 
-    reader = ClipQueue([lambda n=n: job(n) for n in range(20)], ahead=3, workers=8)
+    # Those that need no reading take no place.
+    jobs = [(n, functools.partial(job, n) if n >= 0 else None) for n in range(-9, 20)]
+    read = ClipQueue(ahead=3, workers=8).read(jobs)
     gate.set()
-    for _ in range(2):
-        reader.take()
+    for _ in range(9 + 3):  # a clip is handed out once the next is begun
+        next(read)
     time.sleep(0.1)
-    assert sorted(begun) == list(range(5))
+    assert sorted(begun) == list(range(6))
 
 
 def test_waiting_is_measured_where_there_is_any():
     done, slow = threading.Event(), 1.0  # a second, so that a busy machine is not taken for waiting
-    ready = ClipQueue([lambda: done.set() or clip(0)], ahead=1)
+    ready, late = ClipQueue(ahead=2), ClipQueue(ahead=1)
+    clips = ready.read([(0, lambda: clip(0)), (1, lambda: done.set() or clip(1))])
+    next(clips)
     done.wait()
-    ready.take()
-    late = ClipQueue([lambda: time.sleep(slow) or clip(0)], ahead=1)
-    late.take()
+    next(clips)
+    next(late.read([(0, lambda: time.sleep(slow) or clip(0))]))
     assert ready.wait_seconds < slow / 2 < late.wait_seconds
 
 
@@ -63,14 +70,15 @@ def test_what_a_job_raises_is_raised_where_it_is_taken():
         raise UserError("q7: expected a question")
 
     with pytest.raises(UserError, match="q7: expected"):
-        ClipQueue([job], ahead=1).take()
+        next(ClipQueue(ahead=1).read([(0, job)]))
 
 
 def test_a_program_ends_while_a_clip_is_still_being_read():
     script = """
 import time
 from vreason_jax.evaluation.running.videos import ClipQueue
-ClipQueue([lambda: time.sleep(60)], ahead=1)
+clips = ClipQueue(ahead=2).read([(0, lambda: 0), (1, lambda: time.sleep(60))])
+next(clips)
 time.sleep(0.2)
 """
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=40)

@@ -8,25 +8,29 @@ import jax
 import pytest
 
 from vreason_jax.errors import UserError
-from vreason_jax.runtime import distributed
+from vreason_jax.runtime import distributed, group
 
 ROOT = Path(__file__).parent.parent
 
 PROCESS = """
-import sys
+import sys, time
+from vreason_jax.command_line import exit_code
 from vreason_jax.errors import UserError
-from vreason_jax.runtime import distributed
-try:
+from vreason_jax.runtime import distributed, group
+
+def program():
     distributed.start()
     import jax
     assert jax.process_count() == 2, jax.process_count()
-    distributed.agree()
     print("main" if distributed.is_main() else "other", flush=True)
-    fails = jax.process_index() == int(sys.argv[1])
-    distributed.agree(UserError("clip.mp4: no such file") if fails else None)
-except UserError as error:
-    print(error, file=sys.stderr)
-    sys.exit(2)
+    if jax.process_index() == int(sys.argv[1]):
+        errors = {"user": UserError("clip.mp4: no such file"), "bug": KeyError("sessions")}
+        raise errors[sys.argv[2]]
+    if sys.argv[1] == "-2":
+        group.check_same("flags", {"--limit": jax.process_index(), "--set": []})
+    group.wait_for_all("end")
+
+sys.exit(exit_code(program))
 """
 
 
@@ -57,10 +61,11 @@ def initialized(monkeypatch):
     assert jax.process_count() == 1
     calls = []
     monkeypatch.setattr("jax.distributed.initialize", lambda **kwargs: calls.append(kwargs))
+    monkeypatch.setattr(group, "watch", lambda: None)
     return calls
 
 
-def run_two(failing: int):
+def run_two(failing: int, how: str = "user"):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -71,7 +76,7 @@ def run_two(failing: int):
         environment |= {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": str(process)}
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-c", PROCESS, str(failing)],
+                [sys.executable, "-c", PROCESS, str(failing), how],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -88,26 +93,41 @@ def run_two(failing: int):
     return results
 
 
-def test_two_processes_agree_and_go_on():
+def test_two_processes_meet_and_go_on():
     first, second = run_two(failing=-1)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
-    assert {first[1], second[1]} == {"main", "other"}
+    assert (first[1], second[1]) == ("main", "other") and first[2] == second[2] == ""
 
 
-def test_what_one_process_misses_ends_both_with_its_reason():
-    first, second = run_two(failing=1)
-    assert (first[0], second[0]) == (2, 2), first[2] + second[2]
-    assert second[2].splitlines()[-1] == "clip.mp4: no such file"
-    assert first[2].splitlines()[-1] == "process 1: clip.mp4: no such file"
+@pytest.mark.parametrize("failing", [0, 1])
+def test_what_one_process_misses_ends_both_with_its_reason(failing):
+    ends = run_two(failing)
+    assert [end[0] for end in ends] == [2, 2]
+    assert ends[failing][2] == "error: clip.mp4: no such file"
+    assert ends[1 - failing][2] == f"error: process {failing}: clip.mp4: no such file"
+
+
+def test_a_bug_in_one_process_ends_both_with_its_last_line():
+    first, second = run_two(failing=1, how="bug")
+    assert (first[0], second[0]) == (1, 1)
+    assert first[2] == "error: process 1: KeyError: 'sessions'"
+    assert second[2].startswith("Traceback") and second[2].endswith("KeyError: 'sessions'")
+
+
+def test_processes_with_other_flags_end_at_once_and_name_them():
+    first, second = run_two(failing=-2)
+    assert (first[0], second[0]) == (2, 2)
+    reason = "expected the same flags in all processes, got --limit: 0 in process 0, 1 in process 1"
+    assert second[2] == f"error: {reason}" and first[2] == f"error: process 1: {reason}"
 
 
 def test_one_process_alone_starts_nothing_and_raises_its_own_error(single, initialized):
     distributed.start()
     assert initialized == []
     assert distributed.is_main()
-    distributed.agree()
-    with pytest.raises(UserError, match="mine"):
-        distributed.agree(UserError("mine"))
+    group.wait_for_all("end")
+    group.check_same("flags", {"--limit": 1})
+    assert group.of_first("run", "mine") == "mine"
 
 
 def test_the_variables_of_jax_are_passed_on(single, initialized):

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import NoReturn
@@ -75,22 +76,30 @@ def exit_code(program: Callable[[], None]) -> int:
     """Runs a program; returns 0, 130 after Ctrl-C, or 2 after a UserError or a lack of memory.
 
     The last line of stderr then says why. It is one printable line of bounded length, whatever
-    file names and values the error quotes.
+    file names and values the error quotes. Of several processes all end, whatever one has met.
     """
     _silence_libraries()
     try:
         program()
     except UserError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
-        return 2
+        code, text = 2, f"error: {_one_line(str(error))}"
     except MemoryError as error:
         reason = f"the host's memory is too small: {error or 'out of memory'}; ask for less at once"
-        print(f"error: {_one_line(reason)}", file=sys.stderr)
-        return 2
+        code, text = 2, f"error: {_one_line(reason)}"
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
-    return 0
+        code, text = 130, "error: interrupted"
+    except Exception:
+        if not _several_processes():
+            raise
+        code, text = 1, traceback.format_exc()
+    else:
+        if _several_processes():
+            _group().end_well()
+        return 0
+    if _several_processes():
+        _group().end(code, text)
+    print(text, file=sys.stderr)
+    return code
 
 
 def note(line: str) -> None:
@@ -159,6 +168,16 @@ def positive_number(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {shown(text)}")
     return number
+
+
+def _several_processes() -> bool:
+    return "jax" in sys.modules and _group().joined()
+
+
+def _group():
+    from vreason_jax.runtime import group
+
+    return group
 
 
 def _one_line(text: str) -> str:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from vreason_jax.runtime.stopping import Stop
 
 
+# Flags that may differ from process to process.
+_OWN = ("coordinator", "process_id", "num_processes", "out", "data", "model", "template")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns its exit code: 0, or 2 where the user's input is wrong."""
     return exit_code(lambda: _run(_parser().parse_args(argv)))
@@ -38,32 +42,33 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace, stop: "Stop") -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
-    from vreason_jax.runtime import distributed
+    from vreason_jax.runtime import group
 
     join_hosts(arguments)
+    flags = {f"--{k.replace('_', '-')}": v for k, v in vars(arguments).items() if k not in _OWN}
+    group.check_same("flags", flags)
     if arguments.check:
-        return distributed.together(lambda: _check(arguments))
+        return _check(arguments)
     if arguments.out is None:
         raise UserError("--out: expected a folder for the answers, got none")
     from vreason_jax.engine.warm_up import warm_up
-    from vreason_jax.evaluation.running.launch import Launch
+    from vreason_jax.evaluation.running.evaluation import Evaluation
 
     request = _request(arguments)
-    launch = distributed.together(
-        lambda: Launch(request, arguments.out, arguments.mesh, arguments.retry_failed, warn)
-    )
+    evaluation = Evaluation(request, stop, note, warn)
 
     def ready(engine) -> None:
         if arguments.warmup:
-            warm_up(engine, list(launch.setup.methods.values()), launch.setup.limits(), note)
+            setup = evaluation.setup
+            warm_up(engine, list(setup.methods.values()), setup.limits(), note)
 
-    with launch:
-        launch.share()
-        if launch.pending():
-            launch.answer(arguments.batch_size, note, warn, ready, stop)
+    with evaluation:
+        pending = evaluation.begin()
+        if pending:
+            evaluation.answer(ready)
         else:
             note(f"nothing to do: all answers are in {arguments.out}")
-        launch.finish(note)
+        evaluation.finish()
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -117,6 +122,11 @@ def _request(arguments: argparse.Namespace):
         control=arguments.control,
         compare_logits=arguments.compare_logits,
         allow_outside=arguments.allow_outside,
+        time_controller=arguments.time_controller,
+        out=arguments.out,
+        mesh=arguments.mesh,
+        batch_size=arguments.batch_size,
+        retry_failed=arguments.retry_failed,
     )
 
 
@@ -164,6 +174,11 @@ def _parser() -> OptionParser:
         "--compare-logits",
         action="store_true",
         help="measure every method's logits against the first's, on the first's answers",
+    )
+    add(
+        "--time-controller",
+        action="store_true",
+        help="also time plain decoding where no method does it, for the controller's share",
     )
     add("--seeds", type=_seeds, default=[0], metavar="0,1,2", help="seeds of sampling [0]")
     add("--limit", type=positive_integer, metavar="N", help="the first N questions alone")

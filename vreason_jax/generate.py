@@ -33,16 +33,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
-    from vreason_jax.runtime import distributed
-
     join_hosts(arguments)
-    checkpoint, run, row, seconds = distributed.together(lambda: _prepare(arguments))
+    checkpoint, run, row, seconds = _prepare(arguments)
     from vreason_jax.engine.asking import Asking
     from vreason_jax.engine.engine import Engine
     from vreason_jax.engine.warm_up import Limits, warm_up
 
     note(f"{len(row.prompt.token_ids)} prompt tokens, {row.video_tokens} of them video")
-    engine = distributed.together(lambda: Engine.load(checkpoint, run.model, arguments.mesh, warn))
+    engine = Engine.load(checkpoint, run.model, arguments.mesh, warn)
     note(f"loaded the model in {engine.loading['load']:.1f} s")
     if arguments.warmup:
         question = max(_QUESTION, len(row.prompt.token_ids) - row.prompt.shared_length)

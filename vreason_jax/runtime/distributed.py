@@ -1,4 +1,4 @@
-"""Several hosts: joining them, the process that prints, and failing together."""
+"""Several hosts: joining them, and the process that prints."""
 
 import contextlib
 import importlib.util
@@ -6,14 +6,14 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from vreason_jax.errors import UserError, shown
+from vreason_jax.runtime import group
 from vreason_jax.runtime.mesh import parse_mesh
 
 # Names of the environment by which a launcher says how many processes it started.
@@ -24,9 +24,6 @@ _LAUNCHERS = {
 }
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _CPU_DEVICES = "xla_force_host_platform_device_count"
-_MESSAGE_BYTES = 512
-_LATE = "vreason_jax_end"
-_LONGEST_WAIT = 30 * 24 * 3600  # seconds
 
 
 def start(
@@ -56,61 +53,6 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
-def agree(error: UserError | None = None) -> None:
-    """Waits for all processes; raises UserError in each of them if any has an error.
-
-    Every process must call it at the same stage. A file missing on one host then ends all of them,
-    and none waits forever for the others.
-    """
-    if jax.process_count() == 1:
-        if error is not None:
-            raise error
-        return
-    from jax.experimental import multihost_utils
-
-    message = str(error).encode(errors="backslashreplace") if error is not None else b""
-    mine = np.zeros(_MESSAGE_BYTES, np.uint8)
-    mine[: min(len(message), _MESSAGE_BYTES)] = np.frombuffer(message[:_MESSAGE_BYTES], np.uint8)
-    everyone = np.asarray(multihost_utils.process_allgather(mine)).reshape(-1, _MESSAGE_BYTES)
-    if error is not None:
-        raise error
-    for process, row in enumerate(everyone):
-        if row.any():
-            text = bytes(row).rstrip(b"\0").decode(errors="replace")
-            raise UserError(f"process {process}: {text}")
-
-
-def together(stage: Callable[[], Any]) -> Any:
-    """Runs a stage on every host; if it fails on one, it fails on all."""
-    result, problem = None, None
-    try:
-        result = stage()
-    except UserError as error:
-        problem = error
-    agree(problem)
-    return result
-
-
-def agree_late(error: UserError | None = None) -> None:
-    """As `agree`, for processes that arrive hours apart: a collective would time out.
-
-    May be called once.
-    """
-    if jax.process_count() == 1:
-        return agree(error)
-    # Public JAX has barriers of devices alone, which watchdogs end.
-    from jax._src.distributed import global_state
-
-    client: Any = global_state.client
-    if error is not None:
-        client.key_value_set(f"{_LATE}/{jax.process_index()}", str(error))
-    client.wait_at_barrier(_LATE, int(_LONGEST_WAIT * 1000))
-    if error is not None:
-        raise error
-    for name, text in client.key_value_dir_get(_LATE):
-        raise UserError(f"process {name.rsplit('/', 1)[-1]}: {text}")
-
-
 def largest(values: np.ndarray) -> np.ndarray:
     """Returns the elementwise maximum over all processes, which pass arrays of one shape."""
     if jax.process_count() == 1:
@@ -127,7 +69,10 @@ def _join_hosts(arguments: dict | None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about proxies in the environment
+            # Its service would take SIGTERM for itself.
+            jax.config.update("jax_enable_preemption_service", False)
             jax.distributed.initialize(**(arguments or {}))
+        group.watch()
     except ValueError as error:
         if tpu and arguments is None and "coordinator_address" in str(error):
             return  # chips without a slice around them: JAX found no metadata

@@ -1,14 +1,11 @@
 """Copies of the model: the devices and processes of each, and their lockstep."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-from vreason_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +47,6 @@ class Replicas:
         array = jax.make_array_from_callback(shape, spread, lambda index: mine[index])
         whole = NamedSharding(self.mesh, PartitionSpec())
         return int(np.asarray(jax.jit(jnp.max, out_shardings=whole)(array)))
-
-    def in_step(self, stage: Callable[[], None]) -> None:
-        """Runs a stage in every process of the group; if it fails in one, it fails in all."""
-        problem = None
-        try:
-            stage()
-        except UserError as error:
-            problem = error
-        failed = self.largest(0 if problem is None else 1)
-        if problem is not None:
-            raise problem
-        if failed:
-            raise UserError("another process of this model's devices failed; see its last line")
 
 
 def _connected(rows: list[set[int]]) -> list[set[int]]:

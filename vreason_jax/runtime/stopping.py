@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from vreason_jax.runtime import group
+
 # By signal: the exit code, and the seconds that a group in hand may still take.
 _ENDINGS = {signal.SIGINT: (130, 0.0), signal.SIGTERM: (75, 5.0)}
 _WRITE_SECONDS, _LAST_SECONDS = 1.0, 3.0  # for a write in progress; for what is done at the end
@@ -74,6 +76,7 @@ class Stop:
     def _end(self, number: signal.Signals) -> None:
         code, patience = _ENDINGS[number]
         self._asked.set()
+        group.pass_on(number)
         self._group.acquire(timeout=patience)
         self._write.acquire(timeout=_WRITE_SECONDS)
         last = threading.Thread(target=self.at_end, daemon=True)
@@ -82,4 +85,5 @@ class Stop:
         start = "\n" if sys.stderr.isatty() else ""  # behind a bar
         print(f"{start}stopped; {self.answers()}; the same command goes on", file=sys.stderr)
         sys.stderr.flush()
+        group.leave_after_signal()
         os._exit(code)

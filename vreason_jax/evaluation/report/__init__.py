@@ -7,14 +7,15 @@ from vreason_jax.evaluation.report.page import build
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.results.runs import Run, merge_runs
 from vreason_jax.evaluation.statistics.curves import read_curves
-from vreason_jax.evaluation.statistics.summary import scores_before, summarise
+from vreason_jax.evaluation.statistics.summary import scores_before, summarise, write_json
 from vreason_jax.output.files import write_atomic
 
 
-def write_report(folders: Sequence[str | Path], out: str | Path) -> None:
-    """Writes the report of one or several runs (merged as `runs.merge_runs` says) as HTML."""
+def write(folders: Sequence[str | Path], summary: Path, page: Path) -> None:
+    """Writes the summary and the report of one or several runs, merged as `merge_runs` says."""
     story = tell(merge_runs(folders))
-    write_page(out, story)
+    write_json(summary, story.summary)
+    write_page(page, story)
 
 
 def tell(run: Run, before: Run | None = None) -> Story:

@@ -1,6 +1,7 @@
 """The lines of `predictions.jsonl`, one answer each, for statistics and report."""
 
 import dataclasses
+import functools
 import math
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.evaluation.benchmarks.record import REGRESSION
-from vreason_jax.json_files import parse_json
+from vreason_jax.evaluation.results.line_file import parse_lines, whole_lines
 from vreason_jax.regular_files import read_bytes
 
 BAD_VIDEO = ("missing_video", "undecodable_video")
@@ -78,40 +79,24 @@ _REQUIRED = {name for name, field in _FIELDS.items() if field.default is datacla
 
 
 def read_lines(path: str | Path) -> list[Line]:
-    """Returns the answers of a `predictions.jsonl` in the order of the file.
+    """Returns the answers of a `predictions.jsonl` in the order of the file; drops a torn end.
 
-    Drops a torn last line. Raises UserError with file and line for anything else that is not an
-    answer, and for a missing file.
+    Raises UserError with file and line for anything else that is not an answer, and for a missing
+    file.
     """
     path = Path(path)
     try:
-        rows = read_bytes(path, LARGEST).split(b"\n")
+        data = read_bytes(path, LARGEST)
     except OSError as error:
         reason = one_line(error.strerror or error)
         raise UserError(
             f"{path}: expected the lines of an evaluation, cannot read it: {reason}"
         ) from None
-    lines = []
-    for number, row in enumerate(rows, 1):
-        value = _object(row)
-        if value is None and number == len(rows):
-            break  # after the last line break stands nothing, or a torn line
-        if row.strip():
-            lines.append(_line(value, path, number))
-    return lines
+    return parse_lines(whole_lines(data), path, functools.partial(parse_line, path.parent))
 
 
-def _object(row: bytes) -> Any:
-    try:
-        return parse_json(row)
-    except ValueError:  # also of bytes that are no UTF-8
-        return None
-
-
-def _line(value: Any, path: Path, number: int) -> Line:
-    where = f"{path}, line {number}"
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: expected a JSON object, one answer a line; got something else")
+def parse_line(folder: Path, value: dict[str, Any], where: str) -> Line:
+    """Returns the answer that a JSON object of `folder` holds; raises UserError if it is none."""
     missing = sorted(_REQUIRED - value.keys())
     if missing:
         raise UserError(f"{where}: no {', '.join(missing)}; expected every key of an answer")
@@ -137,7 +122,7 @@ def _line(value: Any, path: Path, number: int) -> Line:
         known[key] = _text(known.get(key), key, where) or ""
     for key in ("answer", "trace"):
         known[key] = _text(known.get(key), key, where)
-    return Line(**known, folder=path.parent)
+    return Line(**known, folder=folder)
 
 
 def _seconds(value: Any, where: str) -> dict[str, float]:

@@ -41,13 +41,13 @@ def read_words(folder: str | Path) -> dict[str, Words]:
 
 
 def keep_words(folder: Path, records: Sequence[Record], answered: Collection[str]) -> None:
-    """Writes the questions of a run that begins, and keeps those that the folder has answers to.
+    """Adds the questions of a run that begins to those of a folder.
 
     Raises UserError and writes nothing if an id in `answered` now belongs to another question.
     """
-    old = {name: row for name, row in read_words(folder).items() if name in answered}
+    old = read_words(folder)
     new = {record.id: words_of(record) for record in records}
-    for name in sorted(old.keys() & new.keys()):
+    for name in sorted(old.keys() & new.keys() & set(answered)):
         changed = [key for key in KEYS if old[name][key] != new[name][key]]
         if changed:
             raise UserError(

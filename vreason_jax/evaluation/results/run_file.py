@@ -1,9 +1,12 @@
-"""`run.json`: the settings of a folder's answers, and the sessions that made them."""
+"""`run.json`: the settings of a folder's answers, and the sessions that made them.
+
+Several processes may write to it, also of several machines.
+"""
 
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
 FILE = "run.json"
+Facts = Mapping[str, Any]
 
 # What is read of it again, each key with its kind: a type, a dict of kinds by key (EACH: of every
 # key), a list of one kind, or a tuple of kinds of which one must fit. Keys may be missing.
@@ -49,62 +53,67 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-class RunFile:
-    """`run.json` of a folder, to which several processes of a machine may write."""
+def begin(folder: Path, join: Callable[[Facts], Facts], also: Callable[[], None]) -> None:
+    """Records a run that begins: what `join` makes of the facts, with all methods and seeds so far.
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    `also` is done before, while no other run can begin.
+    """
+    with _changing(folder) as old:
+        facts = join(old)
+        also()
+        methods = {**old.get("methods", {}), **facts["methods"]}
+        seeds = list(dict.fromkeys([*old.get("seeds", []), *facts["seeds"]]))
+        sessions = old.get("sessions", [])
+        old.update({**facts, "methods": methods, "seeds": seeds, "sessions": sessions})
 
-    def read(self) -> dict[str, Any]:
-        """Returns the content that a former run left, or {}; raises as `read_facts`."""
-        return read_facts(self._folder)
 
-    def begin(self, facts: Mapping[str, Any]) -> None:
-        """Records a run that begins: `facts`, with methods and seeds added to the earlier ones."""
-        with self._changing() as old:
-            methods = {**old.get("methods", {}), **facts["methods"]}
-            seeds = list(dict.fromkeys([*old.get("seeds", []), *facts["seeds"]]))
-            sessions = old.get("sessions", [])
-            old.update({**facts, "methods": methods, "seeds": seeds, "sessions": sessions})
-
-    def note(self, session: Mapping[str, Any]) -> None:
-        """Adds a session, or replaces its earlier entry."""
-        with self._changing() as old:
-            same = ("started", "process")
-            others = [s for s in old["sessions"] if any(s.get(k) != session[k] for k in same)]
-            old["sessions"] = [*others, session]
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[dict[str, Any]]:
-        with _lock_file(self._folder / ".run.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            facts = self.read()
-            yield facts
-            text = json.dumps(to_plain(facts), indent=1, allow_nan=False)
-            write_atomic(self._folder / FILE, lambda file: file.write(text.encode() + b"\n"))
+def note(folder: Path, session: Facts) -> None:
+    """Adds a session, or replaces its earlier entry."""
+    with _changing(folder) as old:
+        same = ("started", "process")
+        others = [s for s in old["sessions"] if any(s.get(k) != session[k] for k in same)]
+        old["sessions"] = [*others, session]
 
 
 @contextlib.contextmanager
-def sole_run(folder: Path) -> Iterator[None]:
+def sole_run(folder: Path, run: str) -> Iterator[bool]:
     """Locks a folder for one run; a second one would answer everything again.
 
-    Raises UserError if another program holds the lock.
+    Gives whether this process holds the lock: another one of the same `run` may. Raises UserError
+    if another program does.
     """
     with _lock_file(folder / ".lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.truncate(0)
+            lock.write(run)
+            lock.flush()
+            held = True
         except BlockingIOError:
-            raise UserError(
-                f"--out: another evaluation is at work in {folder}; wait for its end, or give "
-                "another folder"
-            ) from None
-        yield
+            lock.seek(0)
+            held = False
+            if lock.read() != run:
+                raise UserError(
+                    f"--out: another evaluation is at work in {folder}; wait for its end, or give "
+                    "another folder"
+                ) from None
+        yield held
+
+
+@contextlib.contextmanager
+def _changing(folder: Path) -> Iterator[dict[str, Any]]:
+    with _lock_file(folder / ".run.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        facts = read_facts(folder)
+        yield facts
+        text = json.dumps(to_plain(facts), indent=1, allow_nan=False)
+        write_atomic(folder / FILE, lambda file: file.write(text.encode() + b"\n"))
 
 
 @contextlib.contextmanager
 def _lock_file(path: Path) -> Iterator[Any]:
     try:
-        lock = open(path, "w")  # noqa: SIM115
+        lock = open(path, "a+")  # noqa: SIM115
     except OSError as error:
         raise UserError(f"--out: cannot write {path}: {one_line(error.strerror)}") from None
     with lock:

@@ -1,4 +1,4 @@
-"""From replies to lines: scored, with their traces on the disk before them."""
+"""From replies to lines, scored, with their traces on the disk before them."""
 
 import hashlib
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from vreason_jax.engine.answer import LENGTH, NOT_FINITE, Answer
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.evaluation.results.predictions import Predictions
+from vreason_jax.evaluation.results.run_folder import TRACES, RunFolder
 from vreason_jax.evaluation.running.comparison import Distance
 from vreason_jax.evaluation.running.setup import Task
 from vreason_jax.evaluation.scoring.protocol import Protocol
@@ -20,28 +20,17 @@ from vreason_jax.evaluation.statistics.curves import read_trace
 from vreason_jax.output.files import write_atomic
 
 STAGES = ("video", "vision", "prefill", "decode")
-TRACES = "traces"
+Fields = dict[str, Any]  # of a line
 _STATUS = {LENGTH: "truncated", NOT_FINITE: NOT_FINITE}
 
 
 class Writer:
-    """Turns answers of one model into lines of `predictions.jsonl`."""
+    """Makes lines of `predictions.jsonl` of the answers of one model."""
 
-    def __init__(
-        self,
-        folder: Path,
-        predictions: Predictions,
-        protocol: Protocol,
-        model: str,
-        first: str,
-        writes: bool,
-    ):
-        """`first` is the method that the others are compared with.
-
-        A process that does not write still notes what is done, to stay in step.
-        """
-        self._folder, self._predictions, self._first = folder, predictions, first
-        self._protocol, self._model, self._writes = protocol, model, writes
+    def __init__(self, folder: RunFolder, protocol: Protocol, model: str, first: str):
+        """`first` is the method that the others are compared with."""
+        self._folder, self._protocol = folder, protocol
+        self._model, self._first = model, first
         self._first_replies: dict[tuple[str, int], int] = {}  # by question and seed
 
     def answer(
@@ -51,14 +40,14 @@ class Writer:
         answer: Answer,
         seconds: Mapping[str, float],
         distance: Distance | None = None,
-    ) -> None:
-        """Writes the trace of an answer, then its line."""
+    ) -> Fields:
+        """Writes the trace of an answer; returns its line."""
         scored = score(record, answer.text, self._protocol, truncated=answer.ended == LENGTH)
         status = _STATUS.get(answer.ended, "ok" if scored.answered else "no_answer")
         trace = trace_name(record.id, task.method, task.seed)
-        if self._writes:
-            _write_trace(self._folder / TRACES / trace, answer)
-        self._add(
+        if self._folder.writes:
+            _write_trace(self._folder.path / TRACES / trace, answer)
+        return self._line(
             record,
             task,
             status,
@@ -77,9 +66,9 @@ class Writer:
             },
         )
 
-    def failure(self, record: Record, task: Task, status: str) -> None:
-        """Writes the line of a question whose video could not be read."""
-        self._add(record, task, status, score=0.0, score_lenient=0.0, tokens=0)
+    def failure(self, record: Record, task: Task, status: str) -> Fields:
+        """Returns the line of a question whose video could not be read."""
+        return self._line(record, task, status, score=0.0, score_lenient=0.0, tokens=0)
 
     def _changed(self, record: Record, task: Task, answer: Answer) -> bool | None:
         """Whether the tokens are other than the first method's; None where those are not there."""
@@ -88,14 +77,14 @@ class Writer:
             self._first_replies[key] = tokens
             return None
         if key not in self._first_replies:  # it was given in an earlier session
-            path = self._folder / TRACES / trace_name(record.id, self._first, task.seed)
+            path = self._folder.path / TRACES / trace_name(record.id, self._first, task.seed)
             trace = read_trace(path, ["token_ids"])
             if trace is None:
                 return None
             self._first_replies[key] = _hash(trace["token_ids"])
         return tokens != self._first_replies[key]
 
-    def _add(
+    def _line(
         self,
         record: Record,
         task: Task,
@@ -108,9 +97,9 @@ class Writer:
         trace: str | None = None,
         optional: Mapping[str, float | None] | None = None,
         **fields: Any,
-    ) -> None:
+    ) -> Fields:
         spent = seconds or {}
-        line = {
+        return {
             "id": record.id,
             "benchmark": record.benchmark,
             "model": self._model,
@@ -131,10 +120,6 @@ class Writer:
             "trace": trace,
             **_known(optional or {}),
         }
-        if self._writes:
-            self._predictions.add(line)
-        else:
-            self._predictions.done.add(task.key(record))
 
 
 def _known(optional: Mapping[str, float | None]) -> dict[str, float]:

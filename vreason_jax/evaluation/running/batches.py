@@ -1,7 +1,7 @@
 """The questions of one copy of the model, their clips read ahead, in batches of like length."""
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +9,7 @@ from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.locate import locate
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.benchmarks.subtitles import text_at
-from vreason_jax.evaluation.results.grids import Grids
-from vreason_jax.evaluation.results.predictions import Predictions
+from vreason_jax.evaluation.results.run_folder import RunFolder, State
 from vreason_jax.evaluation.running import plan, videos
 from vreason_jax.evaluation.running.controls import controlled_clip
 from vreason_jax.evaluation.running.setup import Setup
@@ -40,21 +39,17 @@ class Batches:
         self,
         setup: Setup,
         replicas: Replicas,
-        predictions: Predictions,
-        grids: Grids,
+        folder: RunFolder,
+        groups: Sequence[Group],
         *,
         rows: int,
-        fail: Callable[[Group, ReadClip], None],
+        fail: Callable[[Group, str, str], None],
     ):
-        """`rows` a batch; `fail` is told of every clip that cannot be read."""
-        self._setup, self._replicas = setup, replicas
-        self._predictions, self._grids = predictions, grids
-        self._rows, self._fail = rows, fail
+        """`rows` a batch; `fail` is told of every clip that cannot be read, and why."""
+        self._setup, self._replicas, self._folder = setup, replicas, folder
+        self._groups, self._rows, self._fail = groups, rows, fail
         self._run = next(iter(setup.methods.values()))  # all read clips alike
-        self.groups = plan.share_of(setup.records, replicas.group, replicas.groups)
-        self._needed = [group for group in self.groups if self._needs_reading(group)]
-        jobs = [functools.partial(self._read, group) for group in self._needed]
-        self._queue = ClipQueue(jobs, ahead=2 * rows + videos.default_workers())
+        self._queue: ClipQueue[Group] = ClipQueue(ahead=2 * rows + videos.default_workers())
         self.video_seconds = 0.0  # spent on reading the clips taken so far, in all threads
 
     @property
@@ -64,17 +59,16 @@ class Batches:
 
     def __iter__(self) -> Iterator[list[Row]]:
         """Yields the batches, all their rows prepared."""
-        for batch in self._planned():
-            if any(self._setup.pending(row.record, self._done) for row in batch):
+        for batch in self._planned(self._groups):
+            if any(self._pending(row.record) for row in batch):
                 yield [row for row in map(self._prepared, batch) if row is not None]
 
-    def _planned(self) -> Iterator[list[Row]]:
+    def _planned(self, groups: Iterable[Group]) -> Iterator[list[Row]]:
         buckets: plan.Buckets[Row] = plan.Buckets(self._rows)
-        needed = set(map(id, self._needed))
-        for group in self.groups:
-            clip = self._take() if id(group) in needed else None
-            if clip is not None and clip.status is not None:
-                self._fail(group, clip)
+        for group, clip in self._queue.read((group, self._job(group)) for group in groups):
+            status, reason = self._failure(group, clip)
+            if status is not None:
+                self._fail(group, status, reason)
                 continue
             grid = self._grid(group, clip)
             if grid is None:
@@ -85,17 +79,29 @@ class Batches:
                     yield batch
         yield from buckets.rest()
 
-    def _needs_reading(self, group: Group) -> bool:
-        """Whether a clip's answers are missing, or its place in the batches is not known."""
-        if any(self._setup.pending(record, self._done) for record in group):
-            return True
-        failed = all(record.id in self._predictions.failed for record in group)
-        return plan.clip_key(group[0]) not in self._grids.known and not failed
+    def _pending(self, record: Record) -> int:
+        return len(self._setup.pending(record, self._folder))
 
-    def _take(self) -> ReadClip:
-        clip = self._queue.take()
-        self.video_seconds += clip.seconds
-        return self._agreed(clip)
+    def _job(self, group: Group) -> Callable[[], ReadClip] | None:
+        """Reads a clip whose answers are missing, or whose place in the batches is not known."""
+        known = self._folder.grid(plan.clip_key(group[0])) is not None
+        if self._known_failure(group) or (known and not any(map(self._pending, group))):
+            return None
+        return functools.partial(self._read, group)
+
+    def _known_failure(self, group: Group) -> State:
+        return max(self._folder.failure(record.id) for record in group)
+
+    def _failure(self, group: Group, clip: ReadClip | None) -> tuple[str | None, str]:
+        """Returns the status of a clip that cannot be read, or could not before, and the reason."""
+        if clip is not None:
+            self.video_seconds += clip.seconds
+            clip = self._agreed(clip)
+            return clip.status, clip.reason
+        failure = self._known_failure(group)
+        if failure and any(map(self._pending, group)):
+            return failure.status, f"{group[0].video}: as before; --retry-failed tries again"
+        return None, ""
 
     def _agreed(self, clip: ReadClip) -> ReadClip:
         """Returns the clip, or its failure where another process of this copy cannot read it."""
@@ -106,14 +112,14 @@ class Batches:
     def _grid(self, group: Group, clip: ReadClip | None) -> plan.Grid | None:
         key = plan.clip_key(group[0])
         if clip is None:
-            return self._grids.known.get(key)
-        self._replicas.in_step(lambda: self._grids.note(key, clip.grid, self._replicas.is_first))
+            return self._folder.grid(key)
+        self._folder.note_grid(key, clip.grid)
         return clip.grid
 
     def _rows_of(self, group: Group, clip: ReadClip | None) -> Iterable[Row]:
         if clip is None:
             return [Row(record, None, 0.0) for record in group]
-        answers = sum(len(self._setup.pending(record, self._done)) for record in group)
+        answers = sum(map(self._pending, group))
         pairs = zip(group, clip.prepared, strict=True)
         return [Row(record, ready, clip.seconds / max(1, answers)) for record, ready in pairs]
 
@@ -152,7 +158,3 @@ class Batches:
         request = self._setup.request
         assert request.data is not None
         return text_at(record, request.data, times, allow_outside=request.allow_outside)
-
-    @property
-    def _done(self) -> Collection:
-        return self._predictions.done

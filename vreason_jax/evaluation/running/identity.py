@@ -12,17 +12,21 @@ from vreason_jax.errors import UserError, shown
 # Of these a line speaks itself, or they decide only what is checked and how long a reader may take.
 _LEFT_OUT = ("sampling.seed", "video.timeout_seconds", "model.verify")
 _LONG = 40  # characters that a message can show
-_SMALL_FILES = (".json", ".jinja", ".txt", ".model")
+# Of a checkpoint; beside these lie model cards, licences and what training has left.
+_READ = (
+    "config.json", "generation_config.json", "*processor_config.json", "*token*.json", "vocab.json",
+    "merges.txt", "chat_template.*", "additional_chat_templates/*", "*.safetensors", "weights/**/*",
+)  # fmt: skip
+_SMALL_FILES = (".json", ".jinja", ".txt")
 _PROBES, _PROBE_BYTES = 16, 1 << 16  # of each file of weights: reading all would take minutes
 
 
 def fingerprint(folder: Path) -> str:
-    """Returns a hash of a checkpoint: its small files, and sizes and samples of its weights."""
+    """Returns a hash of what is read of a checkpoint: small files, sizes and samples of weights."""
     total = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = {file for pattern in _READ for file in folder.glob(pattern) if file.is_file()}
+    for file in sorted(files):
         name = file.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in Path(name).parts):
-            continue
         total.update(f"{name}\0{file.stat().st_size}\0".encode(errors="surrogateescape"))
         total.update(file.read_bytes() if file.suffix in _SMALL_FILES else _samples(file))
     return total.hexdigest()[:16]

@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 
 from vreason_jax.decoding import ladder
 from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.results.run_folder import Grid
 from vreason_jax.prompt.positions import MERGE
 
 Item = TypeVar("Item")
-Grid = tuple[int, ...]
 # Questions that wait for others of their shape hold their pixels; more than this are not let wait.
 WAITING_BATCHES = 4
 

@@ -1,7 +1,9 @@
 """All that a run is made of but the weights, so that what is wrong is told before they load."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from vreason_jax.engine.warm_up import Limits
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import Dataset, read_benchmark, shapes
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.evaluation.results.predictions import Key
+from vreason_jax.evaluation.results.run_folder import Key, RunFolder, State
 from vreason_jax.evaluation.running import identity
 from vreason_jax.evaluation.running.controls import NONE, check_control
 from vreason_jax.evaluation.running.methods import load_methods, seeds_of, with_seed
@@ -42,6 +44,12 @@ class Request:
     control: str = NONE
     compare_logits: bool = False
     allow_outside: bool = False
+    time_controller: bool = False
+    # Where and how it runs, which changes no answer:
+    out: Path | None = None
+    mesh: str | None = None
+    batch_size: int = 8
+    retry_failed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +123,15 @@ class Setup:
         longest = max(len(encode(text(record))) for record in self.records)
         return Limits.of(self.checkpoint, next(iter(self.methods.values())), question=longest)
 
-    def pending(self, record: Record, done: Collection[Key]) -> list[Task]:
-        """Returns the tasks by which a question has no answer yet."""
-        return [task for task in self.tasks if task.key(record) not in done]
+    def pending(self, record: Record, folder: RunFolder) -> list[Task]:
+        """Returns the tasks by which a question has no line yet."""
+        return [task for task in self.tasks if folder.state(task.key(record)) is State.TO_DO]
+
+    def digests(self) -> dict[str, Any]:
+        """Returns what processes of one run must have in common, where their files may differ."""
+        ids = json.dumps([dataclasses.astuple(record) for record in self.records]).encode()
+        hashes = [f"{task.method} {task.seed} {task.config_hash}" for task in self.tasks]
+        return {"questions": hashlib.sha256(ids).hexdigest(), "methods": hashes, **self.common}
 
     def _common_values(self) -> dict[str, Any]:
         # Comparing changes no answer, so the hash leaves it out; but all lines have it or none.

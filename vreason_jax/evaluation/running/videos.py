@@ -6,9 +6,10 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import shapes
@@ -17,6 +18,7 @@ from vreason_jax.evaluation.running.check import MISSING, UNDECODABLE
 from vreason_jax.evaluation.running.controls import BLANK, NONE
 from vreason_jax.questions import Media, Prepared, Source, VideoArray, VideoFile
 
+T = TypeVar("T")
 STATUSES = (None, MISSING, UNDECODABLE)
 
 
@@ -71,44 +73,52 @@ def read_clip(
     return ReadClip(media, status, " ".join(reason.split()), seconds, prepared)
 
 
-class ClipQueue:
+Job = Callable[[], ReadClip]
+
+
+class ClipQueue(Generic[T]):
     """Reads clips in threads, a number of them ahead, and hands them out in the order given.
 
     Files are decoded in processes that can be killed; the threads wait for those. They are daemons:
     a run that ends early does not wait for a file that never ends.
     """
 
-    def __init__(
-        self,
-        jobs: Sequence[Callable[[], ReadClip]],
-        *,
-        ahead: int,
-        workers: int | None = None,
-    ):
+    def __init__(self, *, ahead: int, workers: int | None = None):
         """`ahead` clips at most are read or being read and not yet taken."""
-        self.wait_seconds = 0.0  # that `take` has waited, all calls together
-        self._jobs = collections.deque(jobs)
-        self._taking: collections.deque[Future[ReadClip]] = collections.deque()
+        self.wait_seconds = 0.0  # of the one that takes, all clips together
+        self._ahead = ahead
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
         for _ in range(min(ahead, workers or default_workers())):
             threading.Thread(target=self._work, daemon=True).start()
-        for _ in range(ahead):
-            self._submit()
 
-    def take(self) -> ReadClip:
-        """Returns the next clip, waiting for it."""
-        future = self._taking.popleft()
-        began = time.perf_counter()
-        clip = future.result()
-        self.wait_seconds += time.perf_counter() - began
-        self._submit()
-        return clip
+    def read(self, jobs: Iterable[tuple[T, Job | None]]) -> Iterator[tuple[T, ReadClip | None]]:
+        """Yields what each job is for, and its clip: None where there is no job.
 
-    def _submit(self) -> None:
-        if self._jobs:
-            future: Future[ReadClip] = Future()
-            self._taking.append(future)
-            self._queue.put((self._jobs.popleft(), future))
+        Jobs are taken from the iterable as they are begun.
+        """
+        coming, taking = iter(jobs), collections.deque()
+
+        def begin_one() -> None:
+            for owner, job in coming:
+                future: Future[ReadClip] | None = Future() if job else None
+                taking.append((owner, future))
+                if job:
+                    self._queue.put((job, future))
+                    return
+
+        for _ in range(self._ahead):
+            begin_one()
+        while taking:
+            owner, future = taking.popleft()
+            if future is None:
+                yield owner, None
+                continue
+            began = time.perf_counter()
+            clip = future.result()
+            self.wait_seconds += time.perf_counter() - began
+            begin_one()
+            yield owner, clip
+            del clip, future  # while the next is waited for
 
     def _work(self) -> None:
         while True:

@@ -40,12 +40,19 @@ class DecodeCosts:
 
     def add(self, method: str, shape: Shape, seconds: float, steps: int) -> None:
         """Adds a batch that a method has answered."""
-        run = self._methods[method]
-        spent = [self._spent[method, shape]]
-        if not controlled(run):
-            spent.append(self._plain[plain(run), shape])
-        for one in spent:
-            one.seconds, one.steps = one.seconds + seconds, one.steps + steps
+        spent = self._spent[method, shape]
+        spent.seconds, spent.steps = spent.seconds + seconds, spent.steps + steps
+        if not controlled(self._methods[method]):
+            self.add_plain(method, shape, seconds, steps)
+
+    def knows_plain(self, method: str, shape: Shape) -> bool:
+        """Returns whether plain decoding in place of a method has been timed at a shape."""
+        return self._plain[plain(self._methods[method]), shape].steps > 0
+
+    def add_plain(self, method: str, shape: Shape, seconds: float, steps: int) -> None:
+        """Adds a batch that was decoded plainly in place of a method."""
+        spent = self._plain[plain(self._methods[method]), shape]
+        spent.seconds, spent.steps = spent.seconds + seconds, spent.steps + steps
 
     def seconds(self) -> dict[str, float]:
         """Returns the decoding seconds by method."""

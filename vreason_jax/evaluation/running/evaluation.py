@@ -1,0 +1,139 @@
+"""A run as a command starts it: its folder, its devices, its answers, and its end."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+
+from vreason_jax.engine.engine import Engine
+from vreason_jax.evaluation import report
+from vreason_jax.evaluation.results.run_folder import RunFolder
+from vreason_jax.evaluation.results.writing import Writer
+from vreason_jax.evaluation.running import plan
+from vreason_jax.evaluation.running.answering import Answering
+from vreason_jax.evaluation.running.batches import Batches
+from vreason_jax.evaluation.running.controls import NO_LAST_VALUES
+from vreason_jax.evaluation.running.progress import Progress
+from vreason_jax.evaluation.running.session import Session
+from vreason_jax.evaluation.running.setup import Request, Warn, prepare
+from vreason_jax.evaluation.statistics.summary import write_summary
+from vreason_jax.runtime import distributed, group
+from vreason_jax.runtime.memory import check_cache
+from vreason_jax.runtime.mesh import create_mesh
+from vreason_jax.runtime.replicas import Replicas
+from vreason_jax.runtime.stopping import Stop
+
+_NOTED_EVERY = 10.0  # seconds; what a kill can lose of the times
+
+
+class Evaluation:
+    """One run, from its folder to its report; a context manager that holds the folder."""
+
+    def __init__(self, request: Request, stop: Stop, tell: Warn, warn: Warn):
+        """Checks it all, and reads what is done; raises UserError for what is wrong."""
+        assert request.out is not None
+        self._stop, self._tell, self._warn = stop, tell, warn
+        self.folder = RunFolder(request.out)
+        self.setup = prepare(request, warn)
+        self._mesh = create_mesh(request.mesh, self.setup.checkpoint.config)
+        self._replicas = Replicas.of(self._mesh)
+        self.folder.writes = self._replicas.is_first
+        self._keys = [t.key(record) for record in self.setup.records for t in self.setup.tasks]
+        with contextlib.ExitStack() as held:  # let go of where something is wrong
+            self._hold(held)
+            self.setup.check_goes_on(self.folder.facts)
+            self._first = self.setup.first_method(self.folder.facts)
+            self.folder.read(retry_failed=request.retry_failed)
+            self._held = held.pop_all()
+
+    def __enter__(self) -> "Evaluation":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._held.close()
+
+    def begin(self) -> int:
+        """Brings all processes to one view of what is done; returns how many answers are not."""
+        clips = dict.fromkeys(map(plan.clip_key, self.setup.records))
+        self.folder.share(self._keys, list(clips))
+        self.folder.begin(self.setup.check_goes_on, self.setup.records)
+        self._stop.answers, self._stop.at_end = self._count, self._summarise
+        pending = len(self._keys) - self.folder.answered(self._keys)
+        if pending:
+            count, tasks = len(self.setup.records), len(self.setup.tasks)
+            self._tell(f"{count} questions, {tasks} answers to each, {pending} to be given")
+        return pending
+
+    def answer(self, ready: Callable[[Engine], None]) -> None:
+        """Loads the model, passes it to `ready`, and answers this process's share."""
+        engine = self._load()
+        self._tell(f"loaded the model in {engine.loading['load']:.1f} s")
+        ready(engine)
+        session = self._session(engine)
+        noted = float("-inf")
+        for rows in session.batches:
+            with self._stop.group():
+                session.answering.answer(rows)
+            session.batch_done()
+            if time.monotonic() - noted >= _NOTED_EVERY:
+                noted = time.monotonic()
+                self.folder.note(session.facts())
+        session.answering.progress.close()
+        self.folder.note(session.facts())
+        self._tell(session.summary())
+        group.wait_for_all("answered")
+
+    def finish(self) -> None:
+        """Writes the summary and the report, from the lines."""
+        if self.folder.owned:
+            files = [self.folder.path / name for name in ("summary.json", "report.html")]
+            report.write([self.folder.path], *files)
+            self._tell(f"wrote {files[0]} and {files[1]}")
+
+    def _hold(self, held: contextlib.ExitStack) -> None:
+        """Locks the folder, of several processes the first one at first."""
+        run = uuid.uuid4().hex
+        if distributed.is_main():
+            held.enter_context(self.folder.held(run))
+        first = group.of_first("run", run)
+        group.check_same("questions and methods", self.setup.digests())
+        if self.folder.writes and not distributed.is_main():
+            held.enter_context(self.folder.held(first))
+
+    def _load(self) -> Engine:
+        setup, first = self.setup, next(iter(self.setup.methods.values()))
+        check_cache(
+            setup.checkpoint.config,
+            setup.checkpoint.dtype(first.model).itemsize,
+            prompt=0,
+            tokens=max(task.run.sampling.max_new_tokens for task in setup.tasks),
+            rows=setup.request.batch_size * self._replicas.mesh.shape["data"],
+        )
+        return Engine.load(
+            setup.checkpoint,
+            first.model,
+            self._replicas.mesh,
+            self._warn,
+            batch_size=setup.request.batch_size,
+            hide_video=setup.request.control == NO_LAST_VALUES,
+        )
+
+    def _session(self, engine: Engine) -> Session:
+        setup, replicas = self.setup, self._replicas
+        groups = plan.share_of(setup.records, replicas.group, replicas.groups)
+        keys = [t.key(record) for group in groups for record in group for t in setup.tasks]
+        shown = replicas.group == 0 and replicas.is_first
+        progress = Progress(len(keys), self.folder.answered(keys), shown=shown)
+        writer = Writer(self.folder, setup.protocol, setup.model_name, self._first)
+        answering = Answering(setup, engine, self.folder, writer, progress, self._stop)
+        batches = Batches(
+            setup, replicas, self.folder, groups, rows=engine.rows_per_batch, fail=answering.fail
+        )
+        return Session(engine, self._mesh, batches, answering, shard="0/1")
+
+    def _count(self) -> str:
+        return f"{self.folder.answered(self._keys)} of {len(self._keys)} answers"
+
+    def _summarise(self) -> None:
+        if self.folder.owned and self.folder.has_lines():
+            write_summary(self.folder.path)

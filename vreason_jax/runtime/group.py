@@ -1,0 +1,176 @@
+"""Processes of one job that end together: what one of them meets, the others say and end with.
+
+They tell each other through the store of keys that JAX's coordinator, process 0, keeps. A thread of
+each watches it, as the main thread may be in a collective that waits for a process that has ended.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from vreason_jax.errors import UserError, shown
+
+_KEYS = "vreason_jax"
+_EVERY = 0.5  # seconds between two looks
+_SILENT_AFTER = 30.0  # seconds without a sign of life
+_LAST_SECONDS = 4.0  # that an ending process waits for the others to have seen it
+_LONGEST_WAIT = 30 * 24 * 3600  # seconds; the end of another process ends the wait
+_DONE = -1  # in place of the count of one that is alive
+_ending = threading.Lock()  # of the one thread that ends this process
+_done = threading.Event()
+
+
+def joined() -> bool:
+    """Returns whether there are several processes; one that has not loaded JAX is alone."""
+    return "jax" in sys.modules and _state().client is not None and _state().num_processes > 1
+
+
+def watch() -> None:
+    """Begins to watch the other processes."""
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def end(code: int, text: str) -> None:
+    """Ends all processes: this one with a text, the others with the text's last line.
+
+    Where another one has ended before, it is its line that all say. Does not return.
+    """
+    _ending.acquire()
+    ended = _read("ended")
+    if ended:
+        code, text = _told(ended)
+    else:
+        _set("ended", {"code": code, "line": text.strip().splitlines()[-1]})
+    _leave(code, text)
+
+
+def end_well() -> None:
+    """Tells the others that this process's silence from now on is no failure."""
+    if joined():
+        _done.set()
+        _set("alive", _DONE)
+
+
+def pass_on(number: int) -> None:
+    """Sends a signal that this process got to the others."""
+    if joined():
+        _set("signal", number)
+
+
+def leave_after_signal() -> None:
+    """Waits for the others as long as they may need this process; all got the signal."""
+    if joined():
+        _wait_for_others(_LAST_SECONDS / 2)
+
+
+def wait_for_all(stage: str) -> None:
+    """Waits until all processes have come here, which may be hours apart; once for each stage."""
+    if joined():
+        _state().client.wait_at_barrier(f"{_KEYS}/{stage}", int(_LONGEST_WAIT * 1000))
+
+
+def of_first(name: str, value: Any) -> Any:
+    """Returns the value that process 0 calls with, once for each name."""
+    if not joined():
+        return value
+    if _state().process_id == 0:
+        _set(name, value)
+    key = f"{_KEYS}/{name}/0"
+    return json.loads(_state().client.blocking_key_value_get(key, int(_LONGEST_WAIT * 1000)))
+
+
+def check_same(name: str, values: Mapping[str, Any]) -> None:
+    """Raises UserError in the processes whose values differ from those of process 0."""
+    mine = json.loads(json.dumps(values, default=str))
+    first = of_first(name, mine)
+    differences = [
+        f"{key}: {shown(first.get(key))} in process 0, {shown(mine[key])} in process {_me()}"
+        for key in mine
+        if mine[key] != first.get(key)
+    ]
+    if differences:
+        raise UserError(f"expected the same {name} in all processes, got {'; '.join(differences)}")
+
+
+def _watch() -> None:
+    signs: dict[int, tuple[Any, float]] = {}
+    signalled = False
+    for count in itertools.count():
+        time.sleep(_EVERY)
+        if not _done.is_set():
+            _set("alive", count)
+        ended, signals, silent = _read("ended"), _read("signal"), _silent(signs)
+        if ended:
+            _ending.acquire()
+            _leave(*_told(ended))
+        if signals and not signalled:
+            signalled = True
+            if _me() not in signals:
+                os.kill(os.getpid(), next(iter(signals.values())))
+        if silent is not None:
+            end(1, f"error: process {silent} gave no sign of life for {_SILENT_AFTER:.0f} seconds")
+
+
+def _silent(signs: dict[int, tuple[Any, float]]) -> int | None:
+    """Returns a process that has not counted on for a while; `signs` are the last ones seen."""
+    now = time.monotonic()
+    for process, count in _read("alive").items():
+        if signs.get(process, (None, 0.0))[0] != count:
+            signs[process] = count, now
+        elif count != _DONE and now - signs[process][1] > _SILENT_AFTER:
+            return process
+    return None
+
+
+def _told(ended: Mapping[int, Any]) -> tuple[int, str]:
+    process, how = next(iter(ended.items()))
+    line = how["line"].removeprefix("error: ")
+    return how["code"], f"error: process {process}: {line}"
+
+
+def _leave(code: int, text: str) -> None:
+    _wait_for_others(_LAST_SECONDS)
+    print(text, file=sys.stderr, flush=True)  # behind whatever the main thread still says
+    os._exit(code)
+
+
+def _wait_for_others(seconds: float) -> None:
+    """Waits till all know of the end; the coordinator, without which JAX aborts, goes last."""
+    _set("seen", True)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and len(_read("seen")) < _state().num_processes:
+        time.sleep(0.05)
+    if _me() == 0:
+        time.sleep(_EVERY)
+
+
+def _set(what: str, value: Any) -> None:
+    key = f"{_KEYS}/{what}/{_me()}"
+    with contextlib.suppress(Exception):  # the coordinator is gone: JAX ends this process
+        _state().client.key_value_set(key, json.dumps(value), allow_overwrite=True)
+
+
+def _read(what: str) -> dict[int, Any]:
+    """Returns what processes have set, by their numbers."""
+    try:
+        pairs = _state().client.key_value_dir_get(f"{_KEYS}/{what}/")
+    except Exception:
+        return {}
+    return {int(key.rsplit("/", 1)[-1]): json.loads(value) for key, value in pairs}
+
+
+def _me() -> int:
+    return _state().process_id
+
+
+def _state() -> Any:
+    # Public JAX has barriers of devices alone, which watchdogs end, and no store.
+    from jax._src.distributed import global_state
+
+    return global_state
