@@ -4,7 +4,8 @@ import pytest
 
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, REGRESSION, Record
 from vreason_jax.evaluation.scoring import official
-from vreason_jax.evaluation.scoring.numeric import mra_official, mra_video_r1, numbers_in
+from vreason_jax.evaluation.scoring.numbers import numbers_in
+from vreason_jax.evaluation.scoring.numeric import mra_official, mra_video_r1
 from vreason_jax.evaluation.scoring.protocol import load_protocol
 from vreason_jax.evaluation.scoring.score import extract, lenient, score
 

@@ -19,17 +19,26 @@ _SIGNS = str.maketrans(
         **dict.fromkeys("\u3011\u3015", "]"),
     }
 )
+_POWERS = re.compile("[\u00b2\u00b3\u00b9\u2070\u2074-\u2079]+")  # m², 10³
 _HALVES = re.compile(r"(?<=[0-9])(?=[\u00bc-\u00be\u2150-\u215e])")  # 2 and a half: "2 1/2"
+_NAMES = "log|ln|exp|sin|cos|tan|max|min|pi|alpha|beta|gamma|delta|theta|lambda|mu|sigma|omega"
 # What LaTeX and Markdown put around an answer. The order matters: a fraction has braces.
 _MARKUP = (
     (re.compile(r"\{,\}"), ","),  # 7{,}243
     (re.compile(r"\\[,;:! ]|~"), " "),
     (re.compile(r"\\[dt]?frac\{([^{}\\]{1,40})\}\{([^{}\\]{1,40})\}"), r"\1/\2"),
+    (re.compile(r"\\[dt]?frac ?([0-9]) ?([0-9])"), r"\1/\2"),
+    (re.compile(r"\\sqrt(?![A-Za-z])"), "\u221a"),
+    (re.compile(r"\\approx(?![A-Za-z])"), "\u2248"),
     (re.compile(r"\\(?:times|cdot)(?![A-Za-z])"), " x "),
     (re.compile(r"\\(?:text|math|bold|em)[a-z]*(?![A-Za-z])"), ""),
     (re.compile(r"\\(?=[%$#&_])"), ""),
+    (re.compile(rf"\\(?=(?:{_NAMES})(?![A-Za-z]))"), " "),
     (re.compile(r"\\[A-Za-z]+|\\[()\[\]]"), " "),
-    (re.compile(r"\*\*|__|[${}#]|(?<![\w)])\*|\*(?![\w(])|</?[a-z]{1,8}>"), " "),
+    (
+        re.compile(r"\*\*|__|[${}#]|(?<![\w)])(?<![0-9] )\*|\*(?![\w(])(?! [0-9])|</?[a-z]{1,8}>"),
+        " ",
+    ),
 )
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _BLANKS = re.compile(r"\s+")
@@ -38,7 +47,8 @@ _NOT_WORDS = re.compile(r"[^\w']+|(?<!\w)'|'(?!\w)")
 
 def fold(text: str) -> str:
     """Returns a text with plain signs, digits and single blanks, without accents and markup."""
-    text = unicodedata.normalize("NFKC", _HALVES.sub(" ", text)).translate(_SIGNS)
+    text = _POWERS.sub(r"^\g<0>", _HALVES.sub(" ", text))
+    text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
     for pattern, other in _MARKUP:
         text = pattern.sub(other, text)
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))

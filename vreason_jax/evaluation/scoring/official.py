@@ -10,12 +10,12 @@ from collections.abc import Callable
 from vreason_jax.evaluation.benchmarks import tempcompass, videommmu
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, REGRESSION, Record
 from vreason_jax.evaluation.scoring import numeric
-from vreason_jax.evaluation.scoring.extraction import answer_part, lenient, letter_in
-from vreason_jax.evaluation.scoring.folding import boxed, fold
+from vreason_jax.evaluation.scoring.choices import letter_in
+from vreason_jax.evaluation.scoring.extraction import answer_part, lenient
+from vreason_jax.evaluation.scoring.open_answers import says
 
 # What Video-MME's code takes away before it looks for a letter, in its order.
 _PHRASES = ("The best answer is", "The correct answer is", "The answer is", "The answer")
-_PART = re.compile(r"(?<!\w)-?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+(?:'[a-z]+)?")
 
 
 def answer(text: str, record: Record) -> str:
@@ -128,19 +128,7 @@ def _tempcompass(text: str, record: Record) -> str:
 def _free_form_is_right(prediction: str, record: Record) -> bool:
     if record.options:
         return _nearest_option(prediction, record.options) == record.gold
-    said = _comparable(prediction)
-    # "Depth-First Search (DFS)" is also said as either of its two names.
-    names = map(_comparable, [record.gold, *re.split(r"[()]", record.gold)])
-    return any(name and f" {name} " in f" {said} " for name in names)
-
-
-def _comparable(text: str) -> str:
-    """Returns plain words with their numbers in digits."""
-    inner = boxed(text)
-    spelled = numeric.digits_for_words(fold(text if inner is None else inner).lower())
-    return " ".join(
-        f"{float(part):.2f}" if part[-1].isdigit() else part for part in _PART.findall(spelled)
-    )
+    return says(prediction, record.gold)
 
 
 def _nearest_option(caption: str, options: tuple[str, ...]) -> str:

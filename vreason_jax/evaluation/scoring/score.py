@@ -4,7 +4,8 @@ import dataclasses
 
 from vreason_jax.evaluation.benchmarks.record import CHOICE, NUMBER, REGRESSION, Record
 from vreason_jax.evaluation.scoring import numeric, official
-from vreason_jax.evaluation.scoring.extraction import answer_part, extract, lenient, option_in
+from vreason_jax.evaluation.scoring.choices import option_in
+from vreason_jax.evaluation.scoring.extraction import answer_part, extract, lenient
 from vreason_jax.evaluation.scoring.protocol import Protocol
 from vreason_jax.output.answer import extract_answer
 

@@ -1,0 +1,103 @@
+"""The letter that a reply names for its answer, in whatever form."""
+
+import re
+
+# How a letter is named, the surest form first; X stands for the letters. Of the matches of one
+# form the last counts, as people correct themselves, without those that the reply rejects.
+_X = r"""(?<![A-Za-z0-9])["'(\[]*(?P<{0}>X)(?![A-Za-z0-9]|'[a-z]|-[a-z])"""
+_UPPER = _X.format("upper") + r"(?! [a-z]+ing\b)"
+_LOWER = _X.format("lower").replace("X", "(?i:X)") + r"""(?=["')\]]*(?:$|[.,:;!)\]]|\n))"""
+_LETTER = f"(?:{_UPPER}|{_LOWER})"
+ANSWER = r"(?i:\b(?:answer|ans|solution|response)\b[\"']?|\u7b54\u6848|\u6b63\u786e\u9009\u9879)"
+IS = (
+    r"(?i: ?(?:is|was|would be|must be|should be|[:=]|->|"
+    r"\u662f|\u4e3a|\u5e94\u4e3a|\u5e94\u8be5\u662f))"
+)
+_NOUN = r"(?i: (?:option|choice|letter|answer|most likely|probably|clearly|therefore|:))"
+_FORMS = (
+    # "A... no, C", "A. Wait, it's C", "everything but C is wrong"
+    r"(?i:\b(?:(?:no|sorry|wait)[,:.!]+|correction\b:?|actually\b,?|or rather\b,?|"
+    r"(?:all|everything|every option) (?:but|except(?: for)?))) ?"
+    rf"(?i:(?:it's|it is|the answer is|option) )*{_UPPER}",
+    # "A: a red cup - no; B: a blue hat - yes"
+    rf"{_UPPER}[.:)\]]*(?:(?<=[.:)\]])(?: [^.:;]{{1,60}})?| \() ?-? ?"
+    r"(?<![A-Za-z])(?i:yes|true|correct|right)(?![A-Za-z0-9])",
+    rf"{_UPPER}[.:)\]]* ?[\u2713\u2714\u2705]",
+    # "The answer is B", "Answer: (b)", "the correct answer would be option B"
+    rf"{ANSWER}(?i: (?:choice|option|letter))?{IS}?{_NOUN}{{0,2}} ?:? ?{_LETTER}",
+    # "B. a hat", "(B) a hat", "b) a hat" in front
+    r"""^["'\[]*(?:\((?P<a>(?i:X))\)|(?P<b>X)(?:[.:)\]]|,? -(?= ))|"""
+    r"""(?P<c>(?i:X))(?:[):]|\.(?= )))(?![A-Za-z0-9])""",
+    # "Option B", "I choose B", "going with b", "so B", "选B"
+    r"(?:(?i:\b(?:option|choice|letter|choose|chose|select|pick|go(?:ing)? (?:with|for)|opt for|"
+    r"so|thus|hence|therefore|conclude|it is|it's|(?:must|should) be))(?: it is| it's)?,? ?:? ?|"
+    r"[\u9009\u62e9]\u9879? ?)" + _LETTER,
+    # "B is correct", "B is what falls", "B seems right"
+    rf"{_UPPER}[\"')\]]*(?: (?:is|seems|looks|must be|would be|fits|matches))+"
+    r" (?:the |most |more |clearly )*(?:correct|right|true|answer|best|better|likely|one\b|what\b)",
+    rf"{_UPPER} over (?=[A-Z]\b)",
+    # "OptionB"
+    r"(?i:\b(?:option|choice|answer))(?P<joined>X)(?![A-Za-z0-9])",
+)
+# Several at once: "A and C are wrong", "neither A nor C", "A, B and C are out".
+_ONE = r"(?<![A-Za-z0-9])[\"'(\[]*X[\"')\]]*(?![A-Za-z0-9]|'[a-z]|-[a-z])"
+_LIST = (
+    rf"(?P<{{0}}>{_ONE}(?:(?:, ?{_ONE}){{{{0,9}}}},? (?:and|or|nor) {_ONE}"
+    rf"|(?:[\u3001\u548c]{_ONE}){{{{1,9}}}})?)"
+)
+_REJECTED = (
+    r"(?i:\b(?:not|cannot|neither|nor)\b|n't|never|rul(?:e|es|ed|ing) out|eliminat\w{1,4}|"
+    r"exclud\w{1,4}|rather than|instead of|\u6392\u9664|\u4e0d\u662f|\u4e0d\u9009)"
+    r"(?i: (?:options?|answers?|choices?|be|the|pick|choose|select|take))* ?"
+    + _LIST.format("after"),
+    r"(?i:\b(?:thought|considered|guessed|going to say)(?: it (?:was|is))?) "
+    + _LIST.format("once"),
+    r"(?<!but )(?<!except )"
+    + _LIST.format("before")
+    + r"(?i:,? (?:is|was|are|were|can be|looks|seems|must be) (?:\w+ )?(?:out|wrong|incorrect|"
+    r"false|not|ruled|eliminated|excluded|impossible|unlikely)\b| (?:isn't|aren't|cannot|can't|"
+    r"doesn't|don't)|\u4e0d\u5bf9|\u9519)",
+)
+
+
+def letter_named(text: str, letters: str) -> str:
+    """Returns the letter that a folded text names by a form of words, "" where it names none."""
+    refused = _rejected(text, letters)
+    for form in _FORMS:
+        named = [
+            _letter_of(match) for match in re.finditer(form.replace("X", f"[{letters}]"), text)
+        ]
+        if kept := [letter for letter in named if letter not in refused]:
+            return kept[-1]
+    return ""
+
+
+def lone_letter(text: str, letters: str) -> str:
+    """Returns the letter that is all of a folded text, "" for another text."""
+    form = rf"(?i:option |choice )?[\"'(\[<]*((?i:[{letters}]))[\"')\]>]*[.,:;!]?"
+    match = re.fullmatch(form, text)
+    return match.group(1).upper() if match else ""
+
+
+def only_letter(text: str, letters: str) -> str:
+    """Returns the one letter that stands by itself; A and I are words too where words follow."""
+    named = {
+        match.group(1)
+        for match in re.finditer(rf"(?<![A-Za-z0-9'])([{letters}])(?![A-Za-z0-9'])", text)
+        if match.group() not in "AI"
+        or re.match(r"\s*(?:$|[.,;:)/\"]|or\b|and\b)", text[match.end() : match.end() + 9])
+    } - _rejected(text, letters)
+    return named.pop() if len(named) == 1 else ""
+
+
+def _letter_of(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group).upper()
+
+
+def _rejected(text: str, letters: str) -> set[str]:
+    lists = (
+        next(filter(None, match.groups()))
+        for form in _REJECTED
+        for match in re.finditer(form.replace("X", f"[{letters}]"), text)
+    )
+    return {letter for named in lists for letter in re.findall(rf"\b[{letters}]\b", named)}

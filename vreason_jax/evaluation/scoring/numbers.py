@@ -1,0 +1,159 @@
+"""Numbers in a text, in whatever form: 1,000, 1e3, 1/4, 2√2, a dozen, twenty-one, two thirds."""
+
+import re
+
+from vreason_jax.evaluation.scoring.folding import fold
+
+SMALL = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen",
+)  # fmt: skip
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_VALUES = {word: value for value, word in enumerate(SMALL)}
+_VALUES |= {word: 10 * (value + 2) for value, word in enumerate(TENS)}
+_SCALES = {"couple": 2, "pair": 2, "dozen": 12, "hundred": 100}
+_SCALES |= {"thousand": 10**3, "million": 10**6, "billion": 10**9}
+_MARKS = {"k": 10**3, "\u4e07": 10**4} | _SCALES
+_PARTS = {"half": 2, "halves": 2, "quarter": 4, "quarters": 4, "thirds": 3, "fifths": 5}
+_PARTS |= {"eighths": 8, "tenths": 10}
+_WORD = "|".join(sorted([*_VALUES, *_SCALES, *_PARTS], key=len, reverse=True))
+_OPENS_WITH_ARTICLE = "|".join([*_SCALES, "half", "quarter"])
+_WORDS = re.compile(
+    rf"(?:minus |negative )?(?<!no )(?<!the )(?<!this )(?<!that )"
+    rf"(?:an? (?={_OPENS_WITH_ARTICLE}))?\b(?:{_WORD})\b"
+    rf"(?:(?: and an? | and | an? |-| )(?:{_WORD})\b)*"
+)
+_DIGITS = re.compile(
+    r"(?P<sign>(?<![\w.)])[-+] ?|minus |negative )?"
+    r"(?<![A-Za-z0-9_.^])(?<!\^ )(?<!\^-)"  # no digits of a name such as R2, of a power: m^2
+    r"(?:(?P<root>(?:[0-9]++(?:\.[0-9]++)? ?)?\u221a ?\(?[0-9]++(?:\.[0-9]++)?)"
+    r"|(?P<european>[0-9]{1,3}(?:(?:\.[0-9]{3})++,[0-9]++|(?:\.[0-9]{3}){2,}+(?![0-9])))"
+    r"|(?P<grouped>[0-9]{1,3}(?:(?:,[0-9]{3})++|(?:[ '][0-9]{3})++)(?![0-9])(?:\.[0-9]++)?)"
+    r"|(?P<mixed>[0-9]++ [0-9]++/[0-9]++)"
+    r"|(?P<plain>[0-9]++(?:[.,][0-9]++)?|\.[0-9]++))"
+    r"(?P<exponent>e[-+]?[0-9]++| ?[x*] ?10 ?\^ ?[-+]?[0-9]++)?"
+    r"(?:\^(?P<power>[0-9]{1,2}+)|(?P<over> ?/ ?[0-9]++(?:\.[0-9]++)?)"
+    r"|(?P<scale>k\b|\u4e07| (?:dozen|hundred|thousand|million|billion)\b)"
+    r"|(?P<half> and a half\b))?"
+    r"(?!(?:st|nd|rd|th)\b)"
+)
+_UNITS = "|".join(SMALL[:10])
+_POINT = re.compile(rf"\b(?:{_WORD})(?:[ -](?:{_WORD}))* point (?:{_UNITS})(?: (?:{_UNITS}))*\b")
+_PERCENT = "\u767e\u5206\u4e4b"  # 5 %, said before the 5
+_ONES = "\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d"
+_CHINESE_VALUES = {sign: value for value, sign in enumerate(_ONES)} | {"\u4e24": 2}
+_CHINESE_SCALES = {"\u5341": 10, "\u767e": 100, "\u5343": 1000}
+_CHINESE = re.compile(f"[{''.join([*_CHINESE_VALUES, *_CHINESE_SCALES])}]+")
+
+Found = tuple[str, tuple[int, int]]  # a number in digits, and where it stands
+
+
+def numbers_in(text: str) -> list[str]:
+    """Returns the numbers of a text in digits, in their order: "a dozen", "1,000", "1/4"."""
+    return [number for number, _ in find_numbers(fold(text).lower())]
+
+
+def digits_for_words(text: str) -> str:
+    """Returns a folded text with its numbers in digits, without marks between thousands."""
+    parts, place = [], 0
+    for number, (start, end) in find_numbers(text):
+        parts += [text[place:start], number]
+        place = end
+    return "".join([*parts, text[place:]])
+
+
+def find_numbers(text: str) -> list[Found]:
+    """Returns the numbers of a folded text in small letters, and where each stands."""
+    text = text.replace(_PERCENT, " " * len(_PERCENT))
+    found = [(_of_digits(match), match.span()) for match in _DIGITS.finditer(text)]
+    found += [(_of_point(match.group()), match.span()) for match in _POINT.finditer(text)]
+    taken = [span for _, span in found]
+    words = [(_of_words(match.group()), match.span()) for match in _WORDS.finditer(text)]
+    words += [(_of_chinese(match.group()), match.span()) for match in _CHINESE.finditer(text)]
+    if taken:  # "7.2 million" has its words in it
+        inside = {place for start, end in taken for place in range(start, end)}
+        words = [word for word in words if word[1][0] not in inside]
+    return sorted(found + words, key=lambda number: number[1])
+
+
+def _of_digits(match: re.Match[str]) -> str:
+    part = match.groupdict()
+    value = _written(part)
+    if part["exponent"]:
+        value += "e" + re.sub(r"[x*] ?10|[ ^e]", "", part["exponent"])
+    factor = 1.0
+    if part["over"]:
+        lower = float(part["over"].strip(" /"))
+        factor = 1 / lower if lower else 1.0
+    if part["scale"]:
+        factor = _MARKS[part["scale"].strip()]
+    if factor != 1.0 or part["power"] or part["half"]:
+        number = float(value) ** int(part["power"] or 1) * factor
+        value = plain(number + (0.5 if part["half"] else 0.0))
+    return ("-" if (part["sign"] or "+").strip() not in ("+", "") else "") + value
+
+
+def _written(part: dict[str, str | None]) -> str:
+    """Returns the digits of a number before its exponent, power or scale."""
+    if part["root"]:
+        factor, _, inner = part["root"].partition("\u221a")
+        return plain(float(factor or 1) * float(inner.strip(" (")) ** 0.5)
+    if part["european"]:
+        return part["european"].replace(".", "").replace(",", ".")
+    if part["grouped"]:
+        return re.sub("[ ,']", "", part["grouped"])
+    if part["mixed"]:
+        whole, over = part["mixed"].split(" ")
+        upper, lower = map(float, over.split("/"))
+        return plain(float(whole) + (upper / lower if lower else 0.0))
+    return (part["plain"] or "").replace(",", ".")
+
+
+def _of_point(text: str) -> str:
+    """Returns "three point one four" in digits."""
+    whole, _, rest = text.partition(" point ")
+    return f"{_of_words(whole)}.{''.join(str(_VALUES[word]) for word in rest.split())}"
+
+
+def _of_words(text: str) -> str:
+    words = [word for word in re.findall("[a-z]+", text) if word not in ("a", "an", "and")]
+    sign = "-" if words[0] in ("minus", "negative") else ""
+    total, current = 0.0, 0.0
+    for word in words[bool(sign) :]:
+        if word in _PARTS:
+            current = _with_part(current, text, word)
+        elif word in _SCALES:
+            current = (current or 1) * _SCALES[word]
+            if _SCALES[word] >= 1000:
+                total, current = total + current, 0.0
+        else:
+            value = _VALUES[word]
+            room = 100 if value >= 10 else 10
+            if current % room or (total + current and current == 0 and total % 1000):
+                break  # two numbers, one after the other
+            current += value
+    return sign + plain(total + current)
+
+
+def _with_part(current: float, text: str, word: str) -> float:
+    """Returns "two and a half", "two thirds", "half" with what stood before."""
+    if re.search(rf"and an? {word}\b", text):
+        return current + 1 / _PARTS[word]
+    return (current or 1) / _PARTS[word]
+
+
+def _of_chinese(text: str) -> str:
+    """Returns a Chinese number below 10,000 in digits."""
+    total, ones = 0, 0
+    for sign in text:
+        if sign in _CHINESE_SCALES:
+            total, ones = total + max(ones, 1) * _CHINESE_SCALES[sign], 0
+        else:
+            ones = _CHINESE_VALUES[sign]
+    return str(total + ones)
+
+
+def plain(value: float) -> str:
+    """Returns a number in digits, whole ones without a point."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

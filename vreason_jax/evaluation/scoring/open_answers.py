@@ -1,0 +1,83 @@
+"""Open answers: whether a reply says the gold answer, however it is spelled."""
+
+import re
+import unicodedata
+
+from vreason_jax.evaluation.scoring.folding import boxed, fold
+from vreason_jax.evaluation.scoring.numbers import digits_for_words
+
+_PART = re.compile(r"(?<!\w)-?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
+_ALSO = re.compile(r"^(.+?) +\((.+)\)$")  # "Depth-First Search (DFS)"
+_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
+_ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
+_ROMAN_WORD = re.compile(rf"\b(?:{'|'.join(_ROMAN)})\b")
+_ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"} | {
+    word: f"{number}th"
+    for number, word in enumerate(("fourth", "fifth", "sixth", "seventh", "eighth", "ninth"), 4)
+}
+_SPELLINGS = (
+    (re.compile(r"%"), " percent "),
+    (re.compile(r"&"), " and "),
+    (re.compile(r"'s?\b"), ""),
+    (re.compile(rf"\b(?:{'|'.join(_ORDINAL)})\b"), lambda match: _ORDINAL[match.group()]),
+    (re.compile(r"(?<=\d)(?=[a-z]+\b)(?!(?:st|nd|rd|th)\b)"), " "),  # 10cm
+    # British and American English.
+    (re.compile(r"\b(\w*(?:col|vap|behavi|lab|flav|neighb|tum|od|harb|fav|hum))our"), r"\1or"),
+    (re.compile(r"(?<=\w\w)is(?=e[ds]?\b|ing\b|ations?\b)"), "iz"),
+    (re.compile(r"(?<=me|li|en|ib|ea)(?:tre|re)(?=s?\b)"), lambda m: m.group()[:-2] + "er"),
+    (re.compile(r"\bgrey"), "gray"),
+)
+_DENIAL = {"not", "isn", "no", "never", "non", "without"}
+_ARTICLES = {"a", "an", "the"}
+
+
+def says(reply: str, gold: str) -> bool:
+    """Returns whether a reply holds the gold answer's words in order, and does not deny them.
+
+    Accents, hyphens, plurals, ordinals, British spelling and the form of numbers aside; a name in
+    brackets stands for the whole.
+    """
+    said = _words(reply)
+    also = _ALSO.match(gold.strip())
+    names = [gold, *(also.groups() if also else ())]
+    return any(_holds(said, words) for name in names if (words := _words(name)))
+
+
+def _holds(said: list[str], words: list[str]) -> bool:
+    """Returns whether words stand in a text, also joined or apart: "non linear", "nonlinear"."""
+    whole = "".join(words)
+    for start in range(len(said)):
+        for stop in range(start + 1, min(start + len(words) + 2, len(said)) + 1):
+            if "".join(said[start:stop]) == whole and not _denied(said[:start]):
+                return True
+    return False
+
+
+def _denied(before: list[str]) -> bool:
+    while before and before[-1] in _ARTICLES:
+        before = before[:-1]
+    return bool(before) and before[-1] in _DENIAL
+
+
+def _words(text: str) -> list[str]:
+    """Returns the words of a text in one spelling, its numbers in digits."""
+    inner = boxed(text)
+    folded = fold(text if inner is None else inner)
+    folded = _INITIALS.sub(lambda match: match.group().replace(".", ""), folded)
+    folded = _ROMAN_WORD.sub(lambda match: _ROMAN[match.group()], folded)
+    spelled = digits_for_words("".join(map(_greek, folded)).lower())
+    for pattern, other in _SPELLINGS:
+        spelled = pattern.sub(other, spelled)
+    return [
+        f"{float(part):.2f}" if part[-1].isdigit() else _singular(part)
+        for part in _PART.findall(spelled)
+    ]
+
+
+def _greek(sign: str) -> str:
+    name = unicodedata.name(sign, "")
+    return f" {name.rsplit(' ', 1)[-1].lower()} " if name.startswith("GREEK") else sign
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
