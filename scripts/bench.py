@@ -197,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dtype", default="float32", choices=("float32", "bfloat16"))
     add("--video-tokens", type=int, default=768, choices=bench_shapes.VIDEO_TOKENS)
     add("--every", type=int, default=4, help="tokens between updates [4]")
-    add("--pairs", type=int, default=20, help="alternating chunks of 32 tokens [20]")
+    add("--pairs", type=int, default=20, help="alternating chunks of 16 tokens [20]")
     add("--against", choices=("transformers",), help="time transformers on torch in the same run")
     add("--gpu", action="store_true", help="the 7b shape in bfloat16, 4096 video tokens, and torch")
     add("--out", metavar="FILE.json", help="write every figure")

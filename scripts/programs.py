@@ -115,9 +115,8 @@ def _lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh):
     question = bench_shapes.synthetic_question(config, VIDEO_TOKENS)
     rows = PromptRows.of([question.prompt])
     decoder = _sharded_model(config, mesh).decoder
-    shape = (1, config.text.kv_heads, CAPACITY, config.text.head_width)
-    slots = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
-    layer = LayerCache(keys=slots, values=slots)
+    sizes = 1, config.text.kv_heads, CAPACITY, config.text.head_width
+    layer = LayerCache.of(jax.ShapeDtypeStruct, *sizes, jnp.bfloat16)
     cache = KVCache(body=(layer,) * (config.text.layers - 1), last=layer)
     if kind == "prefill":
         piece = next(rows.shared_pieces([np.arange(VIDEO_TOKENS)]))

@@ -92,7 +92,7 @@ def _row_states(model: Qwen25VL, row: Prepared) -> tuple[list, np.ndarray]:
     whole = Layout(np.array([length]), np.int32(0), np.array([0]), np.int32(2**30))
     for layer in [*decoder.body, decoder.last]:
         query, keys, values = layer.inputs(x, rotation)
-        cache = with_capacity(LayerCache(keys, values), -(-length // 256) * 256)
+        cache = with_capacity(LayerCache(keys.swapaxes(2, 3), values), -(-length // 256) * 256)
         context = causal_context(query, cache, jnp.int32(0), whole)
         x = layer.finish(x, context)
         outputs.append(x[0])

@@ -20,6 +20,7 @@ from vreason_jax.engine.media import block_tokens
 from vreason_jax.engine.prefixes import Prefixes
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.engine.start import start as start_answers
+from vreason_jax.model.cache import KVCache, LayerCache
 from vreason_jax.model.config import ModelConfig, model_config_from_hf
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
 from vreason_jax.prompt.chat import TEXT_TOKEN, Prompt
@@ -148,6 +149,16 @@ MESH = jax.make_mesh((1, 1), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 def config_of(**changes) -> RunConfig:
     """A run config: `config_of(controller__every=2)` sets controller.every."""
     return apply_overrides(RunConfig(), {k.replace("__", "."): v for k, v in changes.items()})
+
+
+def by_slot(cache, change):
+    """The cache changed by a function of arrays whose third axis is the slots."""
+
+    def one(layer):
+        keys = change(layer.keys.swapaxes(2, 3)).swapaxes(2, 3)
+        return LayerCache(keys=keys, values=change(layer.values))
+
+    return KVCache(body=tuple(map(one, cache.body)), last=one(cache.last))
 
 
 def read(rows: tuple[Row, ...], *, capacity: int = CAPACITY, media_gain: float = 1.0, mesh=MESH):

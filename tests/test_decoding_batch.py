@@ -12,6 +12,7 @@ from small_model import (
     TEXT,
     Row,
     assert_same_run,
+    by_slot,
     config_of,
     decode,
     first_token,
@@ -94,9 +95,8 @@ def test_what_stands_in_the_padding_disturbs_nothing():
     first = longer.before + longer.tokens
     real[first : first + LONG.after - 1] = True
     real[begun.slot - 1 :] = True
-    noise = jnp.asarray(np.where(real, 0.0, 30.0), jnp.float32)[None, None, :, None]
-    cache = jax.tree.map(lambda a: a.at[0].add(jnp.broadcast_to(noise[0], a[0].shape)),
-                         begun.state.cache)  # fmt: skip
+    noise = jnp.asarray(np.where(real, 0.0, 30.0), jnp.float32)[:, None]
+    cache = by_slot(begun.state.cache, lambda a: a.at[0].add(jnp.broadcast_to(noise, a[0].shape)))
     _, disturbed = decode(begun, jax.tree.map(jnp.copy, begun.state).replace(cache=cache), 12)
     expected = trace_of((LONG,))
     np.testing.assert_array_equal(disturbed.token[:, 0], expected.token[1:, 0])

@@ -19,7 +19,6 @@ from small_model import (
 )
 
 from vreason_jax.controller.entropy import token_entropy
-from vreason_jax.model import layers
 
 # Every second token is an update and no clip is felt, so that Adam's first moment gives the
 # gradient back: m_t = 0.9 m_{t-1} + 0.1 g_t.
@@ -72,19 +71,19 @@ def whole_step_entropy(delta, context, state, norm="vector"):
     rotation = decoder.rotation(jnp.broadcast_to(position[None, :, None], (3, 1, 1)), x.dtype)
     slots = jnp.arange(state.cache.capacity)
     before = (context.layout.visible(slots) & (slots < state.slot)[None])[0]
-    mask = (before | (slots == state.slot))[None, None, None, None]
     x, cache = decoder.body_step(x, rotation, state.cache, state.slot, before[None])
     query, keys, values = decoder.last.inputs(x, rotation)
-    start_index = (0, 0, state.slot, 0)
-    keys = jax.lax.dynamic_update_slice(cache.last.keys, keys, start_index)
-    values = jax.lax.dynamic_update_slice(cache.last.values, values, start_index)
+    values = jax.lax.dynamic_update_slice(cache.last.values, values, (0, 0, state.slot, 0))
     steered = values[0, :, : delta.shape[2]]
     at_video = jnp.broadcast_to(context.video_mask[0][..., None], steered.shape)
     old = jnp.where(at_video, steered, 0.0)
     moved = jnp.where(at_video, new_values(old, delta[0], norm), steered)
     moved = jnp.concatenate([moved, values[0, :, delta.shape[2] :]], axis=1)
-    weights = layers.attention_weights(query, keys, mask, decoder.config.head_width)
-    attended = layers.attention_context(weights, moved[None])
+    old_keys = cache.last.keys.swapaxes(2, 3)
+    keys = jax.lax.dynamic_update_slice(old_keys, keys, (0, 0, state.slot, 0))
+    scores = jnp.einsum("bkgth,bksh->bkgts", query, keys) * decoder.config.head_width**-0.5
+    scores = jnp.where(before | (slots == state.slot), scores, -jnp.inf)
+    attended = jnp.einsum("bkgts,bksh->bkgth", jax.nn.softmax(scores), moved[None])
     logits = decoder.logits(decoder.last.finish(x, attended))[0, 0]
     return token_entropy(logits), logits
 

@@ -66,12 +66,14 @@ def test_the_scan_carries_cache_delta_moments_average_and_peak(rows):
     _, carry, state = scan_of(rows)
     batch = len(rows)
     slots = (batch, HEADS, CAPACITY, WIDTH)
-    assert state.cache.last.keys.shape == slots
+    keys = (batch, HEADS, WIDTH, CAPACITY)
+    assert state.cache.last.values.shape == slots and state.cache.last.keys.shape == keys
     carried = shapes(carry)
     steered = state.controller.delta.shape
     assert steered[:2] == slots[:2] and steered[2] < CAPACITY
     # Keys and values of every layer; the delta, its two moments, and the shift that is seen.
-    assert carried.count((slots, "float32")) == 2 * TEXT_CONFIG.layers
+    layers = TEXT_CONFIG.layers
+    assert carried.count((slots, "float32")) == carried.count((keys, "float32")) == layers
     assert carried.count((steered, "float32")) == 4
     assert sorted(carried) == sorted(shapes(jax.tree.leaves(state)))
     for name in ("ema", "peak"):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_model import WIDTH, quick_compiles, small_config, small_model
+from small_model import WIDTH, by_slot, quick_compiles, small_config, small_model
 
 from vreason_jax.model import attention
 from vreason_jax.model.attention import Layout, causal_context
@@ -30,8 +30,8 @@ def rotation(first=0, count=LENGTH):
 
 def empty(capacity=CAPACITY):
     config = small_config().text
-    zeros = jnp.zeros((2, config.kv_heads, capacity, config.head_width))
-    layer = LayerCache(keys=zeros, values=zeros)
+    sizes = 2, config.kv_heads, capacity, config.head_width
+    layer = LayerCache.of(jnp.zeros, *sizes, jnp.float32)
     return KVCache(body=(layer,) * (config.layers - 1), last=layer)
 
 
@@ -52,6 +52,12 @@ def read(x=X, pieces=(LENGTH,), capacity=CAPACITY):
 READ = jax.jit(lambda decoder, *args: decoder.read(*args))
 
 
+def slots_of(cache):
+    """Keys and values of every layer, [B, K, S, H]."""
+    layers = (*cache.body, cache.last)
+    return [a for layer in layers for a in (layer.keys.swapaxes(2, 3), layer.values)]
+
+
 def real(values):
     """The numbers of real slots, on the axis behind the rows' (and the heads')."""
     values = np.asarray(values)
@@ -67,7 +73,7 @@ def test_a_prompt_read_in_pieces_is_the_prompt_read_at_once(pieces):
     got, parts = read(pieces=pieces)
     # float32: the same sums in another order.
     np.testing.assert_allclose(real(got), real(output), atol=2e-5)
-    for a, b in zip(jax.tree.leaves(parts), jax.tree.leaves(cache), strict=True):
+    for a, b in zip(slots_of(parts), slots_of(cache), strict=True):
         np.testing.assert_allclose(real(a), real(b), atol=2e-5)
 
 
@@ -84,7 +90,9 @@ def test_attention_is_the_softmax_over_the_visible_slots_up_to_ones_own():
     rng = np.random.default_rng(2)
     query = rng.standard_normal((2, 2, 3, 4, 8)).astype(np.float32)
     keys, values = (rng.standard_normal((2, 2, CAPACITY, 8)).astype(np.float32) for _ in "kv")
-    got = causal_context(jnp.asarray(query), LayerCache(keys, values), jnp.int32(6), LAYOUT)
+    got = causal_context(
+        jnp.asarray(query), LayerCache(keys.swapaxes(2, 3), values), jnp.int32(6), LAYOUT
+    )
     slots = np.arange(CAPACITY)
     visible = np.array([slots < 99, (slots < 3) | (slots >= 5)])
     seen = (slots <= np.arange(6, 10)[:, None])[None] & visible[:, None]
@@ -109,7 +117,7 @@ def test_a_token_sees_nothing_after_it_and_no_padding():
 
 def test_what_stands_behind_the_prompt_is_not_read():
     _, cache = read(pieces=(LENGTH,))
-    noisy = jax.tree.map(lambda a: a.at[:, :, 5:].set(1e3), cache)
+    noisy = by_slot(cache, lambda a: a.at[:, :, 5:].set(1e3))
     turn = rotation(5, 5)
     clean, _ = READ(small_model().decoder, X[:, 5:], turn, cache, 5, LAYOUT)
     again, _ = READ(small_model().decoder, X[:, 5:], turn, noisy, 5, LAYOUT)
@@ -134,7 +142,7 @@ def test_a_decode_step_equals_the_prompt_path():
     logits = decoder.last_logits(hidden, context)
     expected = decoder.logits(decoder.last.finish(output[:, -1:], expected))[:, 0]
     np.testing.assert_allclose(logits, expected, atol=5e-5)  # logits near 5, float32
-    for ours, theirs in zip(jax.tree.leaves(cache), jax.tree.leaves(whole), strict=True):
+    for ours, theirs in zip(slots_of(cache), slots_of(whole), strict=True):
         np.testing.assert_allclose(real(ours), real(theirs), atol=2e-5)
         np.testing.assert_array_equal(np.asarray(ours)[:, :, LENGTH:], 0)
 
@@ -142,17 +150,18 @@ def test_a_decode_step_equals_the_prompt_path():
 def test_a_slot_is_written_and_no_other():
     rng = np.random.default_rng(1)
     keys, values = (jnp.asarray(rng.standard_normal((2, 2, 4, 8)), jnp.bfloat16) for _ in range(2))
-    cache = with_capacity(LayerCache(keys=keys, values=values), 7)
-    assert cache.keys.shape == (2, 2, 7, 8) and cache.keys.dtype == jnp.bfloat16
+    cache = with_capacity(LayerCache(keys=keys.swapaxes(2, 3), values=values), 7)
+    assert cache.keys.shape == (2, 2, 8, 7) and cache.keys.dtype == jnp.bfloat16
     new = jnp.full((2, 2, 1, 8), 1.25, jnp.float32)
     written = write_slot(cache, new, 2 * new, jnp.int32(5), after=jnp.full((2, 2, 3, 1, 8), 1e30))
     assert isinstance(written, LayerCache) and written.keys.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(written.keys[:, :, :4], keys)
+    keys_there = written.keys.swapaxes(2, 3)
+    np.testing.assert_array_equal(keys_there[:, :, :4], keys)
     np.testing.assert_array_equal(written.values[:, :, :4], values)
-    np.testing.assert_array_equal(written.keys[:, :, 5], 1.25)
+    np.testing.assert_array_equal(keys_there[:, :, 5], 1.25)
     np.testing.assert_array_equal(written.values[:, :, 5], 2.5)
     for empty in (4, 6):
-        np.testing.assert_array_equal(written.keys[:, :, empty], 0)
+        np.testing.assert_array_equal(keys_there[:, :, empty], 0)
 
 
 def test_a_tied_head_reads_the_embedding():

@@ -69,6 +69,14 @@ def test_the_default_is_all_devices_where_the_model_allows_else_one():
 
 
 @NEEDS_8
+def test_many_questions_are_answered_by_a_small_model_on_each_core():
+    assert mesh_lib.create_mesh(None, SMALL, many=True).shape["data"] == jax.device_count()
+    large = mesh_lib.create_mesh(None, WIDE, many=True).shape
+    assert large["data"] == 1
+    assert mesh_lib.create_mesh("data=2", SMALL, many=True).shape["data"] == 2
+
+
+@NEEDS_8
 def test_a_mesh_smaller_than_the_machine_takes_the_first_devices():
     mesh = mesh_lib.create_mesh("data=2,model=2", SMALL)
     assert mesh.devices.tolist() == np.asarray(jax.devices()[:4]).reshape(2, 2).tolist()

@@ -64,12 +64,15 @@ def add_warmup(parser: OptionParser) -> None:
     parser.add_argument("--warmup", action="store_true", help=words)
 
 
-def join_hosts(options: argparse.Namespace) -> None:
-    """Joins the processes that the options or the environment name; see runtime.distributed."""
+def join_hosts(options: argparse.Namespace, *, many: bool = False) -> None:
+    """Joins the processes that the options or the environment name; see runtime.distributed.
+
+    `many`: the run asks many questions, which copies of the model may answer side by side.
+    """
     from vreason_jax.runtime import distributed
 
     hosts = options.coordinator, options.process_id, options.num_processes
-    distributed.start(*hosts, mesh=options.mesh)
+    distributed.start(*hosts, mesh=options.mesh, many=many)
 
 
 def exit_code(program: Callable[[], None]) -> int:

@@ -9,7 +9,7 @@ import jax
 
 # Tokens decoded per call: enough that the call's own cost (about 1 ms) is lost in it, few enough
 # to stream.
-DECODE_CHUNK = 32
+DECODE_CHUNK = 16
 _WORTH_GROWING = 256  # shorter answers have all their room at once: growing compiles anew
 
 

@@ -66,10 +66,11 @@ def _kept(layer: LayerCache, number: int, real, drops, seeds, policy):
         of_heads = jax.vmap(lambda h: jax.random.fold_in(key, h))(jnp.arange(keys.shape[0]))
         return jax.vmap(head, in_axes=(0, 0, 0, None, None))(keys, values, of_heads, real, drops)
 
-    return jax.vmap(row)(layer.keys, layer.values, answer_keys(seeds), real, drops)
+    return jax.vmap(row)(layer.keys.swapaxes(2, 3), layer.values, answer_keys(seeds), real, drops)
 
 
 def _taken(layer: LayerCache, source: jax.Array, capacity: int) -> LayerCache:
-    source = source[..., :capacity, None]
-    taken = jax.tree.map(lambda a: jnp.take_along_axis(a, source, axis=2), layer)
-    return with_capacity(taken, capacity)
+    source = source[..., :capacity]
+    keys = jnp.take_along_axis(layer.keys, source[:, :, None], axis=3)
+    values = jnp.take_along_axis(layer.values, source[..., None], axis=2)
+    return with_capacity(LayerCache(keys=keys, values=values), capacity)

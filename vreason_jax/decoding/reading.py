@@ -80,6 +80,6 @@ def _grown_layer(layer: LayerCache, *, capacity: int, mesh: Mesh) -> LayerCache:
 
 
 def _on(mesh: Mesh, tree):
-    """Pins caches [B, K, S, H] to the mesh."""
+    """Pins caches to the mesh."""
     rows = jax.tree.leaves(tree)[0].shape[0]
     return lax.with_sharding_constraint(tree, row_shardings(tree, mesh, rows))

@@ -83,12 +83,9 @@ class Prefixes:
     def blank(self, rows: int, capacity: int) -> KVCache:
         """Returns a cache of nothing."""
         config, dtype = self._config, self._decoder.embedding[...].dtype
-        shape = (rows, config.kv_heads, capacity, config.head_width)
-        layers = [
-            LayerCache(keys=np.zeros(shape, dtype), values=np.zeros(shape, dtype))
-            for _ in range(config.layers)
-        ]
-        return place(KVCache(body=tuple(layers[:-1]), last=layers[-1]), self._mesh, rows)
+        layer = LayerCache.of(np.zeros, rows, config.kv_heads, capacity, config.head_width, dtype)
+        cache = KVCache(body=(layer,) * (config.layers - 1), last=layer)
+        return place(cache, self._mesh, rows)
 
     def read_piece(
         self, cache: KVCache, rows: PromptRows, piece: Piece, blocks: Sequence[jax.Array] = ()

@@ -86,7 +86,7 @@ def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, 
     last = int(np.flatnonzero(context.video_mask.any(axis=(0, 1))).max(initial=0))
     mask = context.video_mask[..., : ladder.steered(last + 1) if settings.controlled else 0]
     rows, heads, slots = mask.shape
-    shapes = _controller_shapes(heads, slots, cache.last.keys.shape[-1])
+    shapes = _controller_shapes(heads, slots, cache.last.values.shape[-1])
     controllers = jax.tree.map(lambda a: np.zeros((rows, *a.shape), a.dtype), shapes)
     controllers = controllers.replace(peak=np.full(rows, -np.inf, np.float32))
     context, controllers, at, number = place(

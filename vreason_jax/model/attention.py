@@ -43,24 +43,24 @@ def causal_context(
     the cache's length exists.
 
     Args:
-      query: [B, K, G, T, H]. cache: keys and values [B, K, S, H], those of the T tokens included.
+      query: [B, K, G, T, H]. cache: of S slots, those of the T tokens included.
       start: int32, the slot of the first of them; each sees the slots up to its own.
     """
     batch, heads, groups, length, width = query.shape
-    block = min(KEY_BLOCK, cache.keys.shape[2])
-    chex.assert_is_divisible(cache.keys.shape[2], block)
+    capacity = cache.values.shape[2]
+    block = min(KEY_BLOCK, capacity)
+    chex.assert_is_divisible(capacity, block)
     rows = query.reshape(batch, heads, -1, width)
     own = jnp.tile(start + jnp.arange(length), groups)
 
     def attend(number, carry):
         largest, total, context = carry
         first = number * block
-        keys, values = (
-            lax.dynamic_slice_in_dim(a, first, block, axis=2) for a in (cache.keys, cache.values)
-        )
+        keys = lax.dynamic_slice_in_dim(cache.keys, first, block, axis=3)
+        values = lax.dynamic_slice_in_dim(cache.values, first, block, axis=2)
         slots = first + jnp.arange(block)
         seen = (slots[None] <= own[:, None])[None] & layout.visible(slots)[:, None]
-        scores = jnp.einsum("bkth,bksh->bkts", rows, keys, preferred_element_type=jnp.float32)
+        scores = jnp.einsum("bkth,bkhs->bkts", rows, keys, preferred_element_type=jnp.float32)
         scores = jnp.where(seen[:, None], scores * width**-0.5, MASKED)
         highest = jnp.maximum(largest, scores.max(axis=-1, keepdims=True))
         weights, fade = jnp.exp(scores - highest), jnp.exp(largest - highest)

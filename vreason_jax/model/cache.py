@@ -1,5 +1,7 @@
 """The functional key/value cache: written once in prefill, one slot a token in decoding."""
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,20 @@ from vreason_jax.arrays import Array
 
 
 class LayerCache(struct.PyTreeNode):
-    """One layer's keys (after rope) and values."""
+    """One layer's keys (after rope) and values.
 
-    keys: Array  # [B, K, S, H]
+    Each lies as the product that reads it for every token wants it: scores sum over the width,
+    contexts over the slots, and slots or width come last in what they give.
+    """
+
+    keys: Array  # [B, K, H, S]
     values: Array  # [B, K, S, H]
+
+    @classmethod
+    def of(cls, array: Callable, rows: int, heads: int, slots: int, width: int, dtype: jnp.dtype):
+        """Returns a cache [B, K] of S slots of width H, of what `array(shape, dtype)` makes."""
+        keys = array((rows, heads, width, slots), dtype)
+        return cls(keys=keys, values=array((rows, heads, slots, width), dtype))
 
 
 class KVCache(struct.PyTreeNode):
@@ -30,7 +42,7 @@ class KVCache(struct.PyTreeNode):
     @property
     def capacity(self) -> int:
         """How many slots there are."""
-        return self.last.keys.shape[2]
+        return self.last.values.shape[2]
 
 
 def write_slot(
@@ -42,32 +54,34 @@ def write_slot(
     place only where it knows that nobody reads the old cache any more; the zero made of `after`
     tells it so. Without it every token copies every layer's cache, twice.
     """
-    chex.assert_equal_shape([key, value])
-    chex.assert_shape(key, (*cache.keys.shape[:2], 1, cache.keys.shape[3]))
+    chex.assert_shape((key, value), (*cache.values.shape[:2], 1, cache.values.shape[3]))
     nothing = (after[:, :, 0] > jnp.inf)[..., :1]  # [B, K, 1, 1]
-    start = (0, 0, slot, 0)
 
-    def written(old, new):
-        new = new.astype(old.dtype) + jnp.broadcast_to(nothing, new.shape).astype(old.dtype)
-        return lax.dynamic_update_slice(old, new, start)
+    def known(new):
+        return new + jnp.broadcast_to(nothing, new.shape).astype(new.dtype)
 
-    return LayerCache(keys=written(cache.keys, key), values=written(cache.values, value))
+    return write_slots(cache, known(key), known(value), slot)
 
 
 def write_slots(
     cache: LayerCache, keys: jax.Array, values: jax.Array, start: jax.Array
 ) -> LayerCache:
     """Returns the cache with keys and values [B, K, T, H] in the T slots from `start` on."""
-
     chex.assert_equal_shape([keys, values])
-
-    def written(old, new):
-        return lax.dynamic_update_slice(old, new.astype(old.dtype), (0, 0, start, 0))
-
-    return LayerCache(keys=written(cache.keys, keys), values=written(cache.values, values))
+    return LayerCache(
+        keys=_written(cache.keys, keys.swapaxes(2, 3), (0, 0, 0, start)),
+        values=_written(cache.values, values, (0, 0, start, 0)),
+    )
 
 
 def with_capacity(layer: LayerCache, capacity: int) -> LayerCache:
     """Returns a cache of `capacity` slots that begins as the layer's does."""
-    spare = ((0, 0), (0, 0), (0, capacity - layer.keys.shape[2]), (0, 0))
-    return LayerCache(keys=jnp.pad(layer.keys, spare), values=jnp.pad(layer.values, spare))
+    spare, whole = (0, capacity - layer.values.shape[2]), (0, 0)
+    return LayerCache(
+        keys=jnp.pad(layer.keys, (whole, whole, whole, spare)),
+        values=jnp.pad(layer.values, (whole, whole, spare, whole)),
+    )
+
+
+def _written(old, new, start):
+    return lax.dynamic_update_slice(old, new.astype(old.dtype), start)

@@ -149,49 +149,24 @@ def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:
     return normed * jnp.broadcast_to(weight, x.shape)
 
 
-def attention_weights(
-    query: jax.Array, keys: jax.Array, mask: jax.Array, head_width: int
-) -> jax.Array:
-    """Returns softmax(query . keys / sqrt(H)) [B, K, G, T, S] in float32.
-
-    Args:
-      query: [B, K, G, T, H]. keys: [B, K, S, H].
-      mask: bool, broadcastable to [B, 1, 1, T, S]; false keys get weight 0.
-    """
-    scores = jnp.einsum("bkgth,bksh->bkgts", query, keys, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask, scores * head_width**-0.5, MASKED)
-    return jax.nn.softmax(scores, axis=-1)
-
-
-def attention_context(weights: jax.Array, values: jax.Array) -> jax.Array:
-    """Returns weights [B, K, G, T, S] times values [B, K, S, H]: [B, K, G, T, H] in float32."""
-    return jnp.einsum(
-        "bkgts,bksh->bkgth",
-        weights.astype(values.dtype),
-        values,
-        preferred_element_type=jnp.float32,
-    )
-
-
 def step_weights(
     query: jax.Array, keys: jax.Array, own_key: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Returns one token's attention weights over the cache [B, K, G, S] and itself [B, K, G, 1].
 
     Float32. The token's own key stands beside the cache, which is so read before it is written
-    (see `write_slot`). The keys lead the product, and slots come last in all that follows: XLA's
-    CPU code is twice as fast so as with the heads last.
+    (see `write_slot`).
 
     Args:
-      query: [B, K, G, 1, H]. keys: [B, K, S, H]. own_key: [B, K, 1, H].
+      query: [B, K, G, 1, H]. keys: [B, K, H, S]. own_key: [B, K, 1, H].
       mask: [B, S] bool, the slots before the token.
     """
     scale = query.shape[-1] ** -0.5
     heads = query[:, :, :, 0]
     scores = lax.dot_general(
-        keys, heads, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32
+        heads, keys, (((3,), (2,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32
     )
-    scores = jnp.where(mask[:, None, None], scores.swapaxes(2, 3) * scale, MASKED)
+    scores = jnp.where(mask[:, None, None], scores * scale, MASKED)
     products = heads.astype(jnp.float32) * own_key.astype(jnp.float32)
     own = jnp.sum(products, axis=-1, keepdims=True) * scale
     largest = jnp.maximum(jnp.max(scores, axis=-1, keepdims=True), own)

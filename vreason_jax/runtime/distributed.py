@@ -23,6 +23,7 @@ _LAUNCHERS = {
     "OMPI_COMM_WORLD_SIZE": "OMPI_MCA_orte_hnp_uri",
 }
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+_MOST_CORES = 8  # that a CPU is split into unasked
 _CPU_DEVICES = "xla_force_host_platform_device_count"
 
 
@@ -32,18 +33,20 @@ def start(
     num_processes: int | None = None,
     *,
     mesh: str | None = None,
+    many: bool = False,
 ) -> None:
     """Joins the other hosts where there are any; must run before anything else uses JAX.
 
     Hosts come from the arguments, from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
     JAX_PROCESS_ID, from Slurm or Open MPI with more than one process, or from the metadata of a TPU
     VM. A single host's CPU is split into as many devices as `mesh` (the text of `--mesh`) needs, at
-    most one per core. Raises UserError if hosts are named incompletely, if other hosts do not
-    answer, if JAX_PLATFORMS names an absent platform, or if `mesh` is not a mesh.
+    most one per core, and without it, for `many` questions, into one per core. Raises UserError if
+    hosts are named incompletely, if other hosts do not answer, if JAX_PLATFORMS names an absent
+    platform, or if `mesh` is not a mesh.
     """
     _join_hosts(_given_arguments(coordinator, process_id, num_processes) or _named_arguments())
-    if mesh and not jax.distributed.is_initialized():
-        _use_cores(math.prod(parse_mesh(mesh).values()))
+    if (mesh or many) and not jax.distributed.is_initialized():
+        _use_cores(math.prod(parse_mesh(mesh).values()) if mesh else _MOST_CORES)
     _find_devices()
     _keep_stdout_clean()
 

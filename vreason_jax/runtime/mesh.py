@@ -51,15 +51,21 @@ def parse_mesh(text: str) -> dict[str, int]:
     return sizes
 
 
-def create_mesh(text: str | None, config: ModelConfig) -> Mesh:
+def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) -> Mesh:
     """Returns the mesh of `--mesh`, or the default one, with axes (data, model).
 
-    Default on one host: all devices on `model` where the model's widths divide, else one device.
+    Default on one host: all devices on `model` where the model's widths divide, else one device;
+    for `many` questions a small model lies on each core of a CPU.
     On several hosts every device must take part: as many on `model` as divide, the rest on `data`.
     Raises UserError for a mesh that the machine or the model does not allow.
     """
     devices = jax.devices()
-    sizes = _default_sizes(len(devices), config) if text is None else parse_mesh(text)
+    if text is not None:
+        sizes = parse_mesh(text)
+    elif many and devices[0].platform == "cpu" and _leaves_cores_idle(config):
+        sizes = {"data": len(devices), "model": 1}
+    else:
+        sizes = _default_sizes(len(devices), config)
     count = math.prod(sizes.values())
     wanted = text or ",".join(f"{axis}={size}" for axis, size in sizes.items())
     if count > len(devices) or (jax.process_count() > 1 and count != len(devices)):
@@ -115,6 +121,11 @@ def _default_sizes(devices: int, config: ModelConfig) -> dict[str, int]:
         return {"data": 1, "model": devices if devices in allowed else 1}
     model = max(size for size in allowed if devices % size == 0)
     return {"data": devices // model, "model": model}
+
+
+def _leaves_cores_idle(config: ModelConfig) -> bool:
+    """Whether products of a few rows are too small to be shared among a CPU's cores."""
+    return config.text.width * config.text.mlp_width <= 2**20
 
 
 def _ordered(devices: list, count: int, sizes: dict[str, int]) -> np.ndarray:

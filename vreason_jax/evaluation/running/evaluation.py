@@ -35,7 +35,7 @@ class Evaluation:
         self._stop, self._tell, self._warn = stop, tell, warn
         self.folder = RunFolder(request.out)
         self.setup = prepare(request, warn)
-        self._mesh = create_mesh(request.mesh, self.setup.checkpoint.config)
+        self._mesh = create_mesh(request.mesh, self.setup.checkpoint.config, many=True)
         self._replicas = Replicas.of(self._mesh)
         self.folder.writes = self._replicas.is_first
         self._keys = [t.key(record) for record in self.setup.records for t in self.setup.tasks]
