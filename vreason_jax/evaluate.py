@@ -1,6 +1,7 @@
 """`python -m vreason_jax.evaluate`: methods over a benchmark; lines, a summary and a report."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,9 @@ def _evaluate(arguments: argparse.Namespace, stop: "Stop") -> None:
     from vreason_jax.evaluation.running.evaluation import Evaluation
 
     request = _request(arguments)
+    if request.shard.count > 1:
+        by = f", as {request.shard.source} says" if request.shard.source else ""
+        note(f"part {request.shard} of the questions{by}; --shard 0/1 asks all")
     evaluation = Evaluation(request, stop, note, warn)
 
     def ready(engine) -> None:
@@ -103,6 +107,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _request(arguments: argparse.Namespace):
     from vreason_jax.evaluation.running.setup import Request
+    from vreason_jax.evaluation.running.shards import find_shard
     from vreason_jax.evaluation.scoring.protocol import default_protocol
     from vreason_jax.settings import parse_set
 
@@ -123,6 +128,8 @@ def _request(arguments: argparse.Namespace):
         compare_logits=arguments.compare_logits,
         allow_outside=arguments.allow_outside,
         time_controller=arguments.time_controller,
+        shard=find_shard(arguments.shard, os.environ),
+        claim=arguments.claim,
         out=arguments.out,
         mesh=arguments.mesh,
         batch_size=arguments.batch_size,
@@ -181,6 +188,16 @@ def _parser() -> OptionParser:
         help="also time plain decoding where no method does it, for the controller's share",
     )
     add("--seeds", type=_seeds, default=[0], metavar="0,1,2", help="seeds of sampling [0]")
+    add(
+        "--shard",
+        metavar="I/N",
+        help="part I, from 0, of N, each clip whole [all, or the part of an array of jobs]",
+    )
+    add(
+        "--claim",
+        action="store_true",
+        help="share a folder with others that run the same: each takes clips until none is left",
+    )
     add("--limit", type=positive_integer, metavar="N", help="the first N questions alone")
     add("--check", action="store_true", help="list missing and unreadable videos, and end")
     add("--strict", action="store_true", help="a broken row of the annotation ends the run")

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+_NUMBERS = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class Replicas:
@@ -37,16 +39,20 @@ class Replicas:
         """Whether this process writes the results of its group."""
         return jax.process_index() == self.processes[0]
 
-    def largest(self, value: int) -> int:
-        """Returns the largest of the numbers of the group's processes, in step."""
-        if len(self.processes) == 1:
-            return value
-        shape = self.mesh.devices.shape
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """Returns the largest of the group's processes' numbers, each by itself, in step."""
+        if len(self.processes) == 1 or not len(values):
+            return values
+        # Few lengths, as each is a program.
+        mine = np.zeros(-(-len(values) // _NUMBERS) * _NUMBERS, np.int32)
+        mine[: len(values)] = values
+        shape = (*self.mesh.devices.shape, len(mine))
+        mine = np.broadcast_to(mine, shape)
         spread = NamedSharding(self.mesh, PartitionSpec(*self.mesh.axis_names))
-        mine = np.full(shape, value, np.int32)
         array = jax.make_array_from_callback(shape, spread, lambda index: mine[index])
         whole = NamedSharding(self.mesh, PartitionSpec())
-        return int(np.asarray(jax.jit(jnp.max, out_shardings=whole)(array)))
+        everyone = jax.jit(jnp.max, static_argnums=1, out_shardings=whole)(array, (0, 1))
+        return np.asarray(everyone)[: len(values)].astype(values.dtype)
 
 
 def _connected(rows: list[set[int]]) -> list[set[int]]:

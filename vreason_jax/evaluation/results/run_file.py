@@ -8,7 +8,7 @@ import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
@@ -36,6 +36,7 @@ _KINDS = {
     ],
     "seeds": [int],
     "notes": [str],
+    "asked": {EACH: int},
     "versions": ({EACH: _ANY}, _NONE),
     EACH: _ANY,
 }
@@ -64,7 +65,13 @@ def begin(folder: Path, join: Callable[[Facts], Facts], also: Callable[[], None]
         methods = {**old.get("methods", {}), **facts["methods"]}
         seeds = list(dict.fromkeys([*old.get("seeds", []), *facts["seeds"]]))
         sessions = old.get("sessions", [])
-        old.update({**facts, "methods": methods, "seeds": seeds, "sessions": sessions})
+        asked = old.get("asked", {})  # the most that was ever asked of each part
+        asked = {
+            **asked,
+            **{part: max(n, asked.get(part, 0)) for part, n in facts["asked"].items()},
+        }
+        joined = {"methods": methods, "seeds": seeds, "asked": asked, "sessions": sessions}
+        old.update({**facts, **joined})
 
 
 def note(folder: Path, session: Facts) -> None:
@@ -76,28 +83,40 @@ def note(folder: Path, session: Facts) -> None:
 
 
 @contextlib.contextmanager
-def sole_run(folder: Path, run: str) -> Iterator[bool]:
+def sole_run(folder: Path, run: str, part: str | None = None, *, alone=True) -> Iterator[bool]:
     """Locks a folder for one run; a second one would answer everything again.
 
+    Runs of a `part` share the folder with those of others and, unless `alone`, of the same part.
     Gives whether this process holds the lock: another one of the same `run` may. Raises UserError
     if another program does.
     """
-    with _lock_file(folder / ".lock") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.truncate(0)
-            lock.write(run)
-            lock.flush()
-            held = True
-        except BlockingIOError:
-            lock.seek(0)
-            held = False
-            if lock.read() != run:
-                raise UserError(
-                    f"--out: another evaluation is at work in {folder}; wait for its end, or give "
-                    "another folder"
-                ) from None
+    with contextlib.ExitStack() as locks:
+        held = True
+        if part is not None or not alone:
+            whole = locks.enter_context(_lock_file(folder / ".lock"))
+            _lock(whole, fcntl.LOCK_SH, folder, run)
+        if alone:
+            name = ".lock" if part is None else f".lock-{part.replace('/', '-of-')}"
+            held = _lock(locks.enter_context(_lock_file(folder / name)), fcntl.LOCK_EX, folder, run)
         yield held
+
+
+def _lock(lock: TextIO, kind: int, folder: Path, run: str) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        if lock.read() == run:
+            return False
+        raise UserError(
+            f"--out: another evaluation is at work in {folder}; wait for its end, give another "
+            "folder, or share the work out with --claim or --shard in all of them"
+        ) from None
+    if kind == fcntl.LOCK_EX:
+        lock.truncate(0)
+        lock.write(run)
+        lock.flush()
+    return True
 
 
 @contextlib.contextmanager

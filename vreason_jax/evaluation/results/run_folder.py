@@ -3,6 +3,7 @@
 import contextlib
 import enum
 import functools
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +15,14 @@ from vreason_jax.evaluation.results import questions, run_file
 from vreason_jax.evaluation.results.line_file import LineFile
 from vreason_jax.evaluation.results.lines import BAD_VIDEO, PREDICTIONS, Line, parse_line
 from vreason_jax.output.files import check_writable, make_folder
-from vreason_jax.runtime import distributed
 
 TRACES = "traces"
 CLIPS = "clips.jsonl"  # the patch grid of every clip read: a later run plans without reading them
 _LEFTOVERS = ".vreason-*.tmp"  # of files that were being written as a process was killed
+_WRITING = 60.0  # seconds that writing one may take
 
 Grid = tuple[int, ...]
+Largest = Callable[[np.ndarray], np.ndarray]
 Facts = Mapping[str, Any]  # of `run.json`
 
 
@@ -74,15 +76,18 @@ class RunFolder:
         self._grids: dict[str, Grid] = {}
 
     @contextlib.contextmanager
-    def held(self, run: str) -> Iterator[None]:
+    def held(self, run: str, part: str | None, *, alone: bool) -> Iterator[None]:
         """Locks the folder for one run, and removes what a killed one has left half written.
 
-        `run` is what its processes, of which one holds the lock, have in common.
+        `run` is what its processes, of which one holds the lock, have in common. Runs of parts
+        have the folder together, but where `alone` each part once.
         """
-        with run_file.sole_run(self.path, run) as self.owned:
-            for place in (self.path, self.path / TRACES) if self.owned else ():
+        with run_file.sole_run(self.path, run, part, alone=alone) as self.owned:
+            for place in (self.path, self.path / TRACES):
                 for file in place.glob(_LEFTOVERS):
-                    file.unlink(missing_ok=True)
+                    with contextlib.suppress(FileNotFoundError):
+                        if time.time() - file.stat().st_mtime > _WRITING:
+                            file.unlink()
             yield
 
     def read(self, *, retry_failed: bool = False) -> None:
@@ -110,15 +115,23 @@ class RunFolder:
         if self.writes:
             run_file.note(self.path, session)
 
-    def share(self, keys: Sequence[Key], clips: Sequence[str]) -> None:
-        """Gives all processes one view of some answers and clips, which they must plan alike."""
+    def refresh(self) -> None:
+        """Reads the lines that others have written."""
+        if self.writes:
+            self._see(self._lines.new())
+
+    def share(self, keys: Sequence[Key], clips: Sequence[str], largest: Largest) -> None:
+        """Gives processes one view of some answers and clips, which they must plan alike.
+
+        `largest` returns the elementwise maximum over the processes.
+        """
         ids = list(dict.fromkeys(key.id for key in keys))
         mine = [*map(self.state, keys), *map(self.failure, ids)]
-        states = list(map(State, distributed.largest(np.array(mine, np.uint8))))
+        states = list(map(State, largest(np.array(mine, np.uint8))))
         self._states |= _known(zip(keys, states, strict=False))
-        self._failures = _known(zip(ids, states[len(keys) :], strict=True))
+        self._failures |= _known(zip(ids, states[len(keys) :], strict=True))
         known = np.array([self._grids.get(clip, (0, 0, 0)) for clip in clips], np.int32)
-        grids = distributed.largest(known.reshape(-1, 3))
+        grids = largest(known.reshape(-1)).reshape(-1, 3)
         pairs = zip(clips, (tuple(map(int, grid)) for grid in grids), strict=True)
         self._grids |= {clip: grid for clip, grid in pairs if any(grid)}
 

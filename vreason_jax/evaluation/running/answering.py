@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from vreason_jax.engine.engine import Engine, ReadBatch
 from vreason_jax.evaluation.results.run_folder import RunFolder
 from vreason_jax.evaluation.results.writing import Writer
-from vreason_jax.evaluation.running.batches import Group, Row
+from vreason_jax.evaluation.running.batches import Row
 from vreason_jax.evaluation.running.comparison import Reference
+from vreason_jax.evaluation.running.plan import Group
 from vreason_jax.evaluation.running.progress import Progress
 from vreason_jax.evaluation.running.setup import Setup, Task
 from vreason_jax.evaluation.statistics.costs import DecodeCosts, plain
@@ -93,7 +94,7 @@ class Answering:
     def _write(self, lines: list[dict]) -> None:
         with self._stop.write():
             self._folder.add(lines)
-        self.progress.add(len(lines))
+        self.progress.tell()
 
     def _since(self, before: dict[str, float], stage: str) -> float:
         return self._engine.clock.stages.get(stage, 0.0) - before.get(stage, 0.0)

@@ -5,19 +5,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.locate import locate
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.benchmarks.subtitles import text_at
 from vreason_jax.evaluation.results.run_folder import RunFolder, State
 from vreason_jax.evaluation.running import plan, videos
+from vreason_jax.evaluation.running.claims import Claims
 from vreason_jax.evaluation.running.controls import controlled_clip
+from vreason_jax.evaluation.running.plan import Group
 from vreason_jax.evaluation.running.setup import Setup
 from vreason_jax.evaluation.running.videos import ClipQueue, ReadClip
 from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.runtime.replicas import Replicas
-
-Group = Sequence[Record]  # the questions about one clip
 
 
 class Row(NamedTuple):
@@ -44,12 +46,18 @@ class Batches:
         *,
         rows: int,
         fail: Callable[[Group, str, str], None],
+        claims: Claims | None = None,
     ):
-        """`rows` a batch; `fail` is told of every clip that cannot be read, and why."""
+        """`rows` a batch; `fail` is told of every clip that cannot be read, and why.
+
+        With `claims`, it yields those clips' questions that no other worker has taken.
+        """
         self._setup, self._replicas, self._folder = setup, replicas, folder
-        self._groups, self._rows, self._fail = groups, rows, fail
+        self._groups, self._rows, self._fail, self._claims = groups, rows, fail, claims
         self._run = next(iter(setup.methods.values()))  # all read clips alike
-        self._queue: ClipQueue[Group] = ClipQueue(ahead=2 * rows + videos.default_workers())
+        # What is claimed is out of reach of the others.
+        ahead = rows if claims else 2 * rows + videos.default_workers()
+        self._queue: ClipQueue[Group] = ClipQueue(ahead=ahead)
         self.video_seconds = 0.0  # spent on reading the clips taken so far, in all threads
 
     @property
@@ -59,9 +67,13 @@ class Batches:
 
     def __iter__(self) -> Iterator[list[Row]]:
         """Yields the batches, all their rows prepared."""
-        for batch in self._planned(self._groups):
-            if any(self._pending(row.record) for row in batch):
-                yield [row for row in map(self._prepared, batch) if row is not None]
+        rounds = [self._groups] if self._claims is None else self._claims.rounds(self._groups)
+        for groups in rounds:
+            for batch in self._planned(groups):
+                if any(self._pending(row.record) for row in batch):
+                    yield [row for row in map(self._prepared, batch) if row is not None]
+                if self._claims is not None:
+                    self._claims.release_done()
 
     def _planned(self, groups: Iterable[Group]) -> Iterator[list[Row]]:
         buckets: plan.Buckets[Row] = plan.Buckets(self._rows)
@@ -105,7 +117,7 @@ class Batches:
 
     def _agreed(self, clip: ReadClip) -> ReadClip:
         """Returns the clip, or its failure where another process of this copy cannot read it."""
-        code = self._replicas.largest(videos.STATUSES.index(clip.status))
+        (code,) = self._replicas.largest(np.array([videos.STATUSES.index(clip.status)]))
         status = videos.STATUSES[code]
         return clip if status == clip.status else ReadClip(None, status, "", clip.seconds)
 

@@ -1,6 +1,7 @@
 """A run as a command starts it: its folder, its devices, its answers, and its end."""
 
 import contextlib
+import datetime
 import time
 import uuid
 from collections.abc import Callable
@@ -8,10 +9,12 @@ from collections.abc import Callable
 from vreason_jax.engine.engine import Engine
 from vreason_jax.evaluation import report
 from vreason_jax.evaluation.results.run_folder import RunFolder
+from vreason_jax.evaluation.results.workers import Worker
 from vreason_jax.evaluation.results.writing import Writer
 from vreason_jax.evaluation.running import plan
 from vreason_jax.evaluation.running.answering import Answering
 from vreason_jax.evaluation.running.batches import Batches
+from vreason_jax.evaluation.running.claims import Claims
 from vreason_jax.evaluation.running.controls import NO_LAST_VALUES
 from vreason_jax.evaluation.running.progress import Progress
 from vreason_jax.evaluation.running.session import Session
@@ -44,6 +47,9 @@ class Evaluation:
             self.setup.check_goes_on(self.folder.facts)
             self._first = self.setup.first_method(self.folder.facts)
             self.folder.read(retry_failed=request.retry_failed)
+            self.worker = Worker(request.out, _now())
+            if self.folder.writes:
+                held.enter_context(self.worker)
             self._held = held.pop_all()
 
     def __enter__(self) -> "Evaluation":
@@ -55,9 +61,9 @@ class Evaluation:
     def begin(self) -> int:
         """Brings all processes to one view of what is done; returns how many answers are not."""
         clips = dict.fromkeys(map(plan.clip_key, self.setup.records))
-        self.folder.share(self._keys, list(clips))
+        self.folder.share(self._keys, list(clips), distributed.largest)
         self.folder.begin(self.setup.check_goes_on, self.setup.records)
-        self._stop.answers, self._stop.at_end = self._count, self._summarise
+        self._stop.answers, self._stop.at_end = self._count, self._leave
         pending = len(self._keys) - self.folder.answered(self._keys)
         if pending:
             count, tasks = len(self.setup.records), len(self.setup.tasks)
@@ -85,20 +91,21 @@ class Evaluation:
 
     def finish(self) -> None:
         """Writes the summary and the report, from the lines."""
-        if self.folder.owned:
+        if self.folder.owned and self.folder.has_lines():
             files = [self.folder.path / name for name in ("summary.json", "report.html")]
             report.write([self.folder.path], *files)
             self._tell(f"wrote {files[0]} and {files[1]}")
 
     def _hold(self, held: contextlib.ExitStack) -> None:
         """Locks the folder, of several processes the first one at first."""
-        run = uuid.uuid4().hex
+        run, request = uuid.uuid4().hex, self.setup.request
+        part = str(request.shard) if request.shard.count > 1 else None
         if distributed.is_main():
-            held.enter_context(self.folder.held(run))
+            held.enter_context(self.folder.held(run, part, alone=not request.claim))
         first = group.of_first("run", run)
         group.check_same("questions and methods", self.setup.digests())
         if self.folder.writes and not distributed.is_main():
-            held.enter_context(self.folder.held(first))
+            held.enter_context(self.folder.held(first, part, alone=not request.claim))
 
     def _load(self) -> Engine:
         setup, first = self.setup, next(iter(self.setup.methods.values()))
@@ -120,20 +127,36 @@ class Evaluation:
 
     def _session(self, engine: Engine) -> Session:
         setup, replicas = self.setup, self._replicas
-        groups = plan.share_of(setup.records, replicas.group, replicas.groups)
+        claims = None
+        share = replicas.group, replicas.groups
+        if setup.request.claim:
+            worker = self.worker if self.folder.writes else None
+            claims, share = Claims(setup, self.folder, replicas, worker), (0, 1)
+        groups = plan.share_of(setup.records, *share)
         keys = [t.key(record) for group in groups for record in group for t in setup.tasks]
         shown = replicas.group == 0 and replicas.is_first
-        progress = Progress(len(keys), self.folder.answered(keys), shown=shown)
+        progress = Progress(len(keys), lambda: self.folder.answered(keys), shown=shown)
         writer = Writer(self.folder, setup.protocol, setup.model_name, self._first)
         answering = Answering(setup, engine, self.folder, writer, progress, self._stop)
         batches = Batches(
-            setup, replicas, self.folder, groups, rows=engine.rows_per_batch, fail=answering.fail
+            setup,
+            replicas,
+            self.folder,
+            groups,
+            rows=engine.rows_per_batch,
+            fail=answering.fail,
+            claims=claims,
         )
-        return Session(engine, self._mesh, batches, answering, shard="0/1")
+        return Session(engine, self._mesh, batches, answering, self.worker.started)
 
     def _count(self) -> str:
         return f"{self.folder.answered(self._keys)} of {len(self._keys)} answers"
 
-    def _summarise(self) -> None:
+    def _leave(self) -> None:
+        self.worker.leave()
         if self.folder.owned and self.folder.has_lines():
             write_summary(self.folder.path)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat()

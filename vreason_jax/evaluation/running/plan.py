@@ -11,6 +11,7 @@ from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.results.run_folder import Grid
 from vreason_jax.prompt.positions import MERGE
 
+Group = Sequence[Record]  # the questions about one clip
 Item = TypeVar("Item")
 # Questions that wait for others of their shape hold their pixels; more than this are not let wait.
 WAITING_BATCHES = 4

@@ -1,7 +1,6 @@
 """What `run.json` says of one session of a run: its devices, times and counts."""
 
 import dataclasses
-import datetime
 import time
 from typing import Any
 
@@ -29,10 +28,7 @@ class Session:
     mesh: Mesh  # of all processes
     batches: Batches
     answering: Answering
-    shard: str
-    started: str = dataclasses.field(
-        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat()
-    )
+    started: str  # in ISO format
     _began: float = dataclasses.field(default_factory=time.monotonic)
     _warm: tuple[float, float] | None = None  # time, and waiting, after the first batch
 
@@ -54,7 +50,6 @@ class Session:
         return {
             "started": self.started,
             "process": jax.process_index(),
-            "shard": self.shard,
             "devices": [device.device_kind for device in self.mesh.devices.flat],
             "mesh": dict(self.mesh.shape),
             "batch_size": self.engine.batch_size,

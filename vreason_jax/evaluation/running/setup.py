@@ -17,6 +17,7 @@ from vreason_jax.evaluation.results.run_folder import Key, RunFolder, State
 from vreason_jax.evaluation.running import identity
 from vreason_jax.evaluation.running.controls import NONE, check_control
 from vreason_jax.evaluation.running.methods import load_methods, seeds_of, with_seed
+from vreason_jax.evaluation.running.shards import WHOLE, Shard
 from vreason_jax.evaluation.scoring.protocol import Protocol, load_protocol
 from vreason_jax.output.trace import library_versions
 from vreason_jax.prompt.chat import read_wrapping
@@ -45,6 +46,8 @@ class Request:
     compare_logits: bool = False
     allow_outside: bool = False
     time_controller: bool = False
+    shard: Shard = WHOLE
+    claim: bool = False
     # Where and how it runs, which changes no answer:
     out: Path | None = None
     mesh: str | None = None
@@ -91,12 +94,14 @@ class Setup:
             "seeds": sorted({task.seed for task in self.tasks}),
             "notes": list(self.protocol.notes(self.request.benchmark)),
             "versions": library_versions(),
+            "asked": {str(self.request.shard): len(self.records) * len(self.tasks)},
             "identity": {"common": self._common_values(), "methods": self._answer_values()},
         }
 
     def check_goes_on(self, former: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the facts beside those of a former run, or raises UserError if they differ."""
         facts = self.facts()
+        self.request.shard.check_goes_on(former.get("asked", {}))
         if "identity" in former:
             identity.check_same(former["identity"], self._common_values(), self._answer_values())
             both = {**former["identity"].get("methods", {}), **facts["identity"]["methods"]}
@@ -120,7 +125,7 @@ class Setup:
     def limits(self) -> Limits:
         """Returns what the questions need at most, subtitles left out."""
         encode, text = self.checkpoint.tokenizer.encode_text, self.protocol.question_text
-        longest = max(len(encode(text(record))) for record in self.records)
+        longest = max((len(encode(text(record))) for record in self.records), default=0)
         return Limits.of(self.checkpoint, next(iter(self.methods.values())), question=longest)
 
     def pending(self, record: Record, folder: RunFolder) -> list[Task]:
@@ -166,7 +171,8 @@ def read_questions(request: Request, warn: Warn) -> tuple[Protocol, dict[str, Ru
         raise UserError(
             f"--benchmark: protocol {protocol.name} asks no question of {request.benchmark}"
         )
-    return protocol, methods, dataset
+    mine = tuple(request.shard.cut(dataset.records))
+    return protocol, methods, dataclasses.replace(dataset, records=mine)
 
 
 def prepare(request: Request, warn: Warn) -> Setup:
