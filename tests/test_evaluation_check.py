@@ -1,6 +1,7 @@
 """Finding videos in copies that differ, and telling which cannot be shown."""
 
 import dataclasses
+import functools
 import os
 
 import benchmark_files as files
@@ -12,6 +13,8 @@ from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import read_benchmark
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.running.check import MISSING, UNDECODABLE, check_videos, locate
+from vreason_jax.evaluation.running.videos import clip_source, read_clip
+from vreason_jax.video import process
 
 
 def record(video, name="1", benchmark="mmvu", **fields):
@@ -100,7 +103,31 @@ def test_each_bad_video_is_one_problem_with_its_questions(tmp_path):
     reasons = ("found none", "0 bytes", "cut off", "readable video", "not decoded within 8 seconds")
     for problem, reason in zip(problems, reasons, strict=True):
         assert reason in problem.reason and "\n" not in str(problem)
-    assert steps == [(n, 6) for n in range(1, 7)]
+    assert steps[0] == (0, 6) and steps[-1] == (6, 6) and steps == sorted(steps)
+
+
+def test_a_worker_that_stays_reads_on_after_files_that_end_it(tmp_path, monkeypatch):
+    encode(tmp_path / "0.mp4", count=10, rate=10)
+    for number in range(1, 6):
+        os.link(tmp_path / "0.mp4", tmp_path / f"{number}.mp4")
+    os.mkfifo(tmp_path / "hung.mp4")
+    (tmp_path / "text.mp4").write_text("not a video\n" * 40)
+    started, start = [], process._start
+    monkeypatch.setattr(process, "_start", lambda *given: started.append(given) or start(*given))
+    names = ["0", "text", "1", "2", "hung", "3", "4", "5"]
+    records = [record(f"{name}.mp4", name) for name in names]
+    problems = check_videos(records, tmp_path, VideoConfig(timeout_seconds=8.0), workers=1)
+    assert [p.ids for p in problems] == [("text",), ("hung",)]
+    assert len(started) < len(names)
+
+
+def test_a_broken_link_is_missing_here_and_in_a_run(tmp_path):
+    (tmp_path / "0.mp4").symlink_to(tmp_path / "gone.mp4")
+    broken = record("0.mp4")
+    (problem,) = check_videos([broken], tmp_path)
+    source = functools.partial(clip_source, broken, lambda asked: locate(asked, tmp_path))
+    read = read_clip(source, lambda source: pytest.fail("read"), lambda media: ())
+    assert problem.status == read.status == MISSING
 
 
 def test_each_part_of_a_video_is_checked(tmp_path):

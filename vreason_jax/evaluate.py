@@ -78,16 +78,19 @@ def _evaluate(arguments: argparse.Namespace, stop: "Stop") -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """Lists the videos that are missing or unreadable, before any model is looked at."""
     from vreason_jax.evaluation.running.check import check_videos
+    from vreason_jax.evaluation.running.progress import progress_of
     from vreason_jax.evaluation.running.setup import read_questions
 
     _, methods, dataset = read_questions(_request(arguments), warn)
     records, refused = dataset.records, len(dataset.refused)
-    problems = check_videos(
-        records,
-        arguments.data or ".",
-        next(iter(methods.values())).video,
-        allow_outside=arguments.allow_outside,
-    )
+    with progress_of("videos", shown=is_first_process()) as progress:
+        problems = check_videos(
+            records,
+            arguments.data or ".",
+            next(iter(methods.values())).video,
+            allow_outside=arguments.allow_outside,
+            progress=progress,
+        )
     if is_first_process():
         write_out("".join(f"{problem}\n" for problem in problems))
     if problems:

@@ -146,31 +146,78 @@ def _differing(header: dict[str, Any], frames: np.ndarray, truth: dict[str, Any]
     return f"{wrong} of {len(frames)} frames of decord are not those asked for" if wrong else ""
 
 
+@contextlib.contextmanager
+def kept_worker() -> Iterator[None]:
+    """Keeps one worker for all files that this thread reads, where each would start its own.
+
+    A worker takes longer to start than to read a small file. One that a file has crashed, or that
+    was ended at its deadline, is replaced.
+    """
+    _kept.wanted = True
+    try:
+        yield
+    finally:
+        _kept.wanted = False
+        worker = getattr(_kept, "worker", None)
+        if worker is not None:
+            worker.end()
+            _kept.worker = None
+
+
+_kept = threading.local()
+
+
 def _run_worker(request: dict[str, Any], clock: _Clock, share: float) -> tuple[dict[str, Any], Any]:
-    deadline = clock.deadline(share)
-    seconds = deadline - time.monotonic()
+    seconds = clock.deadline(share) - time.monotonic()
     request = request | {"seconds": seconds, "parent": os.getpid()}
-    with tempfile.TemporaryFile() as chatter:
-        process = _start(chatter, request.get("descriptors", []))
-        late = threading.Event()
-        timer = threading.Timer(seconds, _kill_late, (process, late))
-        timer.daemon = True
-        timer.start()
-        try:
-            reply = _converse(process, request)
-            if reply is None:
-                process.wait()
-        finally:
-            timer.cancel()
-            _kill(process)
-        if reply is None:
-            raise _failure(process.returncode, late.is_set(), request, clock, chatter)
-    header, frames = reply
+    keeps = getattr(_kept, "wanted", False) and not request.get("descriptors")
+    worker = None
+    if keeps:
+        worker, _kept.worker = getattr(_kept, "worker", None), None
+    worker = worker or _Worker(request.get("descriptors", []))
+    try:
+        header, frames = worker.ask(request, clock, last=not keeps)
+        if keeps:
+            _kept.worker, worker = worker, None
+    finally:
+        if worker is not None:
+            worker.end()
     if header.get("kind") == "final":
         raise UserError(header["error"])
     if "error" in header:
         raise _Failed(header["error"])
     return header, frames
+
+
+class _Worker:
+    """A process that decodes."""
+
+    def __init__(self, descriptors: list[int]):
+        self._chatter = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = _start(self._chatter, descriptors)
+
+    def ask(
+        self, request: dict[str, Any], clock: _Clock, *, last: bool
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """Returns its reply; raises _Failed where a file has crashed it, or took too long."""
+        late = threading.Event()
+        timer = threading.Timer(request["seconds"], _kill_late, (self._process, late))
+        timer.daemon = True
+        timer.start()
+        try:
+            reply = _converse(self._process, request, last=last)
+            if reply is None:
+                self._process.wait()
+        finally:
+            timer.cancel()
+        if reply is None:
+            code = self._process.returncode
+            raise _failure(code, late.is_set(), request, clock, self._chatter)
+        return reply
+
+    def end(self) -> None:
+        _kill(self._process)
+        self._chatter.close()
 
 
 def _start(chatter: IO[bytes], descriptors: list[int]) -> subprocess.Popen[bytes]:
@@ -188,14 +235,15 @@ def _start(chatter: IO[bytes], descriptors: list[int]) -> subprocess.Popen[bytes
 
 
 def _converse(
-    process: subprocess.Popen[bytes], request: dict[str, Any]
+    process: subprocess.Popen[bytes], request: dict[str, Any], *, last: bool
 ) -> tuple[dict[str, Any], np.ndarray] | None:
     """Sends the request; returns header and frames, or None where the worker ended before."""
     assert process.stdin is not None and process.stdout is not None
-    # In this order: closing flushes once more, and a worker that is gone breaks that pipe too.
-    with contextlib.suppress(BrokenPipeError), process.stdin:
-        process.stdin.write(json.dumps(request).encode())
+    with contextlib.suppress(BrokenPipeError):  # a worker that is gone
+        process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
+        if last:
+            process.stdin.close()
     length = process.stdout.read(LENGTH.size)
     if len(length) < LENGTH.size:
         return None
@@ -238,8 +286,10 @@ def _kill_late(process: subprocess.Popen[bytes], late: threading.Event) -> None:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     _kill_group(process)
     process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):  # closing flushes once more
+            if pipe is not None:
+                pipe.close()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

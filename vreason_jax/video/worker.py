@@ -1,7 +1,8 @@
-"""The process that decodes: a request on stdin, the resized frames on stdout; it imports no JAX.
+"""The process that decodes: requests on stdin, the resized frames on stdout; it imports no JAX.
 
-Request: one JSON object (`process.decode`). Reply: the length of a JSON header (eight bytes,
-little endian), the header, then the frames, uint8 [F,h,w,3] in C order unless it has an `error`.
+Request: one JSON object in a line (`process.decode`). Reply: the length of a JSON header (eight
+bytes, little endian), the header, then the frames, uint8 [F,h,w,3] in C order unless it has an
+`error`.
 """
 
 import ctypes
@@ -31,24 +32,28 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux' prctl
 
 
 def main() -> None:
-    """Answers one request and ends at once, before native readers can hang in their clean-up."""
+    """Answers requests and ends at once, before native readers can hang in their clean-up."""
     payload = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints goes to stderr
-    request = json.load(sys.stdin)
-    _die_in_time(request)
     _limit_memory()
+    for line in sys.stdin:
+        request = json.loads(line)
+        _die_in_time(request)
+        _reply(payload, *_outcome(request))
+    os._exit(0)
+
+
+def _outcome(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
     try:
-        header, frames = answer(request)
+        return answer(request)
     except DecodeError as error:
         kind = "absent" if isinstance(error, NotInstalledError) else "unreadable"
-        header, frames = {"error": str(error), "kind": kind}, None
+        return {"error": str(error), "kind": kind}, None
     except MemoryError:
         reason = f"it takes more than {MOST_MEMORY // 2**30} GiB of memory to decode"
-        header, frames = {"error": reason, "kind": "unreadable"}, None
+        return {"error": reason, "kind": "unreadable"}, None
     except UserError as error:
-        header, frames = {"error": str(error), "kind": "final"}, None
-    _reply(payload, header, frames)
-    os._exit(0)
+        return {"error": str(error), "kind": "final"}, None
 
 
 def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:

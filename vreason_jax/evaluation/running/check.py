@@ -1,6 +1,8 @@
 """`--check`: the missing and unreadable videos of a benchmark, before any model loads."""
 
 import dataclasses
+import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import shapes
 from vreason_jax.evaluation.benchmarks.locate import locate
 from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.video.process import kept_worker
 from vreason_jax.video.reader import read_video
 from vreason_jax.video.resize import PixelLimits
 from vreason_jax.video.sampling import Segment
@@ -19,6 +22,11 @@ __all__ = ["MISSING", "UNDECODABLE", "Problem", "check_videos", "locate"]
 MISSING, UNDECODABLE = "missing_video", "undecodable_video"
 _ENDS = 2  # frames: the first and the last of those that a run would read
 _SMALL = PixelLimits(28 * 28, 4 * 28 * 28)
+
+
+def failed_status(path: str | Path | None) -> str:
+    """Returns the status of a video that cannot be read: whether its file is there."""
+    return UNDECODABLE if path is not None and os.path.exists(path) else MISSING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,32 +49,41 @@ def check_videos(
     data_dir: str | Path,
     config: VideoConfig | None = None,
     *,
-    workers: int = 4,
+    workers: int | None = None,
     allow_outside: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Problem]:
     """Returns the problems with the videos of some records, in the order of the records.
 
-    It reads the first and last frame of each video, and of each part that records name, in a
-    process of its own with the time limit of `config`, `workers` at a time. It calls `progress`
-    with the number done and the total. Clips of `shapes` that are drawn have no files.
+    It reads the first and last frame of each video, and of each part that records name, in
+    processes with the time limit of `config`, `workers` at a time. It calls `progress` with the
+    number done and the total. Clips of `shapes` that are drawn have no files.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
         if not shapes.is_drawn(record):
             groups.setdefault((record.video, record.start, record.end), []).append(record)
     settings = dataclasses.replace(config or VideoConfig(), num_frames=_ENDS)
-    problems = []
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        found = pool.map(
-            lambda group: _probe(group, data_dir, settings, allow_outside), groups.values()
-        )
-        for done, problem in enumerate(found, 1):
-            if problem is not None:
-                problems.append(problem)
-            if progress is not None:
-                progress(done, len(groups))
-    return problems
+    found: dict[int, Problem | None] = {}
+    waiting = iter(enumerate(groups.values()))
+    turn = threading.Lock()
+
+    def work() -> None:
+        with kept_worker():
+            while True:
+                with turn:
+                    progress(len(found), len(groups))
+                    number, group = next(waiting, (None, []))
+                if number is None:
+                    return
+                found[number] = _probe(group, data_dir, settings, allow_outside)
+
+    count = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(count) as pool:
+        for ended in [pool.submit(work) for _ in range(count)]:
+            ended.result()
+    progress(len(found), len(groups))
+    return [problem for _, problem in sorted(found.items()) if problem is not None]
 
 
 def _probe(
@@ -81,5 +98,5 @@ def _probe(
     try:
         read_video(path, config, _SMALL, folder_fps=record.folder_fps, segment=segment)
     except UserError as error:
-        return Problem(ids, record.video, UNDECODABLE, str(error))
+        return Problem(ids, record.video, failed_status(path), str(error))
     return None

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import shapes
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.evaluation.running.check import MISSING, UNDECODABLE
+from vreason_jax.evaluation.running.check import MISSING, UNDECODABLE, failed_status
 from vreason_jax.evaluation.running.controls import BLANK, NONE
 from vreason_jax.questions import Media, Prepared, Source, VideoArray, VideoFile
 
@@ -66,7 +66,7 @@ def read_clip(
         path = getattr(opened, "path", None)
         media = read(opened)
     except Exception as error:  # a bad file must not end the run, however a library fails on it
-        status = UNDECODABLE if path is not None and os.path.exists(path) else MISSING
+        status = failed_status(path)
         reason = str(error) if isinstance(error, UserError) else f"{path}: {error!r}"
     prepared = () if media is None else ask(media)
     seconds = time.perf_counter() - began
