@@ -147,6 +147,20 @@ def test_launchers_with_several_processes_start_jaxs_own_detection(single, initi
     assert initialized == [{}]
 
 
+def test_pods_of_an_indexed_job_start_jaxs_own_detection_unless_they_are_parts(single, initialized):
+    single.setattr("importlib.util.find_spec", lambda name: name if name == "kubernetes" else None)
+    single.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    distributed.start()
+    assert initialized == []
+    single.setenv("JOB_COMPLETION_INDEX", "1")
+    single.setenv("JOB_COMPLETIONS", "4")
+    distributed.start()
+    assert initialized == []
+    single.delenv("JOB_COMPLETIONS")
+    distributed.start()
+    assert initialized == [{}]
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -42,6 +42,19 @@ def test_install_copies_the_checkout_and_installs_it_on_every_worker(gcloud):
     assert "slice:vreason-jax.tar.gz" in call and "pip install --quiet ~/vreason-jax[tpu]" in call
 
 
+def test_several_vms_get_the_same_command_each(gcloud):
+    result = run(gcloud, "run", "a,b,c", "zone-a", "python", "-m", "x", "--claim")
+    assert result.returncode == 0, result.stderr
+    calls = gcloud.read_text().split("\n\n")[:-1]
+    assert sorted(call.splitlines()[4] for call in calls) == ["a", "b", "c"]
+    assert all("python -m x --claim" in call for call in calls)
+
+
+def test_the_end_of_a_vm_that_fails_is_the_end_of_the_whole(gcloud):
+    (gcloud.parent / "gcloud").write_text('#!/bin/sh\ncase "$*" in *" b "*) exit 75;; esac\n')
+    assert run(gcloud, "run", "a,b,c", "zone-a", "true").returncode == 75
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["go"], ["run", "slice"], ["run", "s", "z"], ["install", "s", "z", "more"]]
 )

@@ -173,12 +173,13 @@ def load_config(
     return apply_overrides(RunConfig(), {**config_values(name_or_file), **(overrides or {})})
 
 
-def config_values(name_or_file: str) -> dict[str, Any]:
+def config_values(name_or_file: str, flag: str = "--config") -> dict[str, Any]:
     """Returns the values that a config file, by name or path, sets, by dotted key.
 
-    Raises UserError, which names the file, for an unknown key or a value of another type.
+    Raises UserError, which names the file, for an unknown key or a value of another type, and one
+    that names `flag` where there is no such file.
     """
-    path, tables = read_named_toml(name_or_file, CONFIG_FOLDER, "--config")
+    path, tables = read_named_toml(name_or_file, CONFIG_FOLDER, flag)
     try:
         return table_values(tables, known_keys(RunConfig))
     except UserError as error:

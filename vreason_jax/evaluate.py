@@ -131,7 +131,8 @@ def _request(arguments: argparse.Namespace):
         compare_logits=arguments.compare_logits,
         allow_outside=arguments.allow_outside,
         time_controller=arguments.time_controller,
-        shard=find_shard(arguments.shard, os.environ),
+        # Who claims needs no part of an array of jobs.
+        shard=find_shard(arguments.shard, {} if arguments.claim else os.environ),
         claim=arguments.claim,
         out=arguments.out,
         mesh=arguments.mesh,
@@ -159,17 +160,36 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
+class _Parser(OptionParser):
+    def format_help(self) -> str:
+        """Returns the help with the names that its options take, which other lines need not."""
+        from vreason_jax.config import CONFIG_FOLDER
+        from vreason_jax.evaluation.benchmarks import BENCHMARKS
+        from vreason_jax.toml_files import names_in
+
+        self.epilog = (
+            "Run again with the same --out, it goes on where it stopped. "
+            f"Benchmarks: {', '.join(BENCHMARKS)}. Methods: {', '.join(names_in(CONFIG_FOLDER))}. "
+            f"Experiments: {', '.join(names_in(CONFIG_FOLDER / 'experiments'))}. "
+            f"Protocols: {', '.join(names_in(CONFIG_FOLDER / 'protocols'))}."
+        )
+        return super().format_help()
+
+
 def _parser() -> OptionParser:
-    parser = OptionParser(
+    parser = _Parser(
         prog="python -m vreason_jax.evaluate",
         description="Answers a benchmark by several methods, and says whether they differ.",
-        epilog="Run again with the same --out, it goes on where it stopped.",
     )
     add = parser.add_argument
     add("--benchmark", default="shapes", metavar="NAME", help="which questions [shapes]")
     add("--split", default="test", metavar="NAME", help="of shapes: test or validation [test]")
     add("--data", type=Path, metavar="DIR", help="folder of its annotation and videos")
-    add("--protocol", metavar="NAME_OR_FILE", help="how it is asked and scored [video_r1]")
+    add(
+        "--protocol",
+        metavar="NAME_OR_FILE",
+        help="how it is asked and scored [video_r1; of shapes, shapes]",
+    )
     add("--template", metavar="FILE", help="prompt with {question}, in place of the protocol's")
     add("--out", type=Path, metavar="DIR", help="folder of lines, traces, summary and report")
     add("--methods", type=_names, default=[], metavar="A,B", help="run configs [baseline,vreason]")

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.errors import UserError, nearest, one_line, shown
 from vreason_jax.regular_files import read_text
 
 
@@ -14,6 +14,11 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Returns the names of the TOML files in a folder."""
+    return sorted(file.stem for file in folder.glob("*.toml"))
 
 
 def read_named_toml(name_or_file: str, folder: Path, flag: str) -> tuple[Path, dict[str, Any]]:
@@ -27,9 +32,10 @@ def read_named_toml(name_or_file: str, folder: Path, flag: str) -> tuple[Path, d
     try:
         return path, parse_toml(read_text(path))
     except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        known = names_in(folder)
         raise UserError(
-            f"{flag}: no file {shown(name_or_file)}; expected a TOML path or one of: {known}"
+            f"{flag}: no file {shown(name_or_file)}; expected a TOML path or one of: "
+            f"{', '.join(known)}{nearest(name_or_file, known)}"
         ) from None
     except OSError as error:
         raise UserError(

@@ -38,11 +38,11 @@ def start(
     """Joins the other hosts where there are any; must run before anything else uses JAX.
 
     Hosts come from the arguments, from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID, from Slurm or Open MPI with more than one process, or from the metadata of a TPU
-    VM. A single host's CPU is split into as many devices as `mesh` (the text of `--mesh`) needs, at
-    most one per core, and without it, for `many` questions, into one per core. Raises UserError if
-    hosts are named incompletely, if other hosts do not answer, if JAX_PLATFORMS names an absent
-    platform, or if `mesh` is not a mesh.
+    JAX_PROCESS_ID, from Slurm or Open MPI with more than one process, from Kubernetes, or from the
+    metadata of a TPU VM. A single host's CPU is split into as many devices as `mesh` (the text of
+    `--mesh`) needs, at most one per core, and without it, for `many` questions, into one per core.
+    Raises UserError if hosts are named incompletely, if other hosts do not answer, if JAX_PLATFORMS
+    names an absent platform, or if `mesh` is not a mesh.
     """
     _join_hosts(_given_arguments(coordinator, process_id, num_processes) or _named_arguments())
     if (mesh or many) and not jax.distributed.is_initialized():
@@ -67,7 +67,7 @@ def largest(values: np.ndarray) -> np.ndarray:
 
 def _join_hosts(arguments: dict | None) -> None:
     tpu = _on_tpu_vm()
-    if arguments is None and not _launched_together() and not tpu:
+    if arguments is None and not _launched_together() and not _in_job_of_pods() and not tpu:
         return
     try:
         with warnings.catch_warnings():
@@ -191,6 +191,17 @@ def _launched_together() -> bool:
         if os.environ.get(name, "1") not in ("", "1") and _LAUNCHERS[name] in os.environ:
             return True
     return False
+
+
+def _in_job_of_pods() -> bool:
+    """Returns whether this is a pod of an Indexed Job in Kubernetes whose pods are one group.
+
+    Where JOB_COMPLETIONS says how many there are, each is a part by itself (`evaluate --shard`).
+    JAX asks Kubernetes for the others by its Python package.
+    """
+    indexed = "KUBERNETES_SERVICE_HOST" in os.environ and "JOB_COMPLETION_INDEX" in os.environ
+    apart = "JOB_COMPLETIONS" in os.environ
+    return indexed and not apart and importlib.util.find_spec("kubernetes") is not None
 
 
 def _on_tpu_vm() -> bool:

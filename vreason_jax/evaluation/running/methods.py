@@ -36,7 +36,7 @@ def load_methods(
     for name, base, changes in values or [(name, name, {}) for name in DEFAULT]:
         if name in methods:
             raise UserError(f"--methods: expected every method once, {shown(name)} comes twice")
-        keys = {**protocol, **config_values(base), **changes, **overrides}
+        keys = {**protocol, **config_values(base, "--methods"), **changes, **overrides}
         methods[name] = apply_overrides(RunConfig(), keys)
     _check_shared(methods)
     return methods
