@@ -30,6 +30,13 @@ def test_what_is_written_comes_back(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [FILE]
 
 
+def test_the_prompt_as_sent_is_kept_and_another_one_is_no_change_of_the_question(tmp_path):
+    keep_words(tmp_path, RECORDS, (), lambda record: f"Think. {record.problem}")
+    assert read_words(tmp_path)["q2"]["prompt"] == "Think. Which 2?\n"
+    keep_words(tmp_path, RECORDS, {"q2"})
+    assert "prompt" not in read_words(tmp_path)["q2"]
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"problem": "?"}, {"options": ("A. c",)}, {"gold": "B"}, {"video": "w.mp4"}, {"start": 1.0}],

@@ -14,10 +14,16 @@ several methods. The same answer in two folders counts once; two different ones,
 question, and one method under two configurations are refused. The folders stay as they are.
 """
 
+import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vreason_jax.command_line import OptionParser, exit_code, write_out
+from vreason_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from vreason_jax.evaluation.results.runs import Run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,18 +39,40 @@ def _run(arguments: list[str] | None) -> None:
     from vreason_jax.evaluation.statistics.summary import write_json
     from vreason_jax.output.files import make_folder
 
-    page = _page(options.folders, options.out)
+    page = _page(options)
     before = merge_runs(options.before) if options.before else None
-    story = report.tell(merge_runs(options.folders), before)
+    run = merge_runs(options.folders)
+    if options.rescore:
+        run = _rescored(run, options, page.parent)
+    story = report.tell(run, before)
     make_folder(page.parent, "--out")
     write_json(page.parent / "summary.json", story.summary)
     report.write_page(page, story)
     write_out(f"{page}\n")
 
 
-def _page(folders: list[str], out: str | None) -> Path:
+def _rescored(run: "Run", options: argparse.Namespace, folder: Path) -> "Run":
+    """Returns a run with other scores, which stand as lines beside the report."""
+    from vreason_jax.evaluation.results.rescoring import rescored, write_lines
+    from vreason_jax.evaluation.scoring.protocol import load_protocol
+    from vreason_jax.output.files import make_folder
+
+    given = (Path(old).resolve() for old in options.folders)
+    if folder.resolve() in given or (folder / "run.json").exists():
+        raise UserError(f"--out: expected a folder for other scores, {folder} holds a run")
+    run = rescored(run, load_protocol(options.rescore))
+    make_folder(folder, "--out")
+    write_lines(folder, run.lines)
+    return run
+
+
+def _page(options: argparse.Namespace) -> Path:
     """Where the report goes: into the only folder, or into `report` for several."""
-    path = Path(out or (folders[0] if len(folders) == 1 else "report"))
+    folders = options.folders
+    place = Path(folders[0] if len(folders) == 1 else "report")
+    if options.rescore:
+        place = place / f"scored_by_{Path(options.rescore).stem}"
+    path = Path(options.out or place)
     return path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
 
 
@@ -58,6 +86,8 @@ def _parser() -> OptionParser:
     parser.add_argument("folders", nargs="+", metavar="DIR", help="what evaluate wrote with --out")
     place = "folder, or file ending in .html [the DIR if there is one, else ./report]"
     parser.add_argument("--out", metavar="DIR_OR_FILE", help=place)
+    rule = "score the lines by another protocol's rule [into DIR/scored_by_PROTOCOL]"
+    parser.add_argument("--rescore", metavar="PROTOCOL", help=rule)
     lecture = "same questions asked without VideoMMMU's lectures: adds its gain; repeatable"
     parser.add_argument("--before", action="append", metavar="DIR", help=lecture)
     return parser

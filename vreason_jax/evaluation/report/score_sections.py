@@ -31,7 +31,8 @@ def results(story: Story) -> Markup:
         "several seeds of a question are averaged first. Holm's p holds for all differences of "
         "the column at once. "
         "Lenient: the answer is also found where the tags are missing or wordy. Seconds are an "
-        "answer's share: what several answers used together is divided among them."
+        "answer's share: what several answers used together is divided among them. No answer: not "
+        "in the form that the protocol asks for, such as between tags; a bare letter may score."
     )
     found = [tag("p", keep_units(line)) for line in verdicts(story)]
     forest = _forest(story) if found else None
@@ -88,7 +89,8 @@ def verdicts(story: Story) -> list[str]:
 
 
 def _verdict(story: Story, name: str) -> str:
-    row, against = story.difference(name), story.methods[name]["against"]
+    figure, row = story.headline(name)
+    against = story.methods[name]["against"]
     assert row is not None
     sample = f"{row['questions']:,} questions on {row['clips']:,} clips"
     if not row["only_first_right"] + row["only_other_right"]:
@@ -101,7 +103,7 @@ def _verdict(story: Story, name: str) -> str:
     side = "above" if row["value"] >= 0 else "below"
     facts = f"95 % interval {interval(row['low'], row['high'])}; {sample}; {_tested(row)}"
     end = "" if _apart(row) else " The interval holds 0: these questions do not tell the two apart."
-    return f"{name} scores {size} points {side} {against} in {story.figure} ({facts}).{end}"
+    return f"{name} scores {size} points {side} {against} in {figure} ({facts}).{end}"
 
 
 def _tested(row: dict[str, Any]) -> str:

@@ -34,16 +34,23 @@ class Story:
         """The methods with a paired difference to the first one of their model."""
         return {name: m for name, m in self.methods.items() if m.get("difference")}
 
-    @property
-    def figure(self) -> str:
-        """The figure that the benchmark's authors report, which methods are compared in."""
-        names = (name for m in self.compared.values() for name in m["difference_official"])
-        return next(names, "score")
+    def headline(self, name: str) -> tuple[str, dict[str, Any] | None]:
+        """The figure that the benchmark's authors report, and a method's difference to its first.
+
+        The score of all rows where they report none; None for a first method.
+        """
+        m = self.methods[name]
+        official = m.get("difference_official") or {"score": m.get("difference")}
+        return next(iter(official.items()))
 
     def difference(self, name: str) -> dict[str, Any] | None:
-        """The difference of a method to its first in that figure; None for a first one."""
-        m = self.methods[name]
-        return m.get("difference_official", {}).get(self.figure) or m.get("difference")
+        """The difference of `headline`."""
+        return self.headline(name)[1]
+
+    @property
+    def figure(self) -> str:
+        """The figure that methods are compared in."""
+        return next((self.headline(name)[0] for name in self.compared), "score")
 
     @property
     def mixed(self) -> bool:

@@ -84,9 +84,10 @@ def results(story: Story) -> Markup:
     columns = _score_columns(story) | {
         f"difference in {story.figure}, points [95 %]": [difference(delta) for delta in deltas],
         "p": [p_value(delta["p"] if delta else None) for delta in deltas],
-        f"p, Holm for {_family(deltas)}": [p_value(d["p_holm"] if d else None) for d in deltas],
-        "tokens per answer": [decimal(m["tokens"]) for m in methods],
     }
+    if (family := max((d["family"] for d in deltas if d), default=0)) > 1:
+        columns[f"p, Holm for {family}"] = [p_value(d["p_holm"] if d else None) for d in deltas]
+    columns["tokens per answer"] = [decimal(m["tokens"]) for m in methods]
     before = len(columns) + 1
     for stage in (*STAGES, "total"):
         columns[stage] = [decimal(m["seconds"].get(stage), 2) for m in methods]
@@ -95,10 +96,6 @@ def results(story: Story) -> Markup:
     rows = zip((method(story, name) for name in story.names), *columns.values(), strict=True)
     spans = (("", before), ("seconds per answer", len(STAGES) + 1), ("", 2))
     return table(["method", *columns], rows, spans=spans)
-
-
-def _family(deltas: Iterable[dict[str, Any] | None]) -> int:
-    return max((delta["family"] for delta in deltas if delta), default=0)
 
 
 def power(story: Story) -> Markup:

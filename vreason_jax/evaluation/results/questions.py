@@ -1,7 +1,7 @@
 """`questions.jsonl`: a run's questions, for its report and for detecting changes."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ FILE = "questions.jsonl"
 # What can change an answer or its score, and the task.
 KEYS = ("id", "problem", "options", "gold", "kind", "task", "video", "start", "end", "subtitles")
 
-Words = dict[str, Any]  # a question's KEYS
+PROMPT = "prompt"  # the user's turn as it was sent, subtitles left out; older files have none
+
+Words = dict[str, Any]  # a question's KEYS, and PROMPT
 
 
 def words_of(record: Record) -> Words:
@@ -40,8 +42,13 @@ def read_words(folder: str | Path) -> dict[str, Words]:
     return {row["id"]: row for row in words}
 
 
-def keep_words(folder: Path, records: Sequence[Record], answered: Collection[str]) -> None:
-    """Adds the questions of a run that begins to those of a folder.
+def keep_words(
+    folder: Path,
+    records: Sequence[Record],
+    answered: Collection[str],
+    prompt: Callable[[Record], str] | None = None,
+) -> None:
+    """Adds the questions of a run that begins, and how it asks them, to those of a folder.
 
     Raises UserError and writes nothing if an id in `answered` now belongs to another question.
     """
@@ -54,6 +61,8 @@ def keep_words(folder: Path, records: Sequence[Record], answered: Collection[str
                 f"--out: question {shown(name)} has answers there and has changed since "
                 f"({', '.join(changed)}); give the same annotation again, or another folder"
             )
+    if prompt is not None:
+        new = {record.id: new[record.id] | {PROMPT: prompt(record)} for record in records}
     rows = {**old, **new}.values()
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     write_atomic(folder / FILE, lambda file: file.write(data))

@@ -99,15 +99,21 @@ class RunFolder:
             if _is_grid(line):
                 self._grids[line["clip"]] = tuple(line["grid"])
 
-    def begin(self, facts: Callable[[Facts], Facts], records: Sequence[Record]) -> None:
+    def begin(
+        self,
+        facts: Callable[[Facts], Facts],
+        records: Sequence[Record],
+        prompt: Callable[[Record], str],
+    ) -> None:
         """Notes what is about to run: `facts`, given those of former runs, checks and joins them.
 
+        `prompt` is what a question is asked with.
         Raises UserError as that does, and where a question with answers has changed.
         """
         if self.writes:
             answered = {key.id for key in self._states}
             run_file.begin(
-                self.path, facts, lambda: questions.keep_words(self.path, records, answered)
+                self.path, facts, lambda: questions.keep_words(self.path, records, answered, prompt)
             )
 
     def note(self, session: Facts) -> None:

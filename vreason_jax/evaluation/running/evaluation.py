@@ -62,7 +62,8 @@ class Evaluation:
         """Brings all processes to one view of what is done; returns how many answers are not."""
         clips = dict.fromkeys(map(plan.clip_key, self.setup.records))
         self.folder.share(self._keys, list(clips), distributed.largest)
-        self.folder.begin(self.setup.check_goes_on, self.setup.records)
+        prompt = self.setup.protocol.question_text
+        self.folder.begin(self.setup.check_goes_on, self.setup.records, prompt)
         self._stop.answers, self._stop.at_end = self._count, self._leave
         pending = len(self._keys) - self.folder.answered(self._keys)
         if pending:

@@ -115,7 +115,7 @@ def _knowledge_gain(lines: Sequence[Line], before: Mapping[str, float]) -> dict[
     # What a question adds to the gain, to first order: its error is that of a mean.
     pulled = gain + (after - np.mean(after) - (first - np.mean(first)) * (1 - gain)) / room
     mean = over_clips(pulled, table.lines)
-    return estimate(mean, t_interval(mean))
+    return estimate(mean, np.minimum(t_interval(mean), 1.0))  # no gain is larger
 
 
 def _groups(lines: Iterable[Line], key: Callable[[Line], str]) -> Groups:
