@@ -50,6 +50,16 @@ class Folder:
             assert line["text"].endswith(f" {key[2]}") or key in self.failed
 
 
+@pytest.mark.parametrize(("more", "each"), [((), 1), (("--time-controller",), 2)])
+def test_a_batch_is_decoded_once_a_method_and_once_more_plainly_on_demand(
+    place, tmp_path, monkeypatch, more, each
+):
+    stub, decoded = Stub(monkeypatch, place / "model"), []
+    stub.before_answer = decoded.append
+    assert stub("--limit", 2, "--out", tmp_path, "--methods", "vreason", *more) == 0
+    assert len(decoded) == each and len(answers(tmp_path)) == 2
+
+
 def resume(folder, stub):
     folder.run()
 

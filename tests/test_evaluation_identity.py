@@ -57,7 +57,11 @@ def test_a_template_counts_by_its_text_and_not_by_its_path(tmp_path):
 def test_the_fingerprint_is_of_contents(place, tmp_path):
     first = fingerprint(place / "model")
     shutil.copytree(place / "model", tmp_path / "copy")
-    assert fingerprint(tmp_path / "copy") == first
+    (tmp_path / "copy" / "README.md").write_text("another model card")
+    (tmp_path / "copy" / "trainer_state.json").write_text("{}")
+    (tmp_path / "copy" / "runs").mkdir()
+    (tmp_path / "copy" / "runs" / "config.json").write_text("{}")
+    assert fingerprint(tmp_path / "copy") == first  # none of them is read
     weights = tmp_path / "copy" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1

@@ -310,3 +310,12 @@ def test_thinning_takes_block_means():
     np.testing.assert_allclose(svg.thin(np.arange(6.0), 3), [0.5, 2.5, 4.5])
     np.testing.assert_allclose(svg.thin(np.array([1.0, np.nan, np.nan]), 2), [1.0, np.nan])
     assert len(svg.thin(np.zeros(0), 5)) == 0
+
+
+def test_a_report_takes_one_summary_for_its_page_and_its_file(tmp_path, monkeypatch):
+    folder = write_run(tmp_path / "run", [sample_line(0), sample_line(1)])
+    made, summarise = [], report.summarise
+    monkeypatch.setattr(report, "summarise", lambda *given: made.append(1) or summarise(*given))
+    report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
+    assert len(made) == 1
+    assert (tmp_path / "summary.json").exists() and (tmp_path / "report.html").exists()

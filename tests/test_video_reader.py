@@ -174,6 +174,19 @@ def test_a_file_name_with_odd_characters_is_read(tmp_path, reader):
     assert read(path, reader=reader).frames.size
 
 
+def test_of_a_folder_those_frames_are_opened_that_are_shown(tmp_path):
+    folder = frame_folder(tmp_path / "frames", 9)
+    shown = read_video(folder, VideoConfig(num_frames=4), SMALL).frame_indices.tolist()
+    left_out = [number for number in range(9) if number not in shown]
+    (folder / f"{left_out[0]:03}.png").write_text("no picture")
+    Image.new("RGB", (9, 9)).save(folder / f"{left_out[1]:03}.png")
+    clip = read_video(folder, VideoConfig(num_frames=4), SMALL)
+    assert clip.frame_indices.tolist() == shown
+    Image.new("RGB", (9, 9)).save(folder / f"{shown[1]:03}.png")
+    with pytest.raises(UserError, match=r"expected frames of one size, 000\.png has"):
+        read_video(folder, VideoConfig(num_frames=4), SMALL)
+
+
 def test_a_folder_is_a_video_of_its_rate(tmp_path):
     folder = frame_folder(tmp_path / "frames", 20)
     (folder / "notes.txt").write_text("left alone")
@@ -197,15 +210,15 @@ def test_folders_that_cannot_be_read_are_one_error(tmp_path):
     (tmp_path / "empty").mkdir()
     assert_one_line_error(tmp_path / "empty", "expected frames named *.png or *.jpg")
     broken = frame_folder(tmp_path / "broken", 5)
-    (broken / "002.png").write_bytes(b"no image")
-    assert_one_line_error(broken, "cannot read frame 002.png")
+    (broken / "003.png").write_bytes(b"no image")
+    assert_one_line_error(broken, "cannot read frame 003.png")
     cut = frame_folder(tmp_path / "cut", 4)
     data = (cut / "003.png").read_bytes()
     (cut / "003.png").write_bytes(data[: len(data) - 30])
     assert_one_line_error(cut, "cannot read frame 003.png")
     unequal = frame_folder(tmp_path / "unequal", 5)
-    Image.new("RGB", (41, 30)).save(unequal / "002.png")
-    assert_one_line_error(unequal, "000.png has 40x30 and 002.png 41x30 pixels")
+    Image.new("RGB", (41, 30)).save(unequal / "003.png")
+    assert_one_line_error(unequal, "000.png has 40x30 and 003.png 41x30 pixels")
     with pytest.raises(UserError, match="--fps: expected a rate above 0"):
         read_video(frame_folder(tmp_path / "good", 2), VideoConfig(), SMALL, folder_fps=0.0)
 

@@ -63,10 +63,10 @@ def pass_on(number: int) -> None:
         _set("signal", number)
 
 
-def leave_after_signal() -> None:
-    """Waits for the others as long as they may need this process; all got the signal."""
+def leave_after_signal(seconds: float) -> None:
+    """Waits for the others, which got the signal, too, and may need this process till they end."""
     if joined():
-        _wait_for_others(_LAST_SECONDS / 2)
+        _wait_for_others(seconds)
 
 
 def wait_for_all(stage: str) -> None:

@@ -5,13 +5,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from vreason_jax.runtime import group
 
 # By signal: the exit code, and the seconds that a group in hand may still take.
 _ENDINGS = {signal.SIGINT: (130, 0.0), signal.SIGTERM: (75, 5.0)}
-_WRITE_SECONDS, _LAST_SECONDS = 1.0, 3.0  # for a write in progress; for what is done at the end
+_LATEST = 4.0  # seconds after that by which the process has ended, of several the first one
+_WRITE_SECONDS, _LAST_SECONDS = 0.5, 2.5  # for a write in progress; for what is done at the end
 
 
 class Stop:
@@ -74,6 +76,7 @@ class Stop:
         os.close(reader)
 
     def _end(self, number: signal.Signals) -> None:
+        began = time.monotonic()
         code, patience = _ENDINGS[number]
         self._asked.set()
         group.pass_on(number)
@@ -85,5 +88,5 @@ class Stop:
         start = "\n" if sys.stderr.isatty() else ""  # behind a bar
         print(f"{start}stopped; {self.answers()}; the same command goes on", file=sys.stderr)
         sys.stderr.flush()
-        group.leave_after_signal()
+        group.leave_after_signal(patience + _LATEST - (time.monotonic() - began))
         os._exit(code)

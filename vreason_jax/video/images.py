@@ -10,7 +10,7 @@ from PIL import Image
 from vreason_jax.errors import UserError
 from vreason_jax.video.decoders import DecodeError, Frame, gist
 from vreason_jax.video.names import natural_key
-from vreason_jax.video.pixels import to_rgb, upright_size
+from vreason_jax.video.pixels import to_rgb
 from vreason_jax.video.timeline import Timeline
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -33,23 +33,19 @@ class FolderDecoder:
             raise UserError("expected frames named *.png or *.jpg in the folder, found none")
         self.timeline = Timeline.even(len(self._files), fps)
         self.notices: list[str] = []
-        self._check_sizes()
 
     def frames(self, indices: Iterable[int]) -> Iterator[Frame]:
-        """Yields the images at `indices`."""
-        for index in indices:
-            yield Frame.square(np.asarray(self._load(self._files[index], to_rgb)))
-
-    def _check_sizes(self) -> None:
-        first, *others = self._files
-        size = self._load(first, upright_size)
-        for file in others:
-            other = self._load(file, upright_size)
-            if other != size:
+        """Yields the images at `indices`, which must have one size; others are not opened."""
+        first = None
+        for file in (self._files[index] for index in indices):
+            image = self._load(file, to_rgb)
+            first = first or (file.name, image.size)
+            if image.size != first[1]:
                 raise UserError(
-                    f"expected frames of one size, {first.name} has {size[0]}x{size[1]} and "
-                    f"{file.name} {other[0]}x{other[1]} pixels"
+                    f"expected frames of one size, {first[0]} has {first[1][0]}x{first[1][1]} and "
+                    f"{file.name} {image.width}x{image.height} pixels"
                 )
+            yield Frame.square(np.asarray(image))
 
     def _load(self, file: Path, use):
         try:

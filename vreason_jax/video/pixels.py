@@ -22,13 +22,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Returns the width and height that `to_rgb` gives, without decoding the pixels."""
-    width, height = image.size
-    turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
-    return (height, width) if turned else (width, height)
-
-
 def on_white(pixels: np.ndarray) -> np.ndarray:
     """Returns RGBA uint8 [h,w,4], alpha straight, as RGB uint8 [h,w,3] over white."""
     alpha = pixels[..., 3:].astype(np.uint16)
