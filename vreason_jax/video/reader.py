@@ -62,8 +62,9 @@ def read_video(
     A folder counts as a video of `folder_fps` frames a second; of a `segment`, frames are chosen as
     if it were the whole video, and their indices count from the start of the file. Decoding
     runs in a process of its own. Raises UserError for a missing, empty, cut-off or unreadable file,
-    for a folder without frames, or whose chosen ones are unreadable or of unequal sizes, for a reader
-    that crashes or takes longer than `config.timeout_seconds`, and for a segment outside the video.
+    for a folder without frames, or whose chosen ones are unreadable or of unequal sizes, for a
+    reader that crashes or takes longer than `config.timeout_seconds`, and for a segment outside the
+    video.
     """
     shown = os.fspath(path)
     found = os.fspath(existing_path(shown)) if shown not in STDIN else shown
