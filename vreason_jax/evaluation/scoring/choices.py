@@ -155,4 +155,9 @@ def _holds(text: str, words: str) -> bool:
 
 
 def _denied(text: str, words: str) -> bool:
-    return any(_holds(text, f"not {article}{words}") for article in ("", "a ", "an ", "the "))
+    articles = ("", "a ", "an ", "the ")
+    return any(
+        _holds(text, f"{no} {article}{words}")
+        for no in ("not", "neither", "nor")
+        for article in articles
+    )

@@ -14,7 +14,7 @@ _SIGNS = str.maketrans(
         **dict.fromkeys("\u3002\uff61", "."),
         "\u3001": ",",
         "\u2044": "/",
-        "\u00d7": " x ",
+        **dict.fromkeys("\u00d7\u00b7\u22c5", " x "),
         **dict.fromkeys("\u3010\u3014", "["),
         **dict.fromkeys("\u3011\u3015", "]"),
     }
@@ -25,6 +25,8 @@ _NAMES = "log|ln|exp|sin|cos|tan|max|min|pi|alpha|beta|gamma|delta|theta|lambda|
 # What LaTeX and Markdown put around an answer. The order matters: a fraction has braces.
 _MARKUP = (
     (re.compile(r"\{,\}"), ","),  # 7{,}243
+    (re.compile(r"\^\{ ?(-?[0-9]{1,3}) ?\}"), r"^\1"),
+    (re.compile(r"(?<=[0-9])(?=\\[dt]?frac)"), " "),
     (re.compile(r"\\[,;:! ]|~"), " "),
     (re.compile(r"\\[dt]?frac\{([^{}\\]{1,40})\}\{([^{}\\]{1,40})\}"), r"\1/\2"),
     (re.compile(r"\\[dt]?frac ?([0-9]) ?([0-9])"), r"\1/\2"),

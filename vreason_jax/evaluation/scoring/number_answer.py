@@ -44,17 +44,25 @@ def number_in(text: str) -> str:
     folded = _WORKED_OUT.sub("", _CITATION.sub("", fold(text).lower()))
     found = find_numbers(folded)
     found = [number for number in found if not _beside_the_point(folded, number)] or found
-    for lead in _LEADS:
-        ends = [match.end() for match in lead.finditer(folded)]
-        for number, (start, _) in found if ends else ():
-            if start >= ends[-1]:
-                return number
-    for number, (_, end) in found:
-        if _IN_ALL.match(folded[end : end + 40]):
-            return number
+    surest, *others = _LEADS
+    said = _behind(surest, folded, found) or _in_all(folded, found)
+    for lead in others if not said else ():
+        said = said or _behind(lead, folded, found)
+    if said:
+        return said
     if not found:
         return _TIMES.get(folded.strip(" ."), "")
     return found[_counted(found) - 1][0]
+
+
+def _behind(lead: re.Pattern[str], text: str, found: list[Found]) -> str:
+    """Returns the first number behind the last of some words, "" where there is none."""
+    ends = [match.end() for match in lead.finditer(text)]
+    return next((n for n, (start, _) in found if ends and start >= ends[-1]), "")
+
+
+def _in_all(text: str, found: list[Found]) -> str:
+    return next((n for n, (_, end) in found if _IN_ALL.match(text[end : end + 40])), "")
 
 
 def _beside_the_point(text: str, number: Found) -> bool:
