@@ -14,6 +14,7 @@ from vreason_jax.evaluation.report.page import build
 from vreason_jax.evaluation.results.questions import keep_words, read_words
 from vreason_jax.evaluation.results.run_folder import RunFolder
 from vreason_jax.evaluation.results.runs import merge_runs
+from vreason_jax.runtime import distributed
 
 METHODS = ("baseline", "vreason")
 
@@ -40,7 +41,7 @@ def use(folder: Path) -> None:
         read_words(copy)
         mine = RunFolder(copy)
         mine.read()
-        mine.share([], ["v.mp4", "x.mp4"])
+        mine.share([], ["v.mp4", "x.mp4"], distributed.largest)
         assert mine.has_lines()
 
 
