@@ -107,10 +107,8 @@ class Decoder(nnx.Module):
         """
         caches = []
         for layer, layer_cache in zip(self.body, cache.body, strict=True):
-            with jax.named_scope("read_layer"):
-                query, keys, values = layer.inputs(x, rotation)
-                caches.append(write_slots(layer_cache, keys, values, start))
-                x = layer.finish(x, causal_context(query, caches[-1], start, layout))
+            x, layer_cache = read_layer(layer, x, rotation, layer_cache, start, layout)
+            caches.append(layer_cache)
         _, keys, values = self.last.inputs(x, rotation)
         return x, KVCache(body=tuple(caches), last=write_slots(cache.last, keys, values, start))
 
@@ -125,12 +123,8 @@ class Decoder(nnx.Module):
         """
         caches = []
         for layer, layer_cache in zip(self.body, cache.body, strict=True):
-            with jax.named_scope("body_layer"):
-                query, key, value = layer.inputs(x, rotation)
-                weights = layers.step_weights(query, layer_cache.keys, key, mask)
-                context = layers.step_context(*weights, layer_cache.values, value)
-                caches.append(write_slot(layer_cache, key, value, slot, after=context))
-                x = layer.finish(x, context)
+            x, layer_cache = body_layer(layer, x, rotation, layer_cache, slot, mask)
+            caches.append(layer_cache)
         return x, cache.replace(body=tuple(caches))
 
     def last_step(
@@ -154,3 +148,23 @@ class Decoder(nnx.Module):
         the weights, as what the value delta changes is far below bfloat16's resolution.
         """
         return self.logits(self.last.finish(x.astype(jnp.float32), context))[:, 0]
+
+
+# Programs of their own to JAX, so that layers, which are alike, are traced and lowered once. XLA
+# puts them back in line.
+@jax.jit
+def read_layer(layer, x, rotation, cache, start, layout):
+    """Returns one body layer's output for T prompt tokens, and its cache; see `Decoder.read`."""
+    query, keys, values = layer.inputs(x, rotation)
+    cache = write_slots(cache, keys, values, start)
+    return layer.finish(x, causal_context(query, cache, start, layout)), cache
+
+
+@jax.jit
+def body_layer(layer, x, rotation, cache, slot, mask):
+    """Returns one body layer's output for one token, and its cache; see `Decoder.body_step`."""
+    query, key, value = layer.inputs(x, rotation)
+    weights, own = layers.step_weights(query, cache.keys, key, mask)
+    context = layers.step_context(weights, own, cache.values, value)
+    cache = write_slot(cache, key, value, slot, after=context)
+    return layer.finish(x, context), cache
