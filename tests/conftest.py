@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
@@ -12,6 +13,10 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+
+# A suite that a shell has put into the background would hand on to its programs that Ctrl-C is
+# ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run: a failure is seen by whoever runs the suite, and nothing is kept.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)

@@ -71,8 +71,8 @@ def test_the_default_is_all_devices_where_the_model_allows_else_one():
 @NEEDS_8
 def test_many_questions_are_answered_by_a_small_model_on_each_core():
     assert mesh_lib.create_mesh(None, SMALL, many=True).shape["data"] == jax.device_count()
-    large = mesh_lib.create_mesh(None, WIDE, many=True).shape
-    assert large["data"] == 1
+    large = model_config_from_hf(hf_config(intermediate_size=2**16))
+    assert mesh_lib.create_mesh(None, large, many=True).shape["data"] == 1
     assert mesh_lib.create_mesh("data=2", SMALL, many=True).shape["data"] == 2
 
 

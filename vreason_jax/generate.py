@@ -1,10 +1,8 @@
 """`python -m vreason_jax.generate`: a video and a question in, the answer and its trace out."""
 
 import argparse
-import importlib
 import json
 import sys
-import threading
 import time
 from typing import Any
 
@@ -36,7 +34,6 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
     join_hosts(arguments)
-    _import_aside("vreason_jax.engine.asking")
     checkpoint, run, row, seconds = _prepare(arguments)
     from vreason_jax.engine.asking import Asking
     from vreason_jax.engine.engine import Engine
@@ -66,11 +63,6 @@ def _run(arguments: argparse.Namespace) -> None:
     note(f"{tokens} tokens in {sum(spent.values()) - spent['load']:.1f} s")
     if is_first_process():
         _finish(arguments, row, answers)
-
-
-def _import_aside(module: str) -> None:
-    """Imports a module while this thread waits for the process that decodes the clip."""
-    threading.Thread(target=importlib.import_module, args=[module], daemon=True).start()
 
 
 def _prepare(arguments: argparse.Namespace):

@@ -4,6 +4,7 @@ They tell each other through the store of keys that JAX's coordinator, process 0
 each watches it, as the main thread may be in a collective that waits for a process that has ended.
 """
 
+import atexit
 import contextlib
 import itertools
 import json
@@ -23,7 +24,8 @@ _LAST_SECONDS = 4.0  # that an ending process waits for the others to have seen 
 _LONGEST_WAIT = 30 * 24 * 3600  # seconds; the end of another process ends the wait
 _DONE = -1  # in place of the count of one that is alive
 _ending = threading.Lock()  # of the one thread that ends this process
-_done = threading.Event()
+_done = threading.Event()  # this process has ended well, or is about to
+_over = threading.Event()  # nothing is to be watched any more
 
 
 def joined() -> bool:
@@ -32,8 +34,16 @@ def joined() -> bool:
 
 
 def watch() -> None:
-    """Begins to watch the other processes."""
-    threading.Thread(target=_watch, daemon=True).start()
+    """Begins to watch the other processes, up to the end of this one."""
+    thread = threading.Thread(target=_watch, daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        # Python ends a thread that is within JAX's C++ code by an abort.
+        _over.set()
+        thread.join(_LAST_SECONDS)
+
+    atexit.register(stop)
 
 
 def end(code: int, text: str) -> None:
@@ -102,7 +112,8 @@ def _watch() -> None:
     signs: dict[int, tuple[Any, float]] = {}
     signalled = False
     for count in itertools.count():
-        time.sleep(_EVERY)
+        if _over.wait(_EVERY):
+            return
         if not _done.is_set():
             _set("alive", count)
         ended, signals, silent = _read("ended"), _read("signal"), _silent(signs)
