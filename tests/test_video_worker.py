@@ -71,7 +71,8 @@ def test_a_pipe_that_nobody_writes_to_costs_its_deadline_and_one_error(tmp_path)
     path = tmp_path / "pipe.mp4"
     os.mkfifo(path)
     start = time.monotonic()
-    assert_one_line_error(path, "not decoded within 1 seconds", timeout_seconds=1.0)
+    # What is left of the second where the machine is busy: a little less than 1.
+    assert_one_line_error(path, "not decoded within", timeout_seconds=1.0)
     assert time.monotonic() - start < 10
     assert "--set video.timeout_seconds=1.4" in error_of(path, timeout_seconds=0.7)
     for command in Path("/proc").glob("[0-9]*/cmdline"):
