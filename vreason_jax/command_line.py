@@ -92,14 +92,13 @@ def exit_code(program: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         code, text = 130, "error: interrupted"
     except Exception:
-        if not _several_processes():
+        if not _group().joined():
             raise
         code, text = 1, traceback.format_exc()
     else:
-        if _several_processes():
-            _group().end_well()
+        _group().end_well()
         return 0
-    if _several_processes():
+    if _group().joined():
         _group().end(code, text)
     print(text, file=sys.stderr)
     return code
@@ -171,10 +170,6 @@ def positive_number(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {shown(text)}")
     return number
-
-
-def _several_processes() -> bool:
-    return "jax" in sys.modules and _group().joined()
 
 
 def _group():
