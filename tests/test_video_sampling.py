@@ -1,11 +1,15 @@
 """Frame choice: the counts, indices and rates of qwen-vl-utils, and the cases it leaves open."""
 
+import itertools
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
@@ -52,13 +56,46 @@ def test_indices_equal_torch_linspace_everywhere():
                 np.testing.assert_array_equal(spread_indices(total, count), expected)
 
 
-@pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 17, 1000, 123_457])
-@pytest.mark.parametrize("num_frames", [None, 1, 6, 33])
-def test_choice_is_even_ascending_and_holds_both_ends(total, num_frames):
-    indices = sample_frames(Timeline.even(total, 25.0), VideoConfig(num_frames=num_frames)).indices
-    assert indices[0] == 0
-    assert total == 1 or (indices[-1] == total - 1 and len(indices) % 2 == 0)
-    assert np.all(np.diff(indices) > 0)
+TOTALS = st.integers(2, 40) | st.integers(2, 500_000)
+RATES = st.fractions(Fraction(1, 10), 240, max_denominator=1001)
+CONFIGS = st.builds(
+    VideoConfig,
+    num_frames=st.none() | st.integers(1, 2000),
+    max_frames=st.integers(2, 2000),
+)
+
+
+@given(TOTALS, RATES, CONFIGS)
+def test_frames_are_even_in_number_ascending_and_stand_nearest_to_even_steps(total, rate, config):
+    """Against the rule of qwen-vl-utils in fractions; it refuses a count that is clamped here."""
+    choice = sample_frames(Timeline.even(total, float(rate)), config)
+    indices, count = choice.indices.tolist(), len(choice.indices)
+    if config.num_frames is not None:
+        wanted = max(2, 2 * round(Fraction(config.num_frames, 2)))
+    else:
+        wanted = min(max(total / float(rate) * 2.0, 4), config.max_frames)
+    assert count == 2 * math.floor(min(wanted, total) / 2)
+    assert indices[0] == 0 and indices[-1] == total - 1
+    assert all(before < after for before, after in itertools.pairwise(indices))
+    for number, index in enumerate(indices):
+        exact = Fraction(number * (total - 1), count - 1)
+        assert abs(index - exact) <= 0.5 + total * 2**-23  # float32, as torch.linspace computes
+    assert count / choice.fps == pytest.approx(total / rate)  # the clip keeps its length
+
+
+@given(st.lists(st.floats(0.01, 3), min_size=2, max_size=60), CONFIGS, st.data())
+def test_a_segment_holds_its_frames_and_keeps_its_length(gaps, config, data):
+    times = np.cumsum([0.0, *gaps])
+    line = Timeline(times[:-1], float(times[-1]))
+    start, end = sorted(data.draw(st.tuples(*[st.floats(0, float(times[-2]))] * 2)))
+    first, last = (int(np.argmin(np.abs(line.times - edge))) for edge in (start, end))
+    if start == end or line.nearest(start) != first or line.nearest(end) != last:
+        return  # halfway between two frames
+    choice = sample_frames(line, config, Segment(start, end))
+    whole = sample_frames(Timeline.even(last - first + 1, line.rate(first, last)), config)
+    assert (choice.indices - first).tolist() == whole.indices.tolist()
+    assert {first, last} == {choice.indices[0], choice.indices[-1]} or last == first
+    assert len(choice.indices) / choice.fps == pytest.approx(times[last + 1] - times[first])
 
 
 def test_clips_of_one_two_and_three_frames():
