@@ -4,12 +4,16 @@ It maps each parameter's dotted path to its array. Beside it lie the sizes of it
 digests, which are written last. Orbax is imported on use: it takes a second.
 """
 
+import functools
 import hashlib
 import json
 import os
+import re
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -37,13 +41,12 @@ def save_arrays(folder: Path, arrays: dict[str, jax.Array]) -> None:
 
     Raises OSError where the system refuses.
     """
-    import orbax.checkpoint as ocp
-
+    ocp = _orbax()
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(_weights(folder), arrays)
     except Exception as error:  # of many kinds: Orbax has no class for a full disk
-        raise OSError(one_line(error)) from None
+        raise OSError(_reason(error)) from None
     sizes = {
         file.relative_to(folder).as_posix(): file.stat().st_size
         for file in sorted((folder / WEIGHTS).rglob("*"))
@@ -84,8 +87,7 @@ def check_files(folder: Path, *, verify: bool, warn: Callable[[str], None]) -> N
 
 def array_metadata(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shape and dtype of every array; raises UserError for a damaged checkpoint."""
-    import orbax.checkpoint as ocp
-
+    ocp = _orbax()
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(_weights(folder)).item_metadata.tree
@@ -96,8 +98,7 @@ def array_metadata(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
 
 def load_arrays(folder: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
     """Returns the arrays, each read straight into the sharding and dtype of its abstract one."""
-    import orbax.checkpoint as ocp
-
+    ocp = _orbax()
     restore_args = ocp.checkpoint_utils.construct_restore_args(abstract)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -145,6 +146,31 @@ def _digests(folder: Path, names: list[str]) -> dict[str, str]:
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return dict(zip(names, threads.map(digest, names), strict=True))
+
+
+@functools.cache
+def _orbax() -> Any:
+    """Imports Orbax, and silences its threads.
+
+    Where it fails they still hand their results to an event loop that has ended, and Python prints
+    a traceback for each.
+    """
+    import orbax.checkpoint as ocp
+
+    report = sys.unraisablehook
+
+    def report_others(raised: Any) -> None:
+        if str(raised.exc_value) != "Event loop is closed":
+            report(raised)
+
+    sys.unraisablehook = report_others
+    return ocp
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, of an error that quotes many paths before it."""
+    found = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(found[1])) if found else one_line(error)
 
 
 def _weights(folder: Path) -> Path:
