@@ -1,15 +1,16 @@
-"""Damaged checkpoints, clips and runs are read or refused; scripts/mutate.py tries more."""
+"""Damaged checkpoints, images, clips and runs are read or refused; scripts/mutate.py tries more."""
 
 import subprocess
 
 import pytest
 from mutation_checkpoint import TARGETS as CHECKPOINT
 from mutation_clips import TARGETS as CLIPS
+from mutation_images import TARGETS as IMAGES
 from mutation_report import TARGETS as REPORT
 from mutation_runs import Target, Trial
 
 SEEDS = range(4)
-TARGETS = CHECKPOINT + REPORT + CLIPS[::3]  # a clip takes two seconds
+TARGETS = CHECKPOINT + REPORT + IMAGES + CLIPS[::3]  # a clip takes two seconds
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 from video_files import SMALL, read
 
-from vreason_jax.video.images import AnimationDecoder
+from vreason_jax.video.images import AnimationDecoder, read_still
 from vreason_jax.video.pixels import to_rgb, turned
 from vreason_jax.video.pyav_decoder import PyavDecoder
 from vreason_jax.video.reader import read_image
@@ -117,8 +117,30 @@ def test_what_no_frame_covers_of_a_webp_is_white(tmp_path):
     data = b"WEBP" + header + chunk(b"ANIM", bytes(6)) + b"".join(frames * 2)
     (tmp_path / "clip.webp").write_bytes(chunk(b"RIFF", data))
     (frame,) = AnimationDecoder(str(tmp_path / "clip.webp")).frames([1])
-    assert frame.pixels[10, 10].tolist() == [200, 0, 0]
-    assert frame.pixels[60, 60].tolist() == [255] * 3
+    image = np.asarray(read_still(str(tmp_path / "clip.webp")))
+    for pixels in (frame.pixels, image):
+        assert pixels[10, 10].tolist() == [200, 0, 0]
+        assert pixels[60, 60].tolist() == [255] * 3
+
+
+@pytest.mark.parametrize("clear", [False, True])
+@pytest.mark.parametrize("palette", [(9, 9, 9, 250, 0, 0, 0, 0, 250), (0, 0, 0, 1, 1, 1, 2, 2, 2)])
+def test_what_the_first_frame_of_a_gif_leaves_uncovered_is_as_in_its_video(
+    tmp_path, clear, palette
+):
+    """It is the background colour, which is not the first of the palette; or else white."""
+    control = b"!\xf9\x04" + bytes([clear, 0, 0, 0, 0])
+    red = bytes([2, 2, 0x4C, 0x01, 0])  # LZW: one pixel of colour 1
+    picture = b"," + struct.pack("<4HB", 3, 2, 1, 1, 0) + red
+    screen = struct.pack("<2H3B", 8, 6, 0x81, 2, 0)
+    palette = bytes([*palette, 7, 7, 7])
+    path = tmp_path / "a.gif"
+    path.write_bytes(b"GIF89a" + screen + palette + (control + picture) * 2 + b";")
+    image = np.asarray(read_still(str(path)))
+    assert image[2, 3].tolist() == list(palette[3:6])
+    assert image[0, 0].tolist() == ([255] * 3 if clear else list(palette[6:9]))
+    (frame,) = PyavDecoder(str(path)).frames([0])
+    np.testing.assert_array_equal(frame.pixels, image)
 
 
 def chunk(name, data):

@@ -140,7 +140,11 @@ def test_damaged_contents_are_an_error_not_a_crash(tmp_path, reader):
 
 @pytest.mark.parametrize(
     ("contents", "expected"),
-    [(b"", "the file is empty"), (b"not a video\n" * 40, "expected a readable video file")],
+    [
+        (b"", "the file is empty"),
+        (b"not a video\n" * 40, "expected a readable video file"),
+        (b"RIFF\0\0\0\0WEBPVP8X", "expected a readable video file"),
+    ],
 )
 def test_an_empty_or_foreign_file_is_one_error(tmp_path, contents, expected):
     path = tmp_path / "clip.mp4"
@@ -251,6 +255,17 @@ def test_arrays_are_used_whole_up_to_max_frames():
 def test_malformed_arrays_are_an_error(frames, fps, expected):
     with pytest.raises(UserError, match=expected):
         clip_from_array(frames, fps, VideoConfig(), SMALL)
+
+
+def test_frames_that_no_memory_holds_are_refused_by_the_settings_that_ask_for_them(tmp_path):
+    limits = PixelLimits(10**9, 10**9)
+    with pytest.raises(UserError, match=r"4 frames of .*; lower video\.min_pixels, video\."):
+        read_video(encode(tmp_path / "a.mp4"), VideoConfig(), limits)
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="or for an image the checkpoint's own limits"):
+        read_image(tmp_path / "a.png", PixelLimits(2 * 10**9, 2 * 10**9))
+    with pytest.raises(UserError, match=r"5 frames of .* pixels take 15 GB, expected at most 3\.2"):
+        clip_from_array(np.zeros((5, 40, 60, 3), np.uint8), 2.0, VideoConfig(), limits)
 
 
 def test_an_image_is_a_clip_of_one_frame(tmp_path):

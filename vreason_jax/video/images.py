@@ -1,8 +1,11 @@
-"""Videos made of still images: folders of frames, and animations that Pillow alone can read."""
+"""Still images, and videos of them: folders of frames, and animations only Pillow can read."""
 
 import io
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,11 +13,14 @@ from PIL import Image
 from vreason_jax.errors import UserError
 from vreason_jax.video.decoders import DecodeError, Frame, gist
 from vreason_jax.video.names import natural_key
-from vreason_jax.video.pixels import to_rgb
+from vreason_jax.video.pixels import WHITE, to_rgb
 from vreason_jax.video.timeline import Timeline
 
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (  # what Pillow's plugins raise for a damaged file
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError,
+    RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 class FolderDecoder:
@@ -65,7 +71,7 @@ class AnimationDecoder:
         try:
             self._image = Image.open(_marked_transparent(path))
             durations = [self._seek(n) for n in range(getattr(self._image, "n_frames", 1))]
-        except (*UNREADABLE, EOFError) as error:
+        except UNREADABLE as error:
             raise DecodeError(f"Pillow: {gist(error)}") from None
         begins = np.cumsum([0.0, *durations])
         self.timeline = Timeline(begins[:-1], float(begins[-1]), len(durations) / begins[-1])
@@ -76,7 +82,7 @@ class AnimationDecoder:
             for index in indices:
                 self._seek(int(index))
                 yield Frame.square(np.asarray(to_rgb(self._image)))
-        except (*UNREADABLE, EOFError) as error:
+        except UNREADABLE as error:
             raise DecodeError(f"Pillow: {gist(error)}") from None
 
     def _seek(self, number: int) -> float:
@@ -86,11 +92,37 @@ class AnimationDecoder:
         return (self._image.info.get("duration", 0) / 1000) or 0.1
 
 
+def read_still(path: str) -> Image.Image:
+    """Returns an image in RGB as a viewer shows it; of an animation the first frame.
+
+    What that frame does not cover is white, or a GIF's background colour where videos have it too.
+    Raises one of UNREADABLE.
+    """
+    with Image.open(_marked_transparent(path) if is_animated_webp(path) else path) as image:
+        if image.format != "GIF":
+            return to_rgb(image)
+        covered = image.tile[0].extents
+        canvas = Image.new("RGB", image.size, _backdrop(image))
+        canvas.paste(to_rgb(image).crop(covered), covered)
+        return canvas
+
+
+def _backdrop(gif: Any) -> tuple[int, ...]:
+    """What FFmpeg lays behind the first frame: the background colour, or white for transparent."""
+    place = gif.info.get("background")
+    if place is None or "transparency" in gif.info:
+        return (WHITE,) * 3
+    if gif.global_palette is None:  # Pillow's name for a ramp of greys
+        return (place,) * 3
+    return tuple(gif.global_palette.palette[3 * place : 3 * place + 3]) or (WHITE,) * 3
+
+
 def is_animated_webp(path: str) -> bool:
     """Returns whether the header of a file is that of a WebP with the animation flag."""
     with open(path, "rb") as file:
         start = file.read(21)
-    return start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X" and bool(start[20] & 2)
+    is_webp = len(start) == 21 and start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8X"
+    return is_webp and bool(start[20] & 2)
 
 
 def _marked_transparent(path: str) -> io.BytesIO:

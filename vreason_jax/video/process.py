@@ -168,7 +168,7 @@ _kept = threading.local()
 
 
 def _run_worker(request: dict[str, Any], clock: _Clock, share: float) -> tuple[dict[str, Any], Any]:
-    seconds = clock.deadline(share) - time.monotonic()
+    seconds = max(0.0, clock.deadline(share) - time.monotonic())
     request = request | {"seconds": seconds, "parent": os.getpid()}
     keeps = getattr(_kept, "wanted", False) and not request.get("descriptors")
     worker = None

@@ -5,15 +5,15 @@ import os
 import warnings
 
 import numpy as np
-from PIL import Image
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError, one_line
+from vreason_jax.video.images import UNREADABLE, read_still
 from vreason_jax.video.names import existing_path
-from vreason_jax.video.pixels import to_rgb
 from vreason_jax.video.process import decode, spooled
 from vreason_jax.video.resize import (
     PixelLimits,
+    check_room,
     resize_frames,
     resize_image,
     smart_resize,
@@ -116,6 +116,7 @@ def clip_from_array(
         count = max_frames_of(config)
     indices = spread_indices(total, count)
     size = smart_resize(frames.shape[1], frames.shape[2], limits)
+    check_room(count, *size)
     chosen = resize_frames(frames[indices], *size)
     return Clip(chosen, count / total * fps, indices, indices / fps, None, "array")
 
@@ -129,11 +130,10 @@ def read_image(path: str | os.PathLike[str], limits: PixelLimits) -> Clip:
     try:
         with warnings.catch_warnings(), spooled(found, VideoConfig.timeout_seconds) as file:
             warnings.simplefilter("ignore")  # PIL's remarks on large or odd files
-            with Image.open(file) as image:
-                frames = resize_image(to_rgb(image), limits)
+            frames = resize_image(read_still(file), limits)
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{shown}: expected a readable image file: {one_line(error)}") from None
     return Clip(frames, TARGET_FPS, np.zeros(1, np.int32), np.zeros(1), shown, "image")
 

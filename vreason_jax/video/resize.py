@@ -10,6 +10,7 @@ from vreason_jax.errors import UserError
 
 SIDE_FACTOR = 28  # pixels: a patch of 14, merged two by two
 MAX_ASPECT_RATIO = 200
+MOST_BYTES = 3 * 2**30  # of the frames of a clip; half of what a decoding process may have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,17 @@ def smart_resize(height: int, width: int, limits: PixelLimits) -> tuple[int, int
     return sides[0], sides[1]
 
 
+def check_room(count: int, height: int, width: int) -> None:
+    """Raises UserError where so many resized frames take too much memory; it names the settings."""
+    needed = 3 * count * height * width
+    if needed > MOST_BYTES:
+        raise UserError(
+            f"{count} frames of {width}x{height} pixels take {needed / 1e9:.2g} GB, expected at "
+            f"most {MOST_BYTES / 1e9:.2g}; lower video.min_pixels, video.max_pixels, "
+            "video.num_frames or video.max_frames, or for an image the checkpoint's own limits"
+        )
+
+
 def resize_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     """Returns `frames` uint8 [F,h,w,3] as uint8 [F,height,width,3]; the same size is a no-op.
 
@@ -82,6 +94,7 @@ def resize_image(image: Image.Image, limits: PixelLimits) -> np.ndarray:
     It resizes images with PIL on 8-bit RGB, unlike videos.
     """
     height, width = smart_resize(image.height, image.width, limits)
+    check_room(1, height, width)
     if (image.height, image.width) != (height, width):
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)[None]

@@ -21,7 +21,7 @@ from vreason_jax.video.decoders import DecodeError, Decoder, NotInstalledError
 from vreason_jax.video.decord_decoder import DecordDecoder
 from vreason_jax.video.images import AnimationDecoder, FolderDecoder, is_animated_webp
 from vreason_jax.video.pyav_decoder import PacketsMislead, PyavDecoder
-from vreason_jax.video.resize import PixelLimits, resize_frames, smart_resize
+from vreason_jax.video.resize import PixelLimits, check_room, resize_frames, smart_resize
 from vreason_jax.video.sampling import Segment, sample_frames
 from vreason_jax.video.spool import copy_stream
 from vreason_jax.video.truncation import missing_bytes
@@ -96,6 +96,7 @@ def read_frames(
     for number, frame in enumerate(decoder.frames(sample.indices)):
         if frames is None:
             height, width = smart_resize(frame.height, frame.width, limits)
+            check_room(len(sample.indices), height, width)
             frames = np.empty((len(sample.indices), height, width, 3), np.uint8)
         frames[number] = resize_frames(frame.pixels[None], frames.shape[1], frames.shape[2])[0]
     assert frames is not None  # at least one index was asked for
