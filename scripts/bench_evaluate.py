@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from vreason_jax import Reasoner, evaluate, load  # noqa: E402
 from vreason_jax.config import load_config  # noqa: E402
-from vreason_jax.evaluation.benchmarks import read_benchmark  # noqa: E402
 from vreason_jax.evaluation.benchmarks.shapes import clip_of  # noqa: E402
+from vreason_jax.evaluation.readers import read_benchmark  # noqa: E402
 from vreason_jax.evaluation.scoring.protocol import load_protocol  # noqa: E402
 from vreason_jax.runtime import distributed  # noqa: E402
 

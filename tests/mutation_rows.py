@@ -8,8 +8,8 @@ from mutation_runs import Target
 from mutators import damage_json
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import read_benchmark
 from vreason_jax.evaluation.benchmarks.locate import locate
+from vreason_jax.evaluation.readers import read_benchmark
 from vreason_jax.evaluation.results.questions import words_of
 from vreason_jax.evaluation.results.writing import trace_name
 from vreason_jax.evaluation.scoring.protocol import load_protocol

@@ -10,8 +10,8 @@ from video_files import encode
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import read_benchmark
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.readers import read_benchmark
 from vreason_jax.evaluation.running.check import MISSING, UNDECODABLE, check_videos, locate
 from vreason_jax.evaluation.running.videos import clip_source, read_clip
 from vreason_jax.video import process

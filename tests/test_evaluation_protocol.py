@@ -8,8 +8,8 @@ import pytest
 
 from vreason_jax.config import load_config
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import BENCHMARKS, read_benchmark
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, KINDS, NUMBER, REGRESSION, Record
+from vreason_jax.evaluation.readers import BENCHMARKS, read_benchmark
 from vreason_jax.evaluation.scoring import template
 from vreason_jax.evaluation.scoring.protocol import (
     FOLDER,

@@ -9,9 +9,9 @@ import benchmark_files as files
 import pytest
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import BENCHMARKS, LAYOUTS, read_benchmark
 from vreason_jax.evaluation.benchmarks.record import KINDS, NUMBER, REGRESSION
 from vreason_jax.evaluation.benchmarks.rows import read_rows
+from vreason_jax.evaluation.readers import BENCHMARKS, LAYOUTS, read_benchmark
 from vreason_jax.evaluation.running.check import check_videos
 from vreason_jax.shapes.__main__ import main as shapes_main
 

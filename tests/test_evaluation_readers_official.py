@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import mmvu, read_benchmark, shapes, videommmu
+from vreason_jax.evaluation.benchmarks import mmvu, shapes, videommmu
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, REGRESSION
+from vreason_jax.evaluation.readers import read_benchmark
 from vreason_jax.shapes import KINDS, sample
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "published" / "rows"

@@ -8,10 +8,10 @@ from mutation_rows import TARGETS
 from mutation_runs import Trial
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import read_benchmark
 from vreason_jax.evaluation.benchmarks.locate import locate
 from vreason_jax.evaluation.benchmarks.options import LETTERS, choices
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError
+from vreason_jax.evaluation.readers import read_benchmark
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,11 @@ def test_any_text_gives_rows_or_reasons_of_one_line(text, depth):
             assert row.refusal("reason").removeprefix(str(row.file)).isprintable()
 
 
+def test_a_refusal_quotes_eighty_characters_of_a_key():
+    (row,) = rows_of(json.dumps({"x" * 1000: 3}), depth=1)
+    assert row.refusal("reason").endswith(f"entry {'x' * 77}...: reason")
+
+
 @pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
 @pytest.mark.parametrize("deep", ["[" * 10_000, '{"a":' * 10_000])
 def test_a_row_nested_too_deeply_is_refused_in_one_line(name, deep):

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import read_benchmark
 from vreason_jax.evaluation.benchmarks.subtitles import (
     Line,
     lines_at,
@@ -17,6 +16,7 @@ from vreason_jax.evaluation.benchmarks.subtitles import (
     read_srt,
     text_at,
 )
+from vreason_jax.evaluation.readers import read_benchmark
 
 TEXT = """\ufeff1
 00:00:01,500 --> 00:00:03,000

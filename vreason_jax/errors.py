@@ -31,11 +31,11 @@ def shown(value: Any) -> str:
     return _cut(_printable(text), LONGEST_VALUE)
 
 
-def one_line(reason: Any) -> str:
-    """Returns a library's exception or text as one printable line of at most 300 characters."""
+def one_line(reason: Any, longest: int = LONGEST_REASON) -> str:
+    """Returns a library's exception or text as one printable line, cut to `longest` characters."""
     # Of a very long text the beginning is enough.
-    text = " ".join(str(reason)[: 10 * LONGEST_REASON].split())
-    return _cut(_printable(text) or type(reason).__name__, LONGEST_REASON)
+    text = " ".join(str(reason)[: 10 * longest].split())
+    return _cut(_printable(text) or type(reason).__name__, longest)
 
 
 def _printable(text: str) -> str:

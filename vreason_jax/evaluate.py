@@ -164,7 +164,7 @@ class _Parser(OptionParser):
     def format_help(self) -> str:
         """Returns the help with the names that its options take, which other lines need not."""
         from vreason_jax.config import CONFIG_FOLDER
-        from vreason_jax.evaluation.benchmarks import BENCHMARKS
+        from vreason_jax.evaluation.readers import BENCHMARKS
         from vreason_jax.toml_files import names_in
 
         self.epilog = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.errors import LONGEST_VALUE, UserError, one_line, shown
 from vreason_jax.json_files import decode_json, parse_json
 from vreason_jax.regular_files import check_regular, read_text
 
@@ -42,7 +42,7 @@ class Row:
 
     def refusal(self, reason: object) -> str:
         """Returns "file:line: entry: reason"."""
-        entry = one_line("/".join(self.keys))
+        entry = one_line("/".join(self.keys), LONGEST_VALUE)
         return f"{self.file}:{self.place}: entry {entry}: {reason}"
 
     def fields(self) -> dict[str, Any]:

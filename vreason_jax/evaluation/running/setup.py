@@ -11,8 +11,9 @@ from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
 from vreason_jax.engine.warm_up import Limits
 from vreason_jax.errors import UserError
-from vreason_jax.evaluation.benchmarks import Dataset, read_benchmark, shapes
+from vreason_jax.evaluation.benchmarks import shapes
 from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.readers import Dataset, read_benchmark
 from vreason_jax.evaluation.results.run_folder import Key, RunFolder, State
 from vreason_jax.evaluation.running import identity
 from vreason_jax.evaluation.running.controls import NONE, check_control
