@@ -60,7 +60,7 @@ def test_what_was_added_is_done(folder, file):
 
 def test_nothing_is_written_before_the_first_line(tmp_path):
     assert done(tmp_path) == set()
-    assert os.listdir(tmp_path) == ["traces"]
+    assert sorted(os.listdir(tmp_path)) == ["frames", "traces"]
 
 
 TEXTS = st.lists(st.text(), max_size=5)
@@ -187,7 +187,7 @@ def test_processes_share_a_file_without_mixing_their_lines(tmp_path):
 import sys
 from pathlib import Path
 from vreason_jax.evaluation.results.line_file import LineFile
-file = LineFile(Path(sys.argv[1]) / "lines.jsonl", lambda value, where: value)
+file = LineFile(Path(sys.argv[1]) / "lines.jsonl", lambda value, *_: value)
 for number in range(200):
     line = {"process": sys.argv[2], "number": number, "text": "x" * 5000}
     file.append(lambda new: [line])
@@ -197,7 +197,7 @@ for number in range(200):
         for n in range(2)
     ]
     assert [process.wait(60) for process in processes] == [0, 0]
-    lines = LineFile(tmp_path / "lines.jsonl", lambda value, where: value).new()
+    lines = LineFile(tmp_path / "lines.jsonl", lambda value, *_: value).new()
     for process in ("0", "1"):
         numbers = [each["number"] for each in lines if each["process"] == process]
         assert numbers == list(range(200))

@@ -27,3 +27,8 @@ class Record:
     subtitles: str | None = None  # path of an .srt file below the data folder
     # The picture that the question speaks of is the video's last frame (VideoMMMU's Adaptation).
     picture_in_last_frame: bool = False
+
+
+def clip_name(video: str, start: float | None = None, end: float | None = None) -> str:
+    """Returns what questions about the same part of the same video have in common."""
+    return video if start is None and end is None else f"{video}@{start}-{end}"

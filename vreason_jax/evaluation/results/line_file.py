@@ -14,7 +14,7 @@ from vreason_jax.output.files import write_atomic
 from vreason_jax.regular_files import check_regular
 
 T = TypeVar("T")
-Parse = Callable[[Any, str], T]  # of a line's JSON value and its place, for errors
+Parse = Callable[[Any, Path, int], T]  # of a line's JSON value, its file and number
 
 
 def whole_lines(data: bytes) -> bytes:
@@ -35,10 +35,11 @@ def parse_lines(data: bytes, path: Path, parse: Parse[T], before: int = 0) -> li
     parsed = []
     for number, line in enumerate(data.split(b"\n"), before + 1):
         if line.strip():
-            value, where = _value(line), f"{path}, line {number}"
+            value = _value(line)
             if value is None:
+                where = f"{path}, line {number}"
                 raise UserError(f"{where}: expected a JSON object, got something else")
-            parsed.append(parse(value, where))
+            parsed.append(parse(value, path, number))
     return parsed
 
 

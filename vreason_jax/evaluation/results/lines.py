@@ -1,7 +1,6 @@
 """The lines of `predictions.jsonl`, one answer each, for statistics and report."""
 
 import dataclasses
-import functools
 import math
 import sys
 from pathlib import Path
@@ -52,6 +51,7 @@ class Line:
     delta_logit: float | None = None  # `evaluation.comparison`: mean |z - z_first| on its reply
     kl: float | None = None  # mean KL(first || method) there, nats
     folder: Path = dataclasses.field(default=Path(), compare=False)
+    number: int = dataclasses.field(default=0, compare=False)  # of the line in its file, from 1
 
     @property
     def trace_path(self) -> Path | None:
@@ -74,8 +74,14 @@ class Line:
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 
-_FIELDS = {field.name: field for field in dataclasses.fields(Line) if field.name != "folder"}
+_PLACE = ("folder", "number")  # fields that are not in the file
+_FIELDS = {field.name: field for field in dataclasses.fields(Line) if field.name not in _PLACE}
 _REQUIRED = {name for name, field in _FIELDS.items() if field.default is dataclasses.MISSING}
+
+
+def fields_of(line: Line) -> dict[str, Any]:
+    """Returns a line as the file has it."""
+    return {name: getattr(line, name) for name in _FIELDS}
 
 
 def read_lines(path: str | Path) -> list[Line]:
@@ -92,11 +98,15 @@ def read_lines(path: str | Path) -> list[Line]:
         raise UserError(
             f"{path}: expected the lines of an evaluation, cannot read it: {reason}"
         ) from None
-    return parse_lines(whole_lines(data), path, functools.partial(parse_line, path.parent))
+    return parse_lines(whole_lines(data), path, parse_line)
 
 
-def parse_line(folder: Path, value: dict[str, Any], where: str) -> Line:
-    """Returns the answer that a JSON object of `folder` holds; raises UserError if it is none."""
+def parse_line(value: dict[str, Any], path: Path, number: int = 0) -> Line:
+    """Returns the answer that a JSON object holds, line `number` of a file.
+
+    Raises UserError if it is none.
+    """
+    where = f"{path}, line {number}" if number else str(path)
     missing = sorted(_REQUIRED - value.keys())
     if missing:
         raise UserError(f"{where}: no {', '.join(missing)}; expected every key of an answer")
@@ -122,7 +132,7 @@ def parse_line(folder: Path, value: dict[str, Any], where: str) -> Line:
         known[key] = _text(known.get(key), key, where) or ""
     for key in ("answer", "trace"):
         known[key] = _text(known.get(key), key, where)
-    return Line(**known, folder=folder)
+    return Line(**known, folder=path.parent, number=number)
 
 
 def _seconds(value: Any, where: str) -> dict[str, float]:

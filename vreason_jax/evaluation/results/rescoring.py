@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vreason_jax.errors import UserError, shown
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.evaluation.results.lines import PREDICTIONS, Line
+from vreason_jax.evaluation.results.lines import PREDICTIONS, Line, fields_of
 from vreason_jax.evaluation.results.questions import FILE, Words
 from vreason_jax.evaluation.results.runs import Run
 from vreason_jax.evaluation.scoring.protocol import Protocol
@@ -31,7 +31,7 @@ def rescored(run: Run, protocol: Protocol) -> Run:
 
 def write_lines(folder: Path, lines: list[Line]) -> None:
     """Writes the lines as a `predictions.jsonl`; their traces stay where they are."""
-    rows = (dataclasses.asdict(line) | {"trace": None, "folder": None} for line in lines)
+    rows = (fields_of(line) | {"trace": None} for line in lines)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     write_atomic(folder / PREDICTIONS, lambda file: file.write(text.encode()))
 

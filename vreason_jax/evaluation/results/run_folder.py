@@ -2,7 +2,6 @@
 
 import contextlib
 import enum
-import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.evaluation.results import questions, run_file
+from vreason_jax.evaluation.results import frames, questions, run_file
 from vreason_jax.evaluation.results.line_file import LineFile
 from vreason_jax.evaluation.results.lines import BAD_VIDEO, PREDICTIONS, Line, parse_line
 from vreason_jax.output.files import check_writable, make_folder
@@ -56,7 +55,7 @@ class State(enum.IntEnum):
 
 
 class RunFolder:
-    """`predictions.jsonl`, `clips.jsonl`, `questions.jsonl`, `run.json` and `traces/` of a run.
+    """The files of a run: its lines, clips and questions, `run.json`, `traces/` and `frames/`.
 
     Processes that share it, on one machine or on several, see each other's lines, and write none
     twice. `writes` says whether this process writes at all, or follows one that does; the one that
@@ -67,10 +66,11 @@ class RunFolder:
         """Makes the folder; `facts` is what its `run.json` says."""
         self.path, self.writes, self.owned = path, True, False
         make_folder(path / TRACES, "--out")
+        make_folder(path / frames.FOLDER, "--out")
         check_writable(path / TRACES / "trace.npz", "--out")
         self.facts = run_file.read_facts(path)
-        self._lines = LineFile(path / PREDICTIONS, functools.partial(parse_line, path))
-        self._clips = LineFile(path / CLIPS, lambda value, _: value)
+        self._lines = LineFile(path / PREDICTIONS, parse_line)
+        self._clips = LineFile(path / CLIPS, lambda value, *_: value)
         self._states: dict[Key, State] = {}
         self._failures: dict[str, State] = {}  # questions whose video failed
         self._grids: dict[str, Grid] = {}
@@ -83,7 +83,7 @@ class RunFolder:
         have the folder together, but where `alone` each part once.
         """
         with run_file.sole_run(self.path, run, part, alone=alone) as self.owned:
-            for place in (self.path, self.path / TRACES):
+            for place in (self.path, self.path / TRACES, self.path / frames.FOLDER):
                 for file in place.glob(_LEFTOVERS):
                     with contextlib.suppress(FileNotFoundError):
                         if time.time() - file.stat().st_mtime > _WRITING:
@@ -159,7 +159,7 @@ class RunFolder:
 
     def add(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Appends the lines of answers that nobody else has given."""
-        parsed = [parse_line(self.path, dict(line), PREDICTIONS) for line in lines]
+        parsed = [parse_line(dict(line), self.path / PREDICTIONS) for line in lines]
 
         def choose(new: Sequence[Line]) -> list[Mapping[str, Any]]:
             self._see(new)
@@ -183,6 +183,12 @@ class RunFolder:
             self._grids[clip] = grid
             if self.writes:
                 self._clips.append(lambda _: [{"clip": clip, "grid": list(grid)}])
+
+    def keep_frames(self, clip: str, pixels: np.ndarray, times: np.ndarray) -> None:
+        """Keeps a clip's frames uint8 [F, h, w, 3] small, for the report."""
+        path = frames.frames_path(self.path, clip)
+        if self.writes and not path.exists():
+            frames.write_frames(path, pixels, times)
 
     def _see(self, lines: Iterable[Line]) -> None:
         for line in lines:

@@ -28,6 +28,10 @@ class Run:
         asked = [name for name in self.facts.get("methods", {}) if name in seen]
         return asked + [name for name in seen if name not in asked]
 
+    def folders(self) -> list[Path]:
+        """Returns the folders that the answers are from."""
+        return list(dict.fromkeys(line.folder for line in self.lines))
+
 
 def read_run(folder: str | Path) -> Run:
     """Returns the run of a folder; raises UserError for no, empty, broken or repeated lines."""

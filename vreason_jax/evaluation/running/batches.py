@@ -151,8 +151,13 @@ class Batches:
             lambda source: checkpoint.read(
                 [source], self._run, lambda clip: controlled_clip(clip, group[0], control)
             ),
-            lambda media: tuple(self._ask(media, record) for record in group),
+            lambda media: self._ask_all(media, group),
         )
+
+    def _ask_all(self, media: Media, group: Group) -> tuple[Prepared, ...]:
+        clip = media.clips[0]
+        self._folder.keep_frames(plan.clip_key(group[0]), clip.frames, clip.times)
+        return tuple(self._ask(media, record) for record in group)
 
     def _ask(self, media: Media, record: Record) -> Prepared:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from vreason_jax.decoding import ladder
-from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.benchmarks.record import Record, clip_name
 from vreason_jax.evaluation.results.run_folder import Grid
 from vreason_jax.prompt.positions import MERGE
 
@@ -19,9 +19,7 @@ WAITING_BATCHES = 4
 
 def clip_key(record: Record) -> str:
     """Returns what two questions about the same part of the same video have in common."""
-    if record.start is None and record.end is None:
-        return record.video
-    return f"{record.video}@{record.start}-{record.end}"
+    return clip_name(record.video, record.start, record.end)
 
 
 def replica_of(clip: str, replicas: int) -> int:
