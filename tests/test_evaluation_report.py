@@ -1,4 +1,7 @@
+import base64
+import gzip
 import html.parser
+import json
 import re
 
 import numpy as np
@@ -8,14 +11,14 @@ from evaluation_samples import TASKS, random_rows, sample_line, sample_run_facts
 from vreason_jax.evaluation import report
 from vreason_jax.evaluation.benchmarks import vsibench
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
-from vreason_jax.evaluation.report import axes, markup, score_sections, svg
-from vreason_jax.evaluation.report.examples import pick
+from vreason_jax.evaluation.report import answers, axes, markup, score_sections, svg
 from vreason_jax.evaluation.report.markup import keep_units, tag
+from vreason_jax.evaluation.results.frames import FOLDER, frames_path, write_frames
 from vreason_jax.evaluation.results.questions import keep_words
 from vreason_jax.evaluation.results.runs import merge_runs
 
-LOADING = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}
-FOREIGN = {"script", "link", "base", "img", "iframe", "object", "embed", "use", "image"}
+LOADING = {"src", "srcset", "data", "action", "poster", "background", "xlink:href"}
+FOREIGN = {"link", "base", "img", "iframe", "object", "embed", "use", "image"}
 SECTIONS = [
     "results", "tokens", "tasks", "entropy", "confidence", "cost", "failures", "answers", "configs",
 ]  # fmt: skip
@@ -27,7 +30,7 @@ class Checker(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.wrong, self.elements = [], [], []
-        self.words, self.styles = [], []
+        self.words, self.styles, self.scripts = [], [], []
         self.feed(text)
         self.wrong += self.open
 
@@ -42,7 +45,8 @@ class Checker(html.parser.HTMLParser):
 
     def handle_data(self, data):
         inside = self.open[-1] if self.open else ""
-        (self.styles if inside == "style" else self.words).append(data)
+        kinds = {"style": self.styles, "script": self.scripts}
+        kinds.get(inside, self.words).append(data)
 
     def count(self, name):
         return sum(element == name for element, _ in self.elements)
@@ -54,14 +58,22 @@ def page_of(tmp_path, rows, facts=None, **settings):
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def data_of(text):
+    """The questions and answers that a page holds."""
+    (packed,) = re.findall(r'id="data">([\w+/=]+)</script>', text)
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
 def check(text):
     """The page is balanced, refers to nothing outside of it, and has finite coordinates."""
     checker = Checker(text)
     assert checker.wrong == []
+    assert checker.count("script") == 2  # the data, and the page's own
     assert not re.search(r"url\(|@import|://", "".join(checker.styles))
     for name, attributes in checker.elements:
         assert name not in FOREIGN
         assert not LOADING & attributes.keys()
+        assert attributes.get("href", "#").startswith("#")
         assert "://" not in str(attributes)
         for key in ("d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height"):
             numbers = re.findall(r"[^\sMLHVZ]+", attributes.get(key, ""))
@@ -86,8 +98,46 @@ def test_three_thousand_lines_with_traces_make_one_small_file(large):
     assert sections == SECTIONS
 
 
-def test_single_answers_are_bounded(large):
-    assert Checker(large).count("details") == 24 + 3  # and one a config
+def test_all_answers_are_in_the_page_with_their_traces(large):
+    data = data_of(large)
+    assert len(data["questions"]) == 1_000
+    assert {len(column) for column in data["answers"].values()} == {3_000}
+    assert data["answers"]["line"] == list(range(1, 3_001))
+    assert all(spark["entropy"] and len(spark["alpha"]) <= 96 for spark in data["answers"]["spark"])
+    assert data["chosen"] == ["baseline", "vreason"]
+
+
+def test_texts_and_traces_of_many_answers_are_cut_to_what_a_page_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "TEXTS", 600)
+    rows = [sample_line(n, text="x" * 500) for n in range(6)]
+    data = data_of(page_of(tmp_path, rows))
+    assert data["answers"]["text"] == ["x" * 100 + " … [400 more characters]"] * 6
+    sparks = answers.Sparks(answers.SPARKS)
+    sparks.add(merge_runs([tmp_path / "run"]).lines[0], {"entropy": np.ones(3)})
+    assert not sparks
+
+
+def test_frames_of_a_run_are_in_the_page_as_far_as_it_has_room(tmp_path, monkeypatch):
+    scores = {"a": (1.0, 1.0, 1.0), "b": (1.0, 1.0, 0.0)}
+    rows = [sample_line(n, name, score=scores[name][n]) for n in range(3) for name in "ab"]
+    folder = write_run(tmp_path / "run", rows)
+    (folder / FOLDER).mkdir()
+    frames = np.random.default_rng(0).integers(0, 255, (20, 56, 84, 3), dtype=np.uint8)
+    for n in range(3):
+        write_frames(frames_path(folder, f"{n}.mp4"), frames, np.arange(20) / 2)
+
+    def pictures(room):
+        monkeypatch.setattr(answers, "FRAMES", room)
+        report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
+        questions = data_of((tmp_path / "report.html").read_text())["questions"]
+        return [question["picture"] for question in questions]
+
+    found = pictures(10**6)
+    assert all(len(picture["times"]) == 16 and picture["of"] == 20 for picture in found)
+    small = pictures(24_000)
+    assert all(len(base64.b64decode(picture["jpeg"])) <= 8_000 for picture in small)
+    monkeypatch.setattr(answers, "PICTURE", 8_000)
+    assert [picture is not None for picture in pictures(8_000)] == [False, False, True]  # they part
 
 
 def test_every_width_is_left_to_the_page(large):
@@ -161,10 +211,13 @@ def test_models_and_files_cannot_write_html(tmp_path):
     text = {"text": evil, "answer": evil, "gold": evil, "task": evil, "subset": evil, "id": evil}
     rows = [sample_line(0, evil, model=evil, **text), sample_line(1, "other", model=evil)]
     facts = sample_run_facts((evil, "other"), notes=[evil], model=evil, protocol=evil)
-    checker = Checker(page_of(tmp_path, rows, facts))
+    text = page_of(tmp_path, rows, facts)
+    checker = Checker(text)
     assert checker.wrong == []
-    assert checker.count("script") == checker.count("img") == 0
+    assert (checker.count("script"), checker.count("img")) == (2, 0)
     assert any(evil in words for words in checker.words)
+    assert data_of(text)["answers"]["text"][0] == evil
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", text)
 
 
 @pytest.mark.parametrize("traces", [False, True])
@@ -198,16 +251,15 @@ def test_vsibenchs_levels_are_one_task_and_shown_beside_it(tmp_path):
     assert words.count("object_rel_direction_easy") == 1  # in the table of levels alone
 
 
-def test_single_answers_show_their_question_where_it_was_kept(tmp_path):
+def test_questions_have_their_words_where_they_were_kept(tmp_path):
     folder = write_run(tmp_path / "run", [sample_line(0), sample_line(1)])
     options = ("A. a cup", "B. a <hat>")
     record = Record("q00000", "shapes", "0.mp4", "What fell & where?", options, "A", CHOICE, "t")
     keep_words(folder, [record], ())
     report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
-    checker = check((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert sum(attributes.get("class") == "question" for _, attributes in checker.elements) == 1
-    place = checker.words.index("What fell & where?")
-    assert checker.words[place + 1 : place + 3] == list(options)
+    known, unknown = data_of((tmp_path / "report.html").read_text(encoding="utf-8"))["questions"]
+    assert (known["problem"], known["options"]) == ("What fell & where?", list(options))
+    assert (unknown["problem"], unknown["options"]) == (None, [])
 
 
 def test_traces_with_gaps_leave_gaps(tmp_path):
@@ -220,7 +272,8 @@ def test_traces_with_gaps_leave_gaps(tmp_path):
     report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     check(text)
-    assert "nan" not in text.lower() and "infinity" not in text.lower()
+    assert not re.search(r"nan|infinity", text.partition("<script")[0], re.I)
+    assert data_of(text)["answers"]["spark"][0]["ema"][:3] == [None] * 3
 
 
 def test_a_session_says_its_programs_and_how_much_of_what_it_computed_was_padding(tmp_path):
@@ -239,7 +292,9 @@ def test_an_older_record_of_a_run_may_lack_anything(tmp_path):
 def test_many_methods_are_told_in_one_sentence(tmp_path):
     names = [f"k{n}" for n in range(12)]
     text = page_of(tmp_path, random_rows(20, names), sample_run_facts(names), traces=True)
-    check(text)
+    checker = check(text)
+    words = [a for name, a in checker.elements if name == "text" and "label" in a.get("class", "")]
+    assert not [label for label in words if float(label["x"]) > 100]  # the key has the names
     story = report.tell(merge_runs([tmp_path / "run"]))
     (sentence,) = score_sections.verdicts(story)
     assert sentence.startswith("11 differences to the first method")
@@ -257,15 +312,23 @@ def test_labels_of_several_models_keep_what_tells_them_apart(tmp_path):
     ]  # fmt: skip
 
 
-def test_answers_on_which_methods_part_are_picked_first(tmp_path):
-    rows = [sample_line(n, name) for n in range(50) for name in ("a", "b")]
-    for n in (7, 31):
-        rows[2 * n]["score"] = 0.0
-    lines = merge_runs([write_run(tmp_path / "run", rows)]).lines
-    picked = pick(lines, size=4)
-    assert [answers[0].id for answers in picked] == ["q00007", "q00031", "q00000", "q00049"]
-    assert [line.method for line in picked[0]] == ["a", "b"]
-    assert len(pick(lines)) == 24
+def test_a_page_links_to_the_lines_of_each_folder(tmp_path):
+    rows = random_rows(2)
+    for name, part in (("a", rows[:3]), ("b", rows[3:])):
+        write_run(tmp_path / name, part)
+    out = tmp_path / "both" / "report.html"
+    out.parent.mkdir()
+    story = report.tell(merge_runs([tmp_path / "a", tmp_path / "b"]))
+    report.write_page(out, story, ["lite", "baseline"])
+    data = data_of(out.read_text())
+    places = list(zip(data["answers"]["file"], data["answers"]["line"], strict=True))
+    assert places == [(f"../{name}/predictions.jsonl", n) for name in "ab" for n in (1, 2, 3)]
+    assert data["chosen"] == ["lite", "baseline"]
+
+
+def test_the_contents_lead_to_every_section(large):
+    found = [a["href"] for name, a in Checker(large).elements if name == "a"]
+    assert found == [f"#{name}" for name in SECTIONS]
 
 
 def test_markup_escapes_flattens_and_refuses_what_is_not_finite():

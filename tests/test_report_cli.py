@@ -74,6 +74,40 @@ def test_answers_without_the_lecture_give_the_knowledge_gain(tmp_path, run):
     assert values == {"accuracy": 0.75, "knowledge gain": 0.5}
 
 
+def test_two_methods_are_told_apart_question_by_question(tmp_path, run):
+    said = {"a": "AABB", "b": "ABCB"}
+    rows = [
+        sample_line(n, name, score=float(letter == "A"), answer=letter, id=f"q{n}\x1b[2J")
+        for name, letters in said.items()
+        for n, letter in enumerate(letters)
+    ]
+    folder = write_run(tmp_path / "run", [*rows, sample_line(9, "b")])
+    code, out, _ = run(folder, "--diff", "b", "a")
+    assert code == 0
+    assert out.splitlines() == [
+        "a against b, 5 answers",
+        "      1 better", "      1 other answer", "      2 same answer", "      1 one method only",
+        "", "better:", "  q1\\x1b[2J, order, gold A: B (0) -> A (1)",
+        "", "other answer:", "  q2\\x1b[2J, colour, gold A: C (0) -> B (0)",
+        "", f"{folder / 'report.html'}",
+    ]  # fmt: skip
+
+
+def test_a_method_of_one_seed_stands_beside_every_seed_of_the_other(tmp_path, run):
+    rows = [sample_line(0, "greedy"), *(sample_line(0, "warm", n, float(n > 1)) for n in (1, 2))]
+    folder = write_run(tmp_path / "run", rows)
+    out = run(folder, "--diff", "greedy", "warm")[1]
+    assert out.startswith("warm against greedy, 2 answers\n      1 worse\n      1 same answer\n")
+
+
+def test_a_method_that_is_not_there_is_one_line(tmp_path, run):
+    folder = write_run(tmp_path / "run", [sample_line(0, "baseline"), sample_line(0, "vreason")])
+    code, out, err = run(folder, "--diff", "baseline", "vreson")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "expected two methods of baseline, vreason; got 'vreson'; the nearest" in err
+    assert not (folder / "report.html").exists()
+
+
 def wrong_line(folder):
     (folder / "predictions.jsonl").write_text("{}\n{}\n")
 

@@ -35,6 +35,7 @@ def _run(arguments: list[str] | None) -> None:
     options = _parser().parse_args(arguments)
     # Imported late: --help and a mistyped option answer at once.
     from vreason_jax.evaluation import report
+    from vreason_jax.evaluation.report.differences import check_methods, tell
     from vreason_jax.evaluation.results.runs import merge_runs
     from vreason_jax.evaluation.statistics.summary import write_json
     from vreason_jax.output.files import make_folder
@@ -44,11 +45,13 @@ def _run(arguments: list[str] | None) -> None:
     run = merge_runs(options.folders)
     if options.rescore:
         run = _rescored(run, options, page.parent)
+    chosen = options.diff or []
+    check_methods(chosen, run.method_names())
     story = report.tell(run, before)
     make_folder(page.parent, "--out")
     write_json(page.parent / "summary.json", story.summary)
-    report.write_page(page, story)
-    write_out(f"{page}\n")
+    report.write_page(page, story, chosen)
+    write_out((tell(run.lines, *chosen) + "\n" if chosen else "") + f"{page}\n")
 
 
 def _rescored(run: "Run", options: argparse.Namespace, folder: Path) -> "Run":
@@ -88,6 +91,8 @@ def _parser() -> OptionParser:
     parser.add_argument("--out", metavar="DIR_OR_FILE", help=place)
     rule = "score the lines by another protocol's rule [into DIR/scored_by_PROTOCOL]"
     parser.add_argument("--rescore", metavar="PROTOCOL", help=rule)
+    both = "compare two methods question by question: on stdout, and as the page opens"
+    parser.add_argument("--diff", nargs=2, metavar="METHOD", help=both)
     lecture = "same questions asked without VideoMMMU's lectures: adds its gain; repeatable"
     parser.add_argument("--before", action="append", metavar="DIR", help=lecture)
     return parser

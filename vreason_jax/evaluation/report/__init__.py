@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vreason_jax.evaluation.report.answers import Sparks
 from vreason_jax.evaluation.report.page import build
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.results.runs import Run, merge_runs
@@ -26,11 +27,16 @@ def tell(run: Run, before: Run | None = None) -> Story:
     known = None if before is None else scores_before(before)
     summary = summarise(run.lines, run.facts, known)
     configs = run.facts.get("methods", {})
-    return Story(run, summary, read_curves(run.lines, list(summary["methods"]), configs))
+    sparks = Sparks(len(run.lines))
+    curves = read_curves(run.lines, list(summary["methods"]), configs, sparks.add)
+    return Story(run, summary, curves, sparks)
 
 
-def write_page(out: str | Path, story: Story) -> None:
-    """Writes a story as an HTML file, completely or not at all."""
+def write_page(out: str | Path, story: Story, chosen: Sequence[str] = ()) -> None:
+    """Writes a story as an HTML file, completely or not at all.
+
+    It opens with the two methods `chosen` side by side, or the first two.
+    """
     # Undecodable bytes of a file name are lone surrogates, which UTF-8 cannot hold.
-    page = build(story).encode("utf-8", errors="replace")
+    page = build(story, Path(out).parent, chosen).encode("utf-8", errors="replace")
     write_atomic(out, lambda file: file.write(page))

@@ -8,7 +8,7 @@ import numpy as np
 from vreason_jax.evaluation.report.axes import Axis, bottom_axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, interval, percent, shorten, tag
 from vreason_jax.evaluation.report.story import Story
-from vreason_jax.evaluation.report.svg import WIDTH, Panel, label_room, picture
+from vreason_jax.evaluation.report.svg import WIDTH, Panel, picture
 
 ROW = 24  # pixels of a row of a forest plot
 BAR = 9  # of a bar
@@ -47,7 +47,7 @@ def score_against_tokens(story: Story) -> Markup:
     x = nice_axis("mean tokens per answer", [tokens for tokens, _ in points.values()], zero=True)
     ends = [100 * score[key] for _, score in points.values() for key in ("low", "high")]
     y = nice_axis("score, %", ends, limits=(0, 100), count=4)
-    panel = Panel(x, y, right=label_room(story.label(name) for name in points))
+    panel = Panel(x, y, names=map(story.label, points))
     for name, (tokens, score) in points.items():
         style, value = story.tone(name), 100 * score["value"]
         panel.whisker((tokens, 100 * score["low"]), (tokens, 100 * score["high"]), style)
@@ -64,7 +64,7 @@ def score_by_budget(story: Story) -> Markup:
     curves = {name: 100 * np.array(values) for name, values in equal["curve"]["score"].items()}
     x = nice_axis("budget, tokens per answer", budgets, zero=True)
     y = nice_axis("score within the budget, %", np.concatenate(list(curves.values())), zero=True)
-    panel = Panel(x, y, right=label_room(story.label(name) for name in curves))
+    panel = Panel(x, y, names=map(story.label, curves))
     for at in equal["budgets"]:
         mark, _ = panel.at(at["tokens"], 0)
         panel.add("line", class_="zero", x1=mark, y1=panel.top, x2=mark, y2=panel.bottom)

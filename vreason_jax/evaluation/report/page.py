@@ -1,15 +1,19 @@
 """The whole page: one file without references to others."""
 
 import datetime
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vreason_jax import __version__
 from vreason_jax.evaluation.report import configs, cost, score_sections, trace_sections
+from vreason_jax.evaluation.report.answers import packed
 from vreason_jax.evaluation.report.markup import Markup, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.tables import key
 
 _STYLE = Path(__file__).with_name("style.css")
+_SCRIPTS = [Path(__file__).with_name(name) for name in ("exports.js", "questions.js", "dialog.js")]
 _WHAT = (
     "Scores are shares of questions answered as the benchmark's rule demands, in percent; "
     "differences are in percentage points, over the questions that both methods answered. An "
@@ -20,8 +24,11 @@ _WHAT = (
 )
 
 
-def build(story: Story) -> str:
-    """Returns the report as one HTML document."""
+def build(story: Story, place: Path = Path(), chosen: Sequence[str] = ()) -> str:
+    """Returns the report as one HTML document, to be put into the folder `place`.
+
+    It opens with the methods `chosen` side by side.
+    """
     parts = [
         score_sections.results(story),
         score_sections.budget(story),
@@ -42,8 +49,24 @@ def build(story: Story) -> str:
         tag("title", title),
         tag("style", Markup(_STYLE.read_text(encoding="utf-8"))),
     )
-    body = tag("body", _header(story), tag("main", parts), _footer())
+    main = tag("main", parts)
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in _SCRIPTS)
+    body = tag(
+        "body",
+        _header(story),
+        _contents(main),
+        main,
+        _footer(),
+        packed(story, place, chosen),
+        tag("script", Markup(scripts)),
+    )
     return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _contents(main: str) -> Markup:
+    """Returns links to the sections."""
+    found = re.findall(r'<section id="(\w+)"><h2>(.*?)</h2>', main)
+    return tag("nav", [tag("a", Markup(title), href=f"#{name}") for name, title in found])
 
 
 def _header(story: Story) -> Markup:

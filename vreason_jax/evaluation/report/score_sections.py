@@ -156,7 +156,8 @@ def budget(story: Story) -> Markup | None:
     chart = figure("Score against tokens", against, charts.score_against_tokens(story))
     if story.summary["equal_tokens"] is None:
         alike = "The methods' mean lengths differ by less than 10 %: no budget would favour one."
-        return section("tokens", "Scores and tokens", tag("p", alike), grid(chart))
+        key = tables.key_of_many(story)
+        return section("tokens", "Scores and tokens", tag("p", alike), key, grid(chart))
     note = (
         "Within a budget, an answer counts only if it was complete after so many tokens; the "
         "budgets are the lengths that a quarter, half, three quarters and nine tenths of all "
@@ -167,6 +168,7 @@ def budget(story: Story) -> Markup | None:
         "tokens",
         "Scores and tokens",
         figure("As run and within budgets", note, tables.equal_budget(story), wide=True),
+        tables.key_of_many(story),
         grid(chart, figure("Score by budget", curve, charts.score_by_budget(story))),
     )
 

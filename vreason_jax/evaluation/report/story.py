@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from vreason_jax.evaluation.report import svg
@@ -13,11 +14,12 @@ from vreason_jax.evaluation.statistics.curves import MethodCurves
 
 @dataclasses.dataclass(frozen=True)
 class Story:
-    """A run, its summary, and its traces by method."""
+    """A run, its summary, its traces by method, and those of single answers."""
 
     run: Run
     summary: dict[str, Any]
     curves: dict[str, MethodCurves]
+    sparks: Mapping[tuple[str, str, int], dict[str, Any]]  # of single answers, see `answers`
 
     @property
     def names(self) -> list[str]:

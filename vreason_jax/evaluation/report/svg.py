@@ -13,6 +13,7 @@ from vreason_jax.evaluation.report.markup import Markup, number, tag
 
 WIDTH = 440
 CHARACTER = 7.0  # width of a label's average character, in wide fonts
+LABELS = 8  # of one chart; more would cover each other, and the key beside it names them
 TONES = 8  # distinct colours; further methods repeat them with another dash
 
 
@@ -24,9 +25,13 @@ def tone(index: int) -> str:
 class Panel:
     """A pair of axes with marks, added back to front."""
 
-    def __init__(self, x: Axis, y: Axis, *, height: int = 250, left: int = 44, right: float = 14):
+    def __init__(self, x: Axis, y: Axis, *, height: int = 250, names: Iterable[str] = ()):
+        """`names` are those of its lines or dots, which get labels unless they are too many."""
         self.x, self.y, self.height = x, y, height
-        self.left, self.right = left, WIDTH - right
+        longest = [len(name) for name in names]
+        self.labelled = len(longest) <= LABELS
+        room = 10 + CHARACTER * max(longest) if longest and self.labelled else 14
+        self.left, self.right = 44, WIDTH - room
         self.top, self.bottom = 26, height - 38
         self.marks: list[Markup] = []
         self.ends: list[tuple[float, float, str, str]] = []
@@ -79,12 +84,14 @@ class Panel:
 
     def end_label(self, x: float, y: float, words: str, style: str) -> None:
         """Labels a line at its right end; rendering moves overlapping labels apart."""
-        self.ends.append((*self.at(x, y), words, style))
+        if self.labelled:
+            self.ends.append((*self.at(x, y), words, style))
 
     def beside(self, x: float, y: float, words: str, style: str) -> None:
         """Labels a point to its right, above labels that are in the way."""
         px, py = self.at(x, y)
-        self.text(px + 9, self._free(px + 9, py + 4, words), words, f"label {style}")
+        if self.labelled:
+            self.text(px + 9, self._free(px + 9, py + 4, words), words, f"label {style}")
 
     def mark(self, x: float, y: float, words: str | None, style: str) -> None:
         """Marks a point of a line down to the axis, with optional words above it."""
@@ -147,11 +154,6 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
     for i in reversed(range(len(moved))):
         moved[i] = min(moved[i], high if i == len(moved) - 1 else moved[i + 1] - gap)
     return moved
-
-
-def label_room(labels: Iterable[str]) -> float:
-    """Returns the pixels that the longest label needs beside the axes."""
-    return 10 + CHARACTER * max(map(len, labels), default=0)
 
 
 def thin(values: np.ndarray, points: int) -> np.ndarray:

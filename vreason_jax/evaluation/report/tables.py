@@ -17,6 +17,7 @@ from vreason_jax.evaluation.report.markup import (
     tag,
 )
 from vreason_jax.evaluation.report.story import Story
+from vreason_jax.evaluation.report.svg import LABELS
 from vreason_jax.evaluation.results.lines import STATUSES
 
 CHANGES = ("changed", "delta_logit", "kl")  # of `summary.json`, against the first method
@@ -52,6 +53,11 @@ def table(
 def key(story: Story) -> Markup:
     """Returns the names of all methods beside their colours."""
     return tag("p", [method(story, name, whole=True) for name in story.names], class_="methods")
+
+
+def key_of_many(story: Story) -> Markup | None:
+    """Returns the key for charts that have no room for labels, or None where they have them."""
+    return key(story) if len(story.names) > LABELS else None
 
 
 def method(story: Story, name: str, *, whole: bool = False) -> Markup:

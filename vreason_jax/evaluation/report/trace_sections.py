@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vreason_jax.evaluation.report import confidence_charts, examples, tables, trace_charts
+from vreason_jax.evaluation.report import confidence_charts, tables, trace_charts
 from vreason_jax.evaluation.report.axes import nice_axis
 from vreason_jax.evaluation.report.markup import Child, Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story, figure, grid, section
@@ -22,6 +22,7 @@ def entropy(story: Story) -> Markup | None:
         "entropy",
         "Along the answer",
         tag("p", note),
+        tables.key_of_many(story),
         grid(_entropy_figures(story), _controller_figures(story)),
         figure("Where the EMA peaks", "Token 0 is the first.", tables.peaks(story), wide=True),
     )
@@ -93,18 +94,12 @@ def _calibration(story: Story, name: str) -> Markup | None:
 
 
 def answers(story: Story) -> Markup:
-    """Returns single answers, folded."""
-    picked = examples.pick(story.run.lines)
-    parted = sum(len({line.score for line in one}) > 1 for one in picked)
+    """Returns the place where the page's script puts the table of questions."""
     note = (
-        f"{len(picked)} of {story.summary['questions']:,} questions, picked by rule: first those "
-        f"on which the methods part ({parted} of these), evenly over the run."
+        "Two methods, question by question. A question opens with the frames that the model saw, "
+        "both texts and traces, and where its lines stand. A method of one seed stands beside "
+        "every seed of the other."
     )
-    traced = any(line.trace for one in picked for line in one)
-    return section(
-        "answers",
-        "Single answers",
-        tag("p", note),
-        trace_charts.legend() if traced else None,
-        [examples.show(story, one) for one in picked],
-    )
+    silent = "This table needs JavaScript; the same lines stand in predictions.jsonl."
+    table = tag("div", tag("noscript", silent), id="questions")
+    return section("answers", "Questions and answers", tag("p", note), table)

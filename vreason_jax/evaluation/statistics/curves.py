@@ -2,7 +2,7 @@
 
 import dataclasses
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ LONGEST = 4096  # tokens; what lies beyond is left out of the curves
 RIGHT = 0.5  # an answer is right from this score on; regression rows have fractions
 # A mean over the last few survivors is noise, and would set the peak.
 SURVIVORS = 0.05
+
+Trace = Mapping[str, np.ndarray]  # by KEYS
+See = Callable[[Line, Trace], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +59,23 @@ def read_trace(path: Path, keys: Sequence[str] = KEYS) -> dict[str, np.ndarray] 
 
 
 def read_curves(
-    lines: Iterable[Line], names: Sequence[str], configs: Mapping[str, Any] | None = None
+    lines: Iterable[Line],
+    names: Sequence[str],
+    configs: Mapping[str, Any] | None = None,
+    see: See = lambda line, trace: None,
 ) -> dict[str, MethodCurves]:
     """Returns the curves of the methods `names` that have traces, in that order.
 
     `configs` maps methods to their run configs, which give β and the EMA's start; a method without
-    one has the defaults.
+    one has the defaults. `see` is shown every trace that could be read.
     """
     gatherers = {name: _Gatherer((configs or {}).get(name, {})) for name in names}
     for line in lines:
         if line.method in gatherers and line.trace_path is not None:
-            gatherers[line.method].add(line)
+            trace = read_trace(line.trace_path)
+            if trace is not None:
+                see(line, trace)
+            gatherers[line.method].add(line, trace)
     return {name: gatherer.finish() for name, gatherer in gatherers.items() if gatherer.answers}
 
 
@@ -84,9 +93,7 @@ class _Gatherer:
         self.entropies: dict[bool, list[float]] = {True: [], False: []}
         self.peaks: dict[str, list[int]] = {"raw": [], "corrected": []}
 
-    def add(self, line: Line) -> None:
-        assert line.trace_path is not None
-        trace = read_trace(line.trace_path)
+    def add(self, line: Line, trace: Trace | None) -> None:
         if trace is None or not len(trace["entropy"]):
             self.unread += 1
             return
