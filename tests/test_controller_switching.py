@@ -10,16 +10,16 @@ from vreason_jax.controller import controller as control
 from vreason_jax.controller import switching
 from vreason_jax.controller.numbers import ControllerNumbers
 
-KEY = jax.random.key(0)
+KEYS = jax.random.split(jax.random.key(0), 400)
 OBSERVE = jax.jit(control.observe)
 
 
-def follow(entropies, config, key=KEY):
+def follow(entropies, config):
     """EMA, peak and alpha of an entropy curve, one token after the other."""
     state = control.init(1, 1, 2)
     rows = []
     for step, entropy in enumerate(entropies):
-        now = jnp.float32(entropy), jnp.int32(step), key
+        now = jnp.float32(entropy), jnp.int32(step), jnp.float32(1)
         state, alpha = OBSERVE(state, *now, ControllerNumbers.of(config))
         rows.append((float(state.ema), float(state.peak), float(alpha)))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
@@ -88,26 +88,21 @@ def test_every_objective_observes_the_same_average_and_peak():
         np.testing.assert_array_equal(other[:2], plain[:2])
 
 
-def coins(key, rate, count=400):
-    config = ControllerConfig(objective="random", random_rate=rate)
-    numbers = ControllerNumbers.of(config)
-    flip = jax.vmap(lambda t: switching.objective_alpha(jnp.float32(1), key, t, numbers))
-    return np.asarray(flip(jnp.arange(count)))
+def coins(rate):
+    numbers = ControllerNumbers.of(ControllerConfig(random_rate=rate))
+    return np.asarray(jax.vmap(lambda key: switching.coin(key, numbers))(KEYS))
 
 
-def test_the_random_coin_depends_on_key_and_step_alone():
-    config = ControllerConfig(objective="random")
-    numbers = ControllerNumbers.of(config)
-    one = [
-        switching.objective_alpha(jnp.float32(-1), KEY, jnp.int32(t), numbers) for t in range(20)
-    ]
-    np.testing.assert_array_equal(one, coins(KEY, 0.5)[:20])
-    assert (coins(jax.random.key(1), 0.5) != coins(KEY, 0.5)).any()
+@pytest.mark.parametrize("coin", [1.0, -1.0])
+def test_the_random_alpha_is_the_coin_alone(coin):
+    numbers = ControllerNumbers.of(ControllerConfig(objective="random"))
+    for switched in (1.0, -1.0):
+        assert switching.objective_alpha(jnp.float32(switched), jnp.float32(coin), numbers) == coin
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.8, 1.0])
 def test_the_random_coin_explores_at_its_rate(rate):
-    share = (coins(KEY, rate) == 1).mean()
+    share = (coins(rate) == 1).mean()
     # Four standard deviations of a mean of 400 coins.
     assert abs(share - rate) <= 4 * np.sqrt(rate * (1 - rate) / 400)
 

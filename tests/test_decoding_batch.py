@@ -70,6 +70,7 @@ def test_chance_does_not_depend_on_the_place_in_the_batch(row):
 def test_the_same_question_twice_gives_the_same_answer_and_another_seed_another():
     twice = trace_of((LONG, LONG), **COINS)
     np.testing.assert_array_equal(twice.token[:, 0], twice.token[:, 1])
+    assert set(twice.alpha[:, 0].tolist()) == {-1.0, 1.0}, "a coin for every token"
     other = trace_of((LONG, LONG), sampling__seed=1, **COINS)
     assert (other.token != twice.token).any()
 

@@ -37,14 +37,22 @@ def scan_of(rows=(LONG,), **changes):
 def find(jaxpr, name):
     """Equations of one primitive, in a jaxpr and in all that it calls."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name == name:
+        if equation.primitive.name == name and not by_platform(equation):
             yield equation
         for child in children(equation):
             yield from find(child, name)
 
 
+def by_platform(equation):
+    """Whether it is a branch that is taken when the program is lowered."""
+    return bool(equation.params.get("branches_platforms"))
+
+
 def children(equation):
-    """The jaxprs that an equation calls."""
+    """The jaxprs that an equation calls; where the platform chooses, the usual one."""
+    if by_platform(equation):
+        yield equation.params["branches"][-1].jaxpr
+        return
     for value in jax.tree.leaves(
         list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")
     ):
@@ -126,7 +134,7 @@ def unconditional(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             found.append(tuple(v.aval.shape for v in equation.invars))
-        elif equation.primitive.name != "cond":
+        elif equation.primitive.name != "cond" or by_platform(equation):
             for child in children(equation):
                 found += unconditional(child)
     return found

@@ -51,13 +51,16 @@ def observe(
     state: ControllerState,
     entropy: jax.Array,
     step: jax.Array,
-    key: jax.Array,
+    coin: jax.Array,
     numbers: ControllerNumbers,
 ) -> tuple[ControllerState, jax.Array]:
-    """Returns the state with EMA and peak of token `step` (int32) in it, and its alpha."""
+    """Returns the state with EMA and peak of token `step` (int32) in it, and its alpha.
+
+    `coin` is the token's of `switching.coin`.
+    """
     ema = switching.update_ema(state.ema, entropy, step, numbers)
     switched, peak = switching.switch(ema, state.peak)
-    alpha = switching.objective_alpha(switched, key, step, numbers)
+    alpha = switching.objective_alpha(switched, coin, numbers)
     return state.replace(ema=ema, peak=peak), alpha
 
 

@@ -30,14 +30,13 @@ def switch(ema: jax.Array, peak: jax.Array) -> tuple[jax.Array, jax.Array]:
     return alpha, jnp.maximum(peak, ema)
 
 
-def objective_alpha(
-    switched: jax.Array, key: jax.Array, step: jax.Array, numbers: ControllerNumbers
-) -> jax.Array:
-    """Returns the alpha that the configured objective uses where `switch` would use `switched`.
+def coin(key: jax.Array, numbers: ControllerNumbers) -> jax.Array:
+    """Returns +1 with probability `random_rate`, else -1: the alpha of a token of key `key`."""
+    explore = jax.random.bernoulli(key, numbers.random_rate)
+    return jnp.where(explore, jnp.float32(EXPLORE), jnp.float32(EXPLOIT))
 
-    `key` is the answer's; the coin of `random` depends on it and on `step` alone.
-    """
-    explore = jax.random.bernoulli(jax.random.fold_in(key, step), numbers.random_rate)
-    coin = jnp.where(explore, jnp.float32(EXPLORE), jnp.float32(EXPLOIT))
+
+def objective_alpha(switched: jax.Array, coin: jax.Array, numbers: ControllerNumbers) -> jax.Array:
+    """Returns the alpha that the configured objective uses where `switch` would use `switched`."""
     chosen = numbers.alpha_switched * switched + numbers.alpha_coin * coin
     return numbers.alpha_constant + chosen

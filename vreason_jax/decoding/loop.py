@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from vreason_jax.controller import controller as control
+from vreason_jax.controller import switching
 from vreason_jax.controller.entropy import token_entropy
 from vreason_jax.controller.value_delta import value_shift
 from vreason_jax.decoding import sampling
@@ -50,7 +51,7 @@ def decode_token(
     """
     state, logits, facts = next_logits(decoder, context, state, settings)
     with jax.named_scope("sample"):
-        keys = _stream(answer_keys(context.seeds), _DRAW, state.step)
+        keys = _keys(context, _DRAW, state.step)
         token = sampling.draw_tokens(logits, state.seen, keys, context.sampling)
         logprob = jax.vmap(sampling.token_logprob)(logits, token)
     controller = state.controller
@@ -109,15 +110,16 @@ def _tail(decoder, hidden, weights, plain, settings):
 def _steer(tail, context, state, settings):
     """Logits of the token, its controllers and facts; at an update step with the delta's step."""
     controller, numbers = state.controller, context.numbers
+    coins = jax.vmap(lambda key: switching.coin(key, numbers))(_keys(context, _ALPHA, state.step))
 
     def plain():
         logits = tail(controller.shift)
-        return logits, *_observe(context, state, logits)
+        return logits, *_observe(context, state, logits, coins)
 
     def updating():
         values = _video_values(context, state)
         logits, gradient = _entropy_gradient(tail, context, controller, values, settings)
-        observed, facts = _observe(context, state, logits)
+        observed, facts = _observe(context, state, logits, coins)
         updated, facts = _update(observed, facts, gradient, values, context, settings)
         if settings.extra_tail:
             logits = lax.cond(numbers.resample, lambda: tail(updated.shift), lambda: logits)
@@ -128,16 +130,15 @@ def _steer(tail, context, state, settings):
     return lax.cond(control.is_update_step(state.step, numbers), updating, plain)
 
 
-def _observe(context, state, logits):
+def _observe(context, state, logits, coins):
     """The controllers with the entropy of logits [B, V] in them, and the token's facts."""
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, _ALPHA))(answer_keys(context.seeds))
     entropy = token_entropy(logits)
 
-    def one(row, entropy, key):
-        return control.observe(row, entropy, state.step, key, context.numbers)
+    def one(row, entropy, coin):
+        return control.observe(row, entropy, state.step, coin, context.numbers)
 
     batch = entropy.shape[0]
-    controller, alpha = by_row(one, batch)(state.controller, entropy, keys)
+    controller, alpha = by_row(one, batch)(state.controller, entropy, coins)
     # A row without video, in a batch where others have some, has no controller either.
     alpha = jnp.where(context.steered, alpha, 0.0)
     return controller, {
@@ -166,7 +167,7 @@ def _entropy_gradient(tail, context, controller, values, settings):
 
 
 def _update(controller, facts, gradient, values, context, settings):
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, _DIRECTION))(answer_keys(context.seeds))
+    keys = _keys(context, _DIRECTION)
 
     def one(row, gradient, alpha, values, mask, key):
         return control.update(
@@ -189,5 +190,11 @@ def _as_it_lay(state: DecodeState, settings: DecodeSettings) -> DecodeState:
     return lax.with_sharding_constraint(state, shardings)
 
 
-def _stream(keys: jax.Array, use: int, step: jax.Array) -> jax.Array:
-    return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, use), step))(keys)
+def _keys(context: DecodeContext, use: int, step: jax.Array | None = None) -> jax.Array:
+    """The answers' keys [B] for one use: one for the whole answer, or another for every token."""
+
+    def one(key):
+        key = jax.random.fold_in(key, use)
+        return key if step is None else jax.random.fold_in(key, step)
+
+    return jax.vmap(one)(answer_keys(context.seeds))

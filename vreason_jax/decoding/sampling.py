@@ -88,31 +88,24 @@ def keep_likely(logits: jax.Array, numbers: SamplingNumbers) -> jax.Array:
     leave the entropy of the kept ones at most `top_h` times that of all (Potraghloo et al. 2025,
     "Top-H decoding"). 0 is off for top_k, min_p and top_h, 1 for top_p and top_h.
     """
-    order = jnp.argsort(-logits, stable=True)
-    likely = jax.nn.softmax(logits[order])
     ranks = jnp.arange(logits.shape[0])
+    falling, order = lax.sort((-logits, ranks), num_keys=1)
+    likely = jax.nn.softmax(-falling)
+    logs = likely * jnp.log(jnp.where(likely > 0, likely, 1.0))
+    # Of the first n tokens, what every rule keeps: their mass S and sum p log p. Renormalised,
+    # their entropy is log S - (sum p log p) / S, which grows with n.
+    mass, moment = jnp.cumsum(jnp.stack([likely, logs]), axis=1)
+    entropy = jnp.log(mass) - moment / mass
     kept = (likely > 0) & ((numbers.top_k <= 0) | (ranks < numbers.top_k))
-    likely = _renormalised(likely, kept)
-    kept &= (numbers.top_p >= 1.0) | (jnp.cumsum(likely) - likely < numbers.top_p)
+    all_mass = jnp.sum(jnp.where(kept, likely, 0.0))
+    kept &= (numbers.top_p >= 1.0) | (mass - likely < numbers.top_p * all_mass)
     kept &= likely >= numbers.min_p * likely[0]
-    likely = _renormalised(likely, kept)
-    all_kept = (numbers.top_h <= 0.0) | (numbers.top_h >= 1.0)
-    kept &= all_kept | _within_entropy(likely, numbers.top_h)
-    chosen = jnp.zeros(logits.shape, bool).at[order].set(kept.at[0].set(True))
-    return jnp.where(chosen, logits, -jnp.inf)
-
-
-def _renormalised(likely, kept):
-    likely = jnp.where(kept, likely, 0.0)
-    return likely / jnp.sum(likely)
-
-
-def _within_entropy(likely, top_h):
-    logs = jnp.log(jnp.where(likely > 0, likely, 1.0))
-    mass = jnp.cumsum(likely)
-    # Of the first n, with mass S: -sum (p / S) log (p / S). It grows with n.
-    entropy = jnp.log(mass) - jnp.cumsum(likely * logs) / mass
-    return entropy <= top_h * entropy[-1]
+    all_entropy = jnp.max(jnp.where(kept, entropy, 0.0))
+    every = (numbers.top_h <= 0.0) | (numbers.top_h >= 1.0)
+    kept &= every | (entropy <= numbers.top_h * all_entropy)
+    count = jnp.maximum(jnp.sum(kept), 1)
+    _, rank = lax.sort((order, ranks), num_keys=1)
+    return jnp.where(rank < count, logits, -jnp.inf)
 
 
 def token_logprob(logits: jax.Array, token: jax.Array) -> jax.Array:

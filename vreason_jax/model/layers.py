@@ -1,6 +1,7 @@
 """Building blocks of both towers: pure functions on arrays, and the two parameter holders."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from jax import lax
 
 # A decode step has at most this many rows: below it the weights lead the product (see `linear`).
 _FEW_ROWS = 8
+_BLOCKS = 64  # of a product's sum on a CPU, at most: several for each core
 MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
 
 
@@ -130,12 +132,43 @@ def _in_terms(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
 
 
 def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
+    if rows.shape[0] == 1 and rows.dtype == weight.dtype == out_dtype == jnp.float32:
+        return _one_row(rows, weight)
     if rows.shape[0] <= _FEW_ROWS:
-        product = lax.dot_general(
-            weight, rows, (((1,), (1,)), ((), ())), preferred_element_type=out_dtype
-        )
-        return product.T
+        return _weight_first(rows, weight, out_dtype)
     return lax.dot_general(rows, weight, (((1,), (1,)), ((), ())), preferred_element_type=out_dtype)
+
+
+def _weight_first(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
+    dimensions = (((1,), (1,)), ((), ()))
+    return lax.dot_general(weight, rows, dimensions, preferred_element_type=out_dtype).T
+
+
+@jax.custom_vjp
+def _one_row(row: jax.Array, weight: jax.Array) -> jax.Array:
+    """Returns row [1, in] times weight [out, in]: [1, out]."""
+    return _weight_first(row, weight, row.dtype)
+
+
+def _one_row_backward(saved, gradient):
+    row, weight = saved
+    back = lax.platform_dependent(gradient, weight, cpu=_by_blocks, default=jnp.matmul)
+    return back, jnp.einsum("ro,ri->oi", gradient, row)
+
+
+_one_row.defvjp(lambda row, weight: (_one_row(row, weight), (row, weight)), _one_row_backward)
+
+
+def _by_blocks(row: jax.Array, weight: jax.Array) -> jax.Array:
+    """Returns row [1, out] times weight [out, in]: XLA's CPU code gives each core its blocks.
+
+    It would else leave the product to one core, which takes twice as long for a head.
+    """
+    blocks = math.gcd(weight.shape[0], _BLOCKS)
+    products = jnp.einsum(
+        "bo,boi->bi", row.reshape(blocks, -1), weight.reshape(blocks, -1, weight.shape[1])
+    )
+    return jnp.sum(products, axis=0, keepdims=True)
 
 
 def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:
