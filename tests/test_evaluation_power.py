@@ -69,6 +69,10 @@ def test_no_worse_where_no_answer_differs_is_exact():
     assert power.no_worse(mean_of(np.zeros(10**5)), 0.01) < 1e-6
 
 
+def test_where_all_clips_differ_alike_there_is_no_doubt():
+    assert [power.no_worse(mean_of(np.full(40, value))) for value in (1.0, -1.0)] == [0.0, 1.0]
+
+
 def test_a_margin_that_is_just_kept_has_p_of_five_percent():
     for values in (
         np.repeat([1.0, -1.0, 0.0], [2, 3, 295]),

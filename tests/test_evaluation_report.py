@@ -283,6 +283,13 @@ def test_a_session_says_its_programs_and_how_much_of_what_it_computed_was_paddin
     assert all(f">{value}</td>" in page for value in ("11", "2", "24.0"))  # 1 - 760 / 1000
 
 
+def test_devices_and_meshes_are_told_in_words(tmp_path):
+    facts = sample_run_facts(("baseline",))
+    facts["sessions"][0] |= {"devices": ["cpu", "cpu"], "mesh": {"data": 2, "model": 1}}
+    page = page_of(tmp_path, random_rows(5), facts)
+    assert "<td>cpu, cpu</td><td>2 × 1</td>" in page
+
+
 def test_an_older_record_of_a_run_may_lack_anything(tmp_path):
     facts = {"sessions": [{}, {"seconds": {"decode": 3.0}, "counts": None, "peak_bytes": None}]}
     elements = check(page_of(tmp_path, random_rows(5), facts)).elements

@@ -19,12 +19,12 @@ from vreason_jax.evaluation.report.markup import Markup, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import thin
 from vreason_jax.evaluation.results.frames import read_frames
-from vreason_jax.evaluation.results.lines import PREDICTIONS, Line
+from vreason_jax.evaluation.results.lines import PREDICTIONS, STATUS_WORDS, Line
 
 TEXTS, QUESTIONS = 9_000_000, 3_000_000  # characters of a page, the longest 4,000 each
 LONGEST = 4_000
 SPARKS, POINTS = 250_000, (24, 96)  # points of all traces, and of one
-FRAMES, PICTURE = 2_600_000, 1_200  # bytes of all pictures, and at least of one
+FRAMES, PICTURE = 3_600_000, 1_500  # bytes of all pictures, and at least of one
 
 
 def packed(story: Story, place: Path, chosen: Sequence[str]) -> Markup:
@@ -50,6 +50,7 @@ def _data(story: Story, place: Path, chosen: Sequence[str]) -> dict[str, Any]:
             {"name": name, "label": story.label(name), "tone": story.tone(name)}
             for name in story.names
         ],
+        "statuses": STATUS_WORDS,
         "chosen": list(chosen) or story.names[:2],
         "questions": questions,
         "answers": _columns(_answer(story, line, numbers, place) for line in lines),

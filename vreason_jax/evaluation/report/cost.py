@@ -59,7 +59,7 @@ def sessions(story: Story) -> Markup:
     for session in story.run.facts["sessions"]:
         seconds = session.get("seconds") or {}
         row: list[Child] = [str(session.get("started", DASH)).replace("T", " ")[:16]]
-        row += [str(session.get(key, DASH)) for key in ("devices", "mesh", "batch_size")]
+        row += [_words(session.get(key, DASH)) for key in ("devices", "mesh", "batch_size")]
         row += [decimal(_total(seconds.get(stage)), 1) for stage in STAGES]
         programs = session.get("programs") or {}
         row += [str(programs.get(key, DASH)) for key in ("compiled", "from_cache")]
@@ -122,6 +122,13 @@ def _total(value: Any) -> float | None:
     if isinstance(value, dict):
         return sum(number or 0.0 for number in value.values())
     return value
+
+
+def _words(value: Any) -> str:
+    """Returns "8 × 1" of a mesh, "cpu" of a list of devices."""
+    if isinstance(value, dict):
+        return " × ".join(map(str, value.values()))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _of(value: Any, name: str) -> float:

@@ -1,7 +1,7 @@
 // One question in a dialog: its frames, and two methods' texts and traces side by side.
 "use strict";
 
-const dialog = make("dialog", { "aria-label": "one question", autofocus: true, close: clearHash, click: leave, keydown: turn });
+const dialog = make("dialog", { "aria-label": "one question", tabindex: -1, close: clearHash, click: leave, keydown: turn });
 document.body.append(dialog);
 let opened = -1; // its place in shownPairs
 
@@ -28,6 +28,7 @@ function show(pair) {
     DATA.answers.spark[pair.a ?? pair.b] && key(), make("div", { class: "sides" }, sides(pair)),
   ].filter(Boolean));
   if (!dialog.open) dialog.showModal();
+  dialog.focus(); // arrows turn the pages
   dialog.scrollTop = 0;
   history.replaceState(null, "", `#q=${encodeURIComponent(question.id)}`);
 }
@@ -83,7 +84,7 @@ function answer(place, at, parts) {
   if (at === undefined) return make("article", {}, name, make("p", { class: "facts" }, "not asked"));
   const [a, value] = [DATA.answers, (key) => DATA.answers[key][at]];
   const facts = [
-    `answer ${a.answer[at] ?? "none"}`, mark(a.score[at]), plain(a.status[at]), `${a.tokens[at].toLocaleString("en")} tokens`,
+    `answer ${a.answer[at] ?? "none"}`, mark(a.score[at]), DATA.statuses[a.status[at]], `${a.tokens[at].toLocaleString("en")} tokens`,
     a.probability[at] === null ? null : `probability ${a.probability[at].toFixed(2)}`, `seed ${a.seed[at]}`,
   ].filter(Boolean).join(" · ");
   const link = (path, text) => make("a", { href: path.split("/").map(encodeURIComponent).join("/") }, text);
@@ -117,7 +118,7 @@ function spark({ entropy, ema, alpha, delta }, tone) {
 
 function key() {
   const entry = (style, text) => make("span", {}, make("i", { class: style }), text);
-  return make("p", { class: "key" }, entry("faint", "entropy"), entry("s1 ema", "its EMA"),
+  return make("p", { class: "key" }, entry("faint", "entropy"), entry("s1 ema", "its EMA, in the method's colour"),
     entry("explore", "α = +1: entropy is raised"), entry("exploit", "α = −1: entropy is lowered"));
 }
 

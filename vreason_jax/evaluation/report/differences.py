@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from vreason_jax.errors import UserError, nearest, one_line, shown
-from vreason_jax.evaluation.results.lines import Line
+from vreason_jax.evaluation.results.lines import STATUS_WORDS, Line
 
 # A score against the first method's; where it is the same, the answers; or one was not asked.
 OUTCOMES = ("better", "worse", "other answer", "same answer", "one method only")
@@ -77,7 +77,7 @@ def _row(pair: Pair) -> str:
 
 
 def _said(line: Line) -> str:
-    words = line.status.replace("_", " ") if line.answer is None else line.answer
+    words = STATUS_WORDS[line.status] if line.answer is None else line.answer
     return words if len(words) <= 60 else f"{words[:59]}…"
 
 

@@ -39,9 +39,8 @@ function outcomeOf(a, b) {
 }
 
 const mark = (score) => (score === 1 ? RIGHT : score === 0 ? WRONG : `${(100 * score).toFixed(0)} %`);
-const plain = (status) => status.replace(/_/g, " ");
 // What an answer says; one without tags says that.
-const said = (at) => (at === undefined ? "–" : DATA.answers.answer[at] ?? plain(DATA.answers.status[at]));
+const said = (at) => (at === undefined ? "–" : DATA.answers.answer[at] ?? DATA.statuses[DATA.answers.status[at]]);
 const names = () => chosen.methods.map((method) => DATA.methods[method].label);
 
 function haystack(pair) {
@@ -130,11 +129,11 @@ function controls() {
   const pick = (key) => (value) => { chosen[key] = value; update(); };
   const methods = DATA.methods.map((method, place) => [place, method.name]);
   const method = (side) => (value) => { chosen.methods[side] = Number(value); update(); };
-  const distinct = (values) => [...new Set(values)].map((value) => [value, plain(value) || "none"]);
+  const distinct = (values) => [...new Set(values)].map((value) => [value, DATA.statuses[value] || value || "none"]);
   const search = make("input", { type: "search", placeholder: "words, ids, answers", input: (event) => pick("search")(event.target.value) });
   return make("div", { class: "controls" },
-    choose("method", methods, "first", method(0)), choose("against it", methods, "second", method(1)),
-    choose("outcome", [["", "any"]], "outcome", pick("outcome")),
+    choose("first method", methods, "first", method(0)), choose("second method", methods, "second", method(1)),
+    choose("outcome of the second", [["", "any"]], "outcome", pick("outcome")),
     choose("status", [["", "any"], ...distinct(DATA.answers.status)], "status", pick("status")),
     choose("task", [["", "any"], ...distinct(DATA.questions.map((each) => each.task))], "task", pick("task")),
     make("label", {}, make("span", {}, "search"), search));

@@ -31,8 +31,8 @@ def results(story: Story) -> Markup:
         "several seeds of a question are averaged first. Holm's p holds for all differences of "
         "the column at once. "
         "Lenient: the answer is also found where the tags are missing or wordy. Seconds are an "
-        "answer's share: what several answers used together is divided among them. No answer: not "
-        "in the form that the protocol asks for, such as between tags; a bare letter may score."
+        "answer's share: what several answers used together is divided among them. Not in the form "
+        "asked: such as without tags; a bare letter may score all the same."
     )
     found = [tag("p", keep_units(line)) for line in verdicts(story)]
     forest = _forest(story) if found else None

@@ -18,7 +18,7 @@ from vreason_jax.evaluation.report.markup import (
 )
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import LABELS
-from vreason_jax.evaluation.results.lines import STATUSES
+from vreason_jax.evaluation.results.lines import STATUS_WORDS
 
 CHANGES = ("changed", "delta_logit", "kl")  # of `summary.json`, against the first method
 
@@ -97,7 +97,7 @@ def results(story: Story) -> Markup:
     before = len(columns) + 1
     for stage in (*STAGES, "total"):
         columns[stage] = [decimal(m["seconds"].get(stage), 2) for m in methods]
-    columns["no answer, %"] = [percent(m["no_answer_rate"]) for m in methods]
+    columns["not in the form asked, %"] = [percent(m["no_answer_rate"]) for m in methods]
     columns["cut at limit, %"] = [percent(m["truncated_rate"]) for m in methods]
     rows = zip((method(story, name) for name in story.names), *columns.values(), strict=True)
     spans = (("", before), ("seconds per answer", len(STAGES) + 1), ("", 2))
@@ -230,12 +230,12 @@ def peaks(story: Story) -> Markup:
 
 def statuses(story: Story) -> Markup:
     """Returns answers by status, and accuracy with and without unreadable videos."""
-    head = ["method", "answers", *(status.replace("_", " ") for status in STATUSES)]
+    head = ["method", "answers", *STATUS_WORDS.values()]
     head += ["score, bad videos wrong, %", "score without them, %"]
     rows = [
         [
             method(story, name), f"{m['answers']:,}",
-            *(f"{m['statuses'][status]:,}" for status in STATUSES),
+            *(f"{m['statuses'][status]:,}" for status in STATUS_WORDS),
             value(m["score"]), value(m["without_bad_videos"]["score"]),
         ]
         for name, m in story.methods.items()

@@ -75,6 +75,9 @@ class Line:
 
 
 _PLACE = ("folder", "number")  # fields that are not in the file
+STATUS_WORDS = {status: status.replace("_", " ") for status in STATUSES} | {
+    "no_answer": "not in the form asked"  # such as in tags; a bare letter may score all the same
+}
 _FIELDS = {field.name: field for field in dataclasses.fields(Line) if field.name not in _PLACE}
 _REQUIRED = {name for name, field in _FIELDS.items() if field.default is dataclasses.MISSING}
 

@@ -1,6 +1,7 @@
 """What a comparison could have told: the smallest difference, questions needed, equivalence."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -63,7 +64,10 @@ def no_worse(mean: ClipMean, margin: float = MARGIN) -> float:
     which their interval ends at -`margin`, 0.5 at most.
     """
     if mean.changed >= FEW:
-        return float(stdtr(mean.freedom, -(mean.value + margin) / mean.error))
+        reach = mean.value + margin
+        # All clips may differ alike.
+        t = reach / mean.error if mean.error else math.copysign(math.inf, reach)
+        return float(stdtr(mean.freedom, -t))
     surest, least = 1e-12, 0.5
 
     def above(tail: float) -> float:
