@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ _HEIGHT = 84  # pixels, at most
 _MOST = 16  # frames of one picture
 _QUALITY = 50  # of JPEG; smaller pictures are of the same
 _LEAST = 24  # pixels of height that still show something
+_FEW = 8  # frames that show more than twice as many tiny ones
 
 
 def frames_path(folder: Path, clip: str) -> Path:
@@ -32,33 +34,51 @@ def write_frames(path: Path, frames: np.ndarray, times: np.ndarray) -> None:
     """
     chosen = spread_indices(len(frames), min(len(frames), _MOST))
     facts = {"times": [round(float(times[i]), 2) for i in chosen], "of": len(frames)}
-    strip = Image.fromarray(np.concatenate(list(frames[chosen]), axis=1))
-    data = _jpeg(strip, len(chosen), _HEIGHT, facts)
+    data = _jpeg(list(frames[chosen]), _HEIGHT, facts)
     write_atomic(path, lambda file: file.write(data))
 
 
 def read_frames(folder: Path, clip: str, limit: int) -> tuple[bytes, dict[str, Any]] | None:
     """Returns a clip's JPEG of at most `limit` bytes, with its `times` and `of` how many frames.
 
-    None where there is no such picture, or none so small.
+    To be small it has fewer frames, then smaller ones. None where there is no such picture, or
+    none so small.
     """
     try:
         data = frames_path(folder, clip).read_bytes()
-        with Image.open(io.BytesIO(data)) as picture:
-            facts = json.loads(picture.info["comment"])
-            count, height = len(facts["times"]), picture.height
-            while len(data) > limit and height > _LEAST:
-                height = max(_LEAST, int(height * 0.95 * min(0.9, (limit / len(data)) ** 0.5)))
-                data = _jpeg(picture.convert("RGB"), count, height, facts)
+        if len(data) > limit:
+            data = _smaller(data, limit)
+        facts = _facts(data)
     except (OSError, ValueError, KeyError, TypeError, Image.DecompressionBombError):
         return None
     return (data, facts) if len(data) <= limit else None
 
 
-def _jpeg(picture: Image.Image, count: int, height: int, facts: dict[str, Any]) -> bytes:
-    if picture.height > height:
-        width = max(1, round(picture.width / count * height / picture.height))
-        picture = picture.resize((width * count, height), Image.Resampling.BOX)
+def _facts(data: bytes) -> dict[str, Any]:
+    with Image.open(io.BytesIO(data)) as picture:
+        facts = json.loads(picture.info["comment"])
+    return {"times": [float(time) for time in facts["times"]], "of": int(facts["of"])}
+
+
+def _smaller(data: bytes, limit: int) -> bytes:
+    facts = _facts(data)
+    with Image.open(io.BytesIO(data)) as picture:
+        frames = np.split(np.asarray(picture.convert("RGB")), len(facts["times"]), axis=1)
+    height, size = len(frames[0]), len(data)
+    if size > 2 * limit and len(frames) > _FEW:
+        frames, facts["times"], size = frames[::2], facts["times"][::2], size // 2
+    while size > limit and height > _LEAST:
+        height = max(_LEAST, int(0.9 * height * (limit / size) ** 0.6))
+        data = _jpeg(frames, height, facts)
+        size = len(data)
+    return data
+
+
+def _jpeg(frames: Sequence[np.ndarray], height: int, facts: dict[str, Any]) -> bytes:
+    strip = Image.fromarray(np.concatenate(frames, axis=1))
+    if strip.height > height:
+        width = max(1, round(frames[0].shape[1] * height / strip.height))
+        strip = strip.resize((width * len(frames), height), Image.Resampling.BOX)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=_QUALITY, optimize=True, comment=json.dumps(facts).encode())
+    strip.save(file, "JPEG", quality=_QUALITY, optimize=True, comment=json.dumps(facts).encode())
     return file.getvalue()
