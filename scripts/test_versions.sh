@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs a few tests where the full run does not go: with flax's graph mode off, and with the JAX that
-# another Python resolves (3.11: jax 0.10; 3.12 and newer: jax 0.12), where such a Python is at hand.
+# Runs a few tests where the full run does not go: with flax's graph mode off, and with the JAX and
+# PyAV that another Python resolves (3.11: jax 0.10; 3.12 and newer: jax 0.12), where such a Python is at hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
 QUICK=(
   tests/test_model_rope.py tests/test_model_decoder.py tests/test_decoding_gradient.py
-  tests/test_convert.py tests/test_runtime_names.py
+  tests/test_convert.py tests/test_runtime_names.py tests/test_video_pyav.py
 )
 
 without_graph_mode() {

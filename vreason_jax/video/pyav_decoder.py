@@ -280,8 +280,8 @@ class PyavDecoder:
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX" and data.buffer_size >= 36:
-            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-            return (a, b, c, d) if a or b or c or d else (1, 0, 0, 1)
+    data = frame.side_data.get("DISPLAYMATRIX")  # what iterating gives depends on PyAV's version
+    if data is not None and data.buffer_size >= 36:
+        a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+        return (a, b, c, d) if a or b or c or d else (1, 0, 0, 1)
     return 1, 0, 0, 1
