@@ -22,8 +22,15 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 WIDTHS = (1280, 400)
 OUTCOMES = ("better", "worse", "other answer", "same answer")
+SAVED = (
+    ("Main results", "CSV", "main-results.csv"),
+    ("Main results", "LaTeX", "main-results.tex"),
+    ("Main results", "Markdown", "main-results.md"),
+    ("Score by task", "SVG", "score-by-task.svg"),
+)
 DOCUMENT = "\\documentclass{article}%s\\begin{document}\n%s\n\\end{document}\n"
 
 
@@ -46,7 +53,7 @@ class Page:
     """A report in a browser window."""
 
     def __init__(self, browser: Any, path: Path, width: int):
-        self.browser, self.width = browser, width
+        self.browser, self.path, self.width = browser, path, width
         began = time.perf_counter()
         browser.get(path.resolve().as_uri())
         self.wait("document.querySelector('#questions tbody tr') !== null")
@@ -97,6 +104,7 @@ def check(page: Page, screens: str | None) -> None:
     no_overflow(page)
     links(page)
     exports(page)
+    downloads(page)
     errors = [entry for entry in page.browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert not errors, errors
 
@@ -115,6 +123,8 @@ def filters(page: Page) -> None:
     )
     total = page.run("return shownPairs.length")
     assert sum(counts) == total > 0
+    if (page.path.parent / "predictions.jsonl").exists():
+        assert counts == counts_of_python(page)
     for outcome, count in zip(OUTCOMES, counts, strict=False):
         page.choose("outcome", outcome)
         if count:
@@ -136,6 +146,17 @@ def filters(page: Page) -> None:
     assert name in page.texts("#questions tbody th")[0]
     page.run(typed, "")
     assert page.run("return shownPairs.length") == total
+
+
+def counts_of_python(page: Page) -> list[int]:
+    """Returns how often each outcome occurs, as `report --diff` counts."""
+    from vreason_jax.evaluation.report import differences
+    from vreason_jax.evaluation.results.runs import merge_runs
+
+    methods = page.run("return chosen.methods.map(m => DATA.methods[m].name)")
+    pairs = differences.pairs(merge_runs([page.path.parent]).lines, *methods)
+    outcomes = [pair.outcome for pair in pairs]
+    return [outcomes.count(outcome) for outcome in differences.OUTCOMES]
 
 
 def sorting(page: Page) -> None:
@@ -211,6 +232,31 @@ def exports(page: Page) -> None:
     _compile(page.run(f"{table} return latex(table)", signs))
 
 
+def downloads(page: Page) -> None:
+    """The buttons of a table and of a figure save files; LibreOffice opens the CSV, if there."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = {"behavior": "allow", "downloadPath": folder}
+        page.browser.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+        for title, label, name in SAVED:
+            page.run(f"document.querySelector(`[aria-label='save {title} as {label}']`).click()")
+            _wait_for(Path(folder, name))
+        if not shutil.which("soffice"):
+            print("  the CSV is not opened in a spreadsheet: no soffice")
+            return
+        command = ["soffice", "--headless", "--convert-to", "ods", "--outdir", folder]
+        command += ["--infilter=CSV:44,34,76,1", str(Path(folder, SAVED[0][2]))]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        assert Path(folder, "main-results.ods").stat().st_size
+
+
+def _wait_for(path: Path) -> None:
+    end = time.monotonic() + 20
+    while not (path.exists() and path.stat().st_size):
+        if time.monotonic() > end:
+            raise TimeoutError(path.name)
+        time.sleep(0.02)
+
+
 def _compile(tabular: str) -> None:
     """Compiles tables in a plain document and in one with booktabs, where there is LaTeX."""
     if not shutil.which("pdflatex"):
@@ -226,7 +272,6 @@ def _compile(tabular: str) -> None:
 
 def make_report(folder: Path) -> Path:
     """Returns the report of a made-up run of 1,000 questions by 3 methods."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     from evaluation_samples import random_rows, sample_run_facts, write_run
 
     from vreason_jax.evaluation import report

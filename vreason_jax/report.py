@@ -43,10 +43,10 @@ def _run(arguments: list[str] | None) -> None:
     page = _page(options)
     before = merge_runs(options.before) if options.before else None
     run = merge_runs(options.folders)
-    if options.rescore:
-        run = _rescored(run, options, page.parent)
     chosen = options.diff or []
     check_methods(chosen, run.method_names())
+    if options.rescore:
+        run = _rescored(run, options, page.parent)
     story = report.tell(run, before)
     make_folder(page.parent, "--out")
     write_json(page.parent / "summary.json", story.summary)

@@ -159,4 +159,7 @@ function turn(event) {
 }
 
 addEventListener("hashchange", openHash);
-begin();
+begin().catch((error) => {
+  document.querySelector("#questions").replaceChildren(
+    make("p", {}, `This browser cannot unpack the questions (${error}); the same lines stand in predictions.jsonl.`));
+});
