@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a few tests where the full run does not go: with flax's graph mode off, and with the JAX and
-# PyAV that another Python resolves (3.11: jax 0.10; 3.12 and newer: jax 0.12), where such a Python is at hand.
+# PyAV that another Python resolves, where one is at hand (3.11: jax 0.10 and av 18; 3.12 and newer:
+# jax 0.12 and av 19).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh

@@ -5,6 +5,9 @@
 # options -> reply -> letter; "" where a reply names none
 CHOICES = {
     ('A. a red cup', 'B. a blue hat', 'C. a green box', 'D. a yellow ball'): {
+        'B\n\nExplanation: the red cup does not move.': 'B',
+        '**B**\n\n- A: a red cup\n- C: a green box': 'B',
+        'It looks like a red cup at first.\n\nB': 'B', 'B\nWait, C': 'C',
         'B': 'B', 'b': 'B', 'B.': 'B', '(b)': 'B', '[B]': 'B', '{B}': 'B', '<B>': 'B', 'B:': 'B',
         'B)': 'B', "'B'.": 'B', '"B"': 'B', '*B*': 'B', '__B__': 'B', '# B': 'B', 'B!': 'B',
         'Answer: B.': 'B', 'Answer is B': 'B', 'Answer B': 'B', 'ans: b': 'B', 'Ans. B': 'B',

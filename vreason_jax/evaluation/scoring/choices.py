@@ -45,7 +45,7 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
     for rest in reversed(leads):  # "The answer is a red hat": the words of an option
         if equal := _letter_of_equal_words(rest, options):
             return equal
-    if named := letter_named(text, letters):
+    if named := letter_named(text, letters) or _letter_of_line(body, letters):
         return named
     led = leads[-1] if leads else ""
     return (
@@ -58,6 +58,13 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
         or _letter_of_order(text, options)
         or _letter_of_place(text, letters)
     )
+
+
+def _letter_of_line(body: str, letters: str) -> str:
+    """Returns the one letter that has a line to itself, as before an explanation."""
+    lines = (fold(line) for line in body.splitlines() if line.strip())
+    named = {lone_letter(line, letters) for line in lines} - {""}
+    return named.pop() if len(named) == 1 else ""
 
 
 def option_in(block: str, options: tuple[str, ...]) -> str:
