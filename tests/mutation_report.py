@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from evaluation_samples import random_rows, sample_run_facts, write_run
 from mutation_runs import Target
 from mutators import damage_json, damage_json_lines
@@ -23,13 +24,16 @@ def _sound(folder: Path) -> None:
     rows = random_rows(3, METHODS, longest=20)
     write_run(folder, rows, sample_run_facts(METHODS), traces=True)
     records = [
-        Record(row["id"], "shapes", "v.mp4", "Which?", ("A. a", "B. b"), "A", CHOICE, "order")
+        Record(row["id"], "shapes", row["video"], "Which?", ("A. a", "B. b"), "A", CHOICE, "order")
         for row in rows
     ]
     keep_words(folder, records, ())
     mine = RunFolder(folder)
     mine.note_grid("v.mp4", (2, 6, 8))
     mine.note_grid("w.mp4", (4, 6, 8))
+    frames = np.zeros((4, 28, 28, 3), np.uint8)
+    for row in rows:
+        mine.keep_frames(row["video"], frames, np.arange(4.0))
 
 
 def use(folder: Path) -> None:
@@ -55,4 +59,5 @@ TARGETS = [
     _target("questions.jsonl", damage=damage_json_lines),
     _target("clips.jsonl", damage=damage_json_lines),
     _target("traces/*.npz"),
+    _target("frames/*.jpg"),
 ]

@@ -32,7 +32,8 @@ def packed(story: Story, place: Path, chosen: Sequence[str]) -> Markup:
 
     The page opens with the methods `chosen` side by side.
     """
-    text = json.dumps(_data(story, place, chosen), ensure_ascii=False, separators=(",", ":"))
+    values = _data(story, place, chosen)
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     data = gzip.compress(text.encode("utf-8", errors="replace"), mtime=0)
     return tag("script", base64.b64encode(data).decode(), type="application/gzip", id="data")
 

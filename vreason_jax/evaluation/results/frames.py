@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vreason_jax.json_files import parse_json
 from vreason_jax.output.files import write_atomic
 from vreason_jax.video.sampling import spread_indices
 
@@ -49,15 +50,20 @@ def read_frames(folder: Path, clip: str, limit: int) -> tuple[bytes, dict[str, A
         if len(data) > limit:
             data = _smaller(data, limit)
         facts = _facts(data)
-    except (OSError, ValueError, KeyError, TypeError, Image.DecompressionBombError):
+    except (OSError, ArithmeticError, ValueError, LookupError, TypeError, SyntaxError):
+        return None  # nobody but this program writes such a file, and the page can do without
+    except Image.DecompressionBombError:
         return None
     return (data, facts) if len(data) <= limit else None
 
 
 def _facts(data: bytes) -> dict[str, Any]:
-    with Image.open(io.BytesIO(data)) as picture:
-        facts = json.loads(picture.info["comment"])
-    return {"times": [float(time) for time in facts["times"]], "of": int(facts["of"])}
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+        facts = parse_json(picture.info["comment"])
+    times = [float(time) for time in facts["times"]]
+    if not times or not np.all(np.isfinite(times)):
+        raise ValueError("a picture of no frames")
+    return {"times": times, "of": int(facts["of"])}
 
 
 def _smaller(data: bytes, limit: int) -> bytes:

@@ -73,6 +73,13 @@ def _parse(row: bytes, path: Path, number: int) -> Words:
         value = parse_json(row)
     except ValueError:
         value = None
-    if not isinstance(value, Mapping) or not set(KEYS) <= value.keys():
+    if not isinstance(value, Mapping) or not _is_question(value):
         raise UserError(f"{path}:{number}: expected a question with {', '.join(KEYS)}, got another")
     return dict(value)
+
+
+def _is_question(value: Mapping[str, Any]) -> bool:
+    if not set(KEYS) <= value.keys() or not isinstance(value["options"], list):
+        return False
+    texts = [value["id"], value["problem"], value.get(PROMPT, ""), *value["options"]]
+    return all(isinstance(text, str) for text in texts)

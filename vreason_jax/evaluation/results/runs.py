@@ -29,7 +29,7 @@ class Run:
         return asked + [name for name in seen if name not in asked]
 
     def folders(self) -> list[Path]:
-        """Returns the folders that the answers are from."""
+        """Returns the folders that hold the answers."""
         return list(dict.fromkeys(line.folder for line in self.lines))
 
 
