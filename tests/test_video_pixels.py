@@ -33,6 +33,13 @@ def test_grey_of_sixteen_bits_keeps_its_high_ones(dtype):
     assert grey.tolist() == [0, 0, 1, 128, 255]
 
 
+def test_the_grey_of_sixteen_bits_that_a_png_makes_transparent_is_white():
+    file = io.BytesIO()
+    Image.fromarray(np.array([[0, 700, 65535]], np.uint16)).save(file, "PNG", transparency=700)
+    assert np.asarray(to_rgb(Image.open(file)))[0, :, 0].tolist() == [0, 255, 255]
+    assert np.asarray(to_rgb(Image.fromarray(np.array([[700]], np.uint16))))[0, 0, 0] == 3
+
+
 def test_floats_fill_the_range_that_holds_them():
     for scale in (1, 255, 65535):
         image = Image.fromarray(np.array([[0, 0.5, 1]], np.float32) * np.float32(scale))

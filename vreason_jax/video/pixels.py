@@ -16,7 +16,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        values, clear = np.asarray(image), image.info.get("transparency")
+        image = Image.fromarray(_eight_bits(values))
+        if isinstance(clear, int):  # a PNG names the grey that is transparent
+            image.putalpha(Image.fromarray(np.where(values == clear, 0, WHITE).astype(np.uint8)))
     if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
         return Image.fromarray(on_white(np.asarray(image.convert("RGBA"))))
     return image.convert("RGB")
