@@ -152,6 +152,18 @@ def test_an_empty_or_foreign_file_is_one_error(tmp_path, contents, expected):
     assert_one_line_error(path, expected)
 
 
+@pytest.mark.parametrize("name", ["list.m3u8", "clip.mp4"])
+@pytest.mark.parametrize(
+    "text",
+    ["#EXTM3U\n#EXTINF:4,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {}\n"],
+    ids=["hls", "concat"],
+)
+def test_a_playlist_that_leads_to_other_files_is_refused(tmp_path, name, text):
+    encode(tmp_path / "other.ts")
+    (tmp_path / name).write_text(text.format("other.ts"))
+    assert_one_line_error(tmp_path / name, "got a playlist of other files")
+
+
 def test_a_missing_file_is_one_error(tmp_path):
     assert_one_line_error(tmp_path / "none.mp4", "No such file")
 

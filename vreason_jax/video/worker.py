@@ -28,6 +28,7 @@ from vreason_jax.video.truncation import missing_bytes
 
 LENGTH = struct.Struct("<Q")
 MOST_MEMORY = 6 * 2**30  # bytes of address space; 8K video with sixteen references takes three
+SNIFFED = 1024  # bytes of a file that show whether it is a playlist
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux' prctl
 
 
@@ -64,12 +65,23 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
     segment, path = Segment(*request["segment"]), request["path"]
     if request["reader"] == "folder":
         return read_frames(FolderDecoder(path, request["folder_fps"]), config, limits, segment)
+    _check_one_file(path)
     missing = missing_bytes(path)
     if missing:
         raise UserError(
             f"expected a whole video file, it is cut off: at least {missing} bytes short"
         )
     return read_file(path, request["reader"], config, limits, segment)
+
+
+def _check_one_file(path: str) -> None:
+    """Raises UserError for a playlist: it would lead to files elsewhere, whatever its name."""
+    with open(path, "rb") as file:
+        start = file.read(SNIFFED)
+    if start.startswith((b"#EXTM3U", b"ffconcat")) or b"<MPD" in start:
+        raise UserError(
+            "expected a video file, got a playlist of other files; join its parts into one file"
+        )
 
 
 def read_file(
