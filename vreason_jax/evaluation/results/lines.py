@@ -15,6 +15,7 @@ BAD_VIDEO = ("missing_video", "undecodable_video")
 STATUSES = ("ok", "truncated", "no_answer", "not_finite", *BAD_VIDEO)
 PREDICTIONS = "predictions.jsonl"
 LARGEST = 2**34  # bytes of the file
+MOST = 2**32 - 1  # tokens, and the largest seed
 _TEXTS = (
     "id", "benchmark", "model", "method", "gold", "text", "config_hash", "task", "subset", "video",
     "kind",
@@ -119,8 +120,8 @@ def parse_line(value: dict[str, Any], path: Path, number: int = 0) -> Line:
         raise UserError(f"{where}: expected a status of {expected}; got {shown(known['status'])}")
     for key in ("score", "score_lenient"):
         known[key] = _number(known[key], key, where, high=1.0)
-    known["tokens"] = int(_number(known["tokens"], "tokens", where))
-    known["seed"] = int(_number(known["seed"], "seed", where))
+    known["tokens"] = int(_number(known["tokens"], "tokens", where, MOST))
+    known["seed"] = int(_number(known["seed"], "seed", where, MOST))
     if known.get("answer_probability") is not None:
         probability = known["answer_probability"]
         # Rounding lets a product of certain tokens end a hair above 1.

@@ -29,6 +29,7 @@ _KINDS = {
         {
             "seconds": ({EACH: (*_NUMBER, {EACH: _NUMBER})}, _NONE),
             "counts": ({EACH: _NUMBER}, _NONE),
+            "programs": ({EACH: _NUMBER}, _NONE),
             "controller_share": ({EACH: _NUMBER}, _NONE),
             "peak_bytes": _NUMBER,
             EACH: _ANY,
