@@ -27,6 +27,8 @@ _SHAPES = {
               "intermediate_size": 856, "num_heads": 4, "fullatt_block_indexes": [3, 7]}),
     "3b": ((2048, 11_008, 36, 16, 2, 151_936, True), _PUBLISHED_VISION),
     "7b": ((3584, 18_944, 28, 28, 4, 152_064, False), _PUBLISHED_VISION),
+    "32b": ((5120, 27_648, 64, 40, 8, 152_064, False), _PUBLISHED_VISION),
+    "72b": ((8192, 29_568, 80, 64, 8, 152_064, False), _PUBLISHED_VISION),
 }  # fmt: skip
 SHAPES = tuple(_SHAPES)
 

@@ -1,4 +1,4 @@
-"""Prints what the 7B model's programs are on each chip of a TPU slice or GPU, without one.
+"""Prints what a model's programs are on each chip of a TPU slice or GPU, without one.
 
     JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 python scripts/programs.py
     JAX_PLATFORMS=cpu python scripts/programs.py --device h100
@@ -34,12 +34,13 @@ from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
 from vreason_jax.runtime.mesh import AXES, parameter_sharding
 from vreason_jax.runtime.names import dotted
+from vreason_jax.runtime.sharing import shared_config
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_shapes
 from described_devices import described_devices
 
-DEVICE = "v5e:2x2"
+DEVICE, SHAPE = "v5e:2x2", "7b"
 VIDEO_TOKENS, CAPACITY = 6144, 8192
 # What writes nothing of its own, or only says where something lies.
 _NO_WRITES = {"parameter", "get-tuple-element", "tuple", "bitcast", "while", "conditional", "call"}
@@ -52,11 +53,12 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--device", default=DEVICE, help=f"a TPU slice, or h100:N, to compile for [{DEVICE}]")
+    add("--shape", default=SHAPE, choices=bench_shapes.SHAPES, help=f"the model's [{SHAPE}]")
     add("--save", type=Path, metavar="DIR", help="write the programs as text")
     options = parser.parse_args()
     for kind in ("decode", "prefill"):
         for objective in ("none", "switch"):
-            compiled, seconds = compile_program(kind, objective, options.device)
+            compiled, seconds = compile_program(kind, objective, options.device, options.shape)
             text = compiled.as_text()
             if options.save:
                 options.save.mkdir(parents=True, exist_ok=True)
@@ -72,14 +74,15 @@ def measure(kind: str, objective: str, device: str = DEVICE) -> dict[str, float]
     return memory_of(compile_program(kind, objective, device)[0])
 
 
-def compile_program(kind: str, objective: str, device: str):
+def compile_program(kind: str, objective: str, device: str, shape: str = SHAPE):
     """Returns a compiled program and the seconds it took.
 
     `kind` is "decode" (a chunk of tokens) or "prefill" (a piece of a prompt).
     """
     devices = np.asarray(described_devices(device))
     mesh = Mesh(devices.reshape(1, -1), AXES, axis_types=(AxisType.Auto,) * 2)
-    lowered = _lowered(kind, objective, bench_shapes.model_config("7b"), mesh)
+    config = shared_config(bench_shapes.model_config(shape), mesh.size)
+    lowered = _lowered(kind, objective, config, mesh)
     begin = time.perf_counter()
     return lowered.compile(), time.perf_counter() - begin
 

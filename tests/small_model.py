@@ -176,7 +176,7 @@ def read(rows: tuple[Row, ...], *, capacity: int = CAPACITY, media_gain: float =
         return [jnp.asarray(block)], index[:-1]
 
     counts = collections.Counter()
-    prefixes = Prefixes(model.decoder, small_config().text, mesh, encode, counts)
+    prefixes = Prefixes(model.decoder, mesh, encode, counts)
     with quick_compiles():
         return prompts, prefixes.read([_Prepared(row) for row in rows], prompts, capacity)
 

@@ -1,4 +1,4 @@
-import dataclasses
+import re
 from types import SimpleNamespace
 
 import jax
@@ -12,12 +12,9 @@ from vreason_jax.decoding.state import place, row_specs
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import model_config_from_hf
 from vreason_jax.runtime import mesh as mesh_lib
-from vreason_jax.runtime import names
+from vreason_jax.runtime import names, sharing
 
 SMALL = model_config_from_hf(hf_config())  # 4 query heads, 2 key/value heads
-WIDE = model_config_from_hf(
-    hf_config(num_attention_heads=8, num_key_value_heads=8, head_dim=12, vocab_size=91)
-)  # MLP width 72: eight devices divide all but the vocabulary
 NEEDS_8 = pytest.mark.skipif(
     jax.device_count() < 8, reason="needs 8 devices: tests/conftest.py fakes them on a CPU"
 )
@@ -54,17 +51,20 @@ def test_a_mesh_larger_than_the_machine_says_how_many_devices_there_are():
         mesh_lib.create_mesh(f"data={2 * count}", SMALL)
 
 
-def test_a_model_axis_that_does_not_divide_the_heads_says_what_does():
-    with pytest.raises(UserError, match=r"2 key/value heads.*expected one of 1, 2$"):
-        mesh_lib.check_model_axis(4, SMALL)
-    assert mesh_lib.allowed_model_axes(WIDE) == [1, 2, 4, 8]
+def test_more_devices_than_share_a_model_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "devices", lambda: [None] * 32)
+    with pytest.raises(UserError, match="model=32: expected model=1 to 16"):
+        mesh_lib.create_mesh("model=32", SMALL)
 
 
 @NEEDS_8
-def test_the_default_is_all_devices_where_the_model_allows_else_one():
-    all_devices = mesh_lib.create_mesh(None, WIDE)
-    assert dict(all_devices.shape) == {"data": 1, "model": jax.device_count()}
-    assert set(all_devices.axis_types) == {AxisType.Auto}
+def test_the_default_is_as_many_devices_as_serve_the_model():
+    for heads, devices in ((8, 8), (6, 6)):
+        sizes = dict(num_attention_heads=heads, num_key_value_heads=2, head_dim=12)
+        large = model_config_from_hf(hf_config(intermediate_size=2**16, **sizes))
+        mesh = mesh_lib.create_mesh(None, large)
+        assert dict(mesh.shape) == {"data": 1, "model": devices}
+        assert set(mesh.axis_types) == {AxisType.Auto}
     assert dict(mesh_lib.create_mesh(None, SMALL).shape) == {"data": 1, "model": 1}
 
 
@@ -90,14 +90,18 @@ def test_on_several_hosts_every_device_takes_part(monkeypatch):
         mesh_lib.create_mesh("model=2", SMALL)
 
 
-@pytest.mark.parametrize("config", [SMALL, WIDE])
-def test_every_parameter_matches_one_row_and_divides(config):
-    mesh = SimpleNamespace(shape={"data": 1, "model": mesh_lib.allowed_model_axes(config)[-1]})
+@pytest.mark.parametrize("devices", range(1, mesh_lib.LARGEST + 1))
+def test_every_parameter_of_a_shared_model_is_cut_where_its_row_says(devices):
+    mesh = SimpleNamespace(shape={"data": 1, "model": devices})
+    config = sharing.shared_config(SMALL, devices)
     for tensor in names.expected_tensors(config).values():
         spec = mesh_lib.parameter_spec(tensor.path, tensor.shape, mesh)
-        assert len(spec) <= len(tensor.shape)
-        for axis, length in zip(spec, tensor.shape, strict=False):
-            assert axis is None or length % mesh.shape[axis] == 0, tensor.path
+        cut = [n for axis, n in zip(spec, tensor.shape, strict=False) if axis]
+        assert all(length % devices == 0 for length in cut), tensor.path
+        inside = re.search(r"(attention\.[qkvo]|mlp\.(gate|up|down))\.", tensor.path)
+        assert bool(cut) == bool(inside and tensor.path.startswith("decoder")) or (
+            tensor.path in ("decoder.embedding", "decoder.head")
+        )
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,7 @@ def test_every_parameter_matches_one_row_and_divides(config):
     [
         ("decoder.embedding", (90, 48), P("model", None)),
         ("decoder.head", (91, 48), P()),  # does not divide: whole on each device
+        ("decoder.last.attention.q.weight", (45, 48), P()),
         ("decoder.body.0.attention.q.weight", (48, 48), P("model", None)),
         ("decoder.last.attention.v.bias", (24,), P("model")),
         ("decoder.last.attention.o.weight", (48, 48), P(None, "model")),
@@ -143,6 +148,12 @@ def test_rows_and_heads_are_cut_and_rows_that_do_not_divide_lie_whole():
     assert specs == {"keys": P()}  # as JAX writes it on what a program returns
 
 
-def test_tied_or_not_makes_no_difference_to_what_divides():
-    tied = dataclasses.replace(SMALL, text=dataclasses.replace(SMALL.text, tied=True))
-    assert mesh_lib.allowed_model_axes(tied) == mesh_lib.allowed_model_axes(SMALL)
+def test_idle_accelerators_are_said(monkeypatch):
+    devices = [type("Device", (), {"platform": "tpu"})() for _ in range(8)]
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    some, all_of_them = (
+        SimpleNamespace(shape={"data": 1, "model": n}, devices=np.array(devices[:n]))
+        for n in (6, 8)
+    )
+    assert mesh_lib.idle_notice(some) == "2 of 8 devices stay idle under --mesh data=1,model=6"
+    assert mesh_lib.idle_notice(all_of_them) is None

@@ -19,13 +19,18 @@ class ControllerState(struct.PyTreeNode):
     peak: jax.Array  # [], largest EMA so far
     delta: jax.Array  # [K, M, H], the trained value delta
     optimizer: optax.OptState  # clip and AdamW; two moments [K, M, H] and a count
-    shift: jax.Array  # [K, M, H], V_new - V, which the attention sees; as long as the delta stays
+    # V_new - V, which the attention sees, as long as the delta stays: [K, M, H], each head as often
+    # as it lies in the cache.
+    shift: jax.Array
     delta_norm: jax.Array  # [], of the delta that it comes from
     value_norm: jax.Array  # [], of the values V that it is to be judged by; 0 before an update
 
 
-def init(kv_heads: int, slots: int, head_width: int) -> ControllerState:
-    """Returns the state before the first token: delta and EMA 0, peak -inf."""
+def init(kv_heads: int, slots: int, head_width: int, repeats: int = 1) -> ControllerState:
+    """Returns the state before the first token: delta and EMA 0, peak -inf.
+
+    Each of `kv_heads` lies in the cache `repeats` times.
+    """
     delta = jnp.zeros((kv_heads, slots, head_width), jnp.float32)
     zero = jnp.zeros((), jnp.float32)
     return ControllerState(
@@ -33,7 +38,7 @@ def init(kv_heads: int, slots: int, head_width: int) -> ControllerState:
         peak=jnp.full((), -jnp.inf, jnp.float32),
         delta=delta,
         optimizer=optimizer(ControllerNumbers.of(ControllerConfig())).init(delta),
-        shift=delta,
+        shift=jnp.repeat(delta, repeats, axis=0),
         delta_norm=zero,
         value_norm=zero,
     )
@@ -91,10 +96,11 @@ def update(
         lambda: random_direction(mask, values.shape[-1], key) * optax.tree.norm(delta),
         lambda: delta,
     )
+    repeats = state.shift.shape[0] // values.shape[0]
     state = state.replace(
         delta=delta,
         optimizer=moments,
-        shift=value_shift(values, seen, mask, norm),
+        shift=jnp.repeat(value_shift(values, seen, mask, norm), repeats, axis=0),
         delta_norm=optax.tree.norm(seen),
         value_norm=optax.tree.norm(jnp.where(mask[..., None], values.astype(jnp.float32), 0.0)),
     )

@@ -94,12 +94,16 @@ def next_logits(
 
 
 def _tail(decoder, hidden, weights, plain, settings):
-    """The network as a function of the value shift [B, K, M, H]: last layer, norm and head."""
+    """The network as a function of the value shift [B, K, M, H]: last layer, norm and head.
+
+    Of heads that lie in the cache several times the shift is given once, or as often.
+    """
     if not settings.controlled:
         return lambda shift: decoder.last_logits(hidden, plain)
 
     def tail(shift):
         at_video = weights[..., : shift.shape[2]]
+        shift = jnp.repeat(shift, weights.shape[1] // shift.shape[1], axis=1)
         # Small numbers that matrix units would round to bfloat16 unless told otherwise.
         extra = jnp.einsum("bkgm,bkmh->bkgh", at_video, shift, precision="highest")
         return decoder.last_logits(hidden, plain + extra[..., None, :])
@@ -180,8 +184,10 @@ def _update(controller, facts, gradient, values, context, settings):
 
 
 def _video_values(context, state):
-    """The last layer's values [B, K, M, H] of the slots that the delta may steer."""
-    return state.cache.last.values[:, :, : context.video_mask.shape[2]]
+    """The last layer's values [B, K, M, H], each head once, of the slots that are steered."""
+    _, heads, slots = context.video_mask.shape
+    values = state.cache.last.values
+    return values[:, :: values.shape[1] // heads, :slots]
 
 
 def _as_it_lay(state: DecodeState, settings: DecodeSettings) -> DecodeState:

@@ -13,7 +13,7 @@ from vreason_jax.decoding.state import answer_keys, row_shardings
 from vreason_jax.model.cache import KVCache, LayerCache, with_capacity
 
 
-@functools.partial(jax.jit, static_argnames=("policy", "capacity", "mesh"))
+@functools.partial(jax.jit, static_argnames=("policy", "capacity", "repeats", "mesh"))
 def prune_cache(
     cache: KVCache,
     real: jax.Array,
@@ -23,21 +23,24 @@ def prune_cache(
     *,
     policy: str,
     capacity: int,
+    repeats: int,
     mesh: Mesh,
 ) -> tuple[KVCache, jax.Array]:
     """Returns the cache without what `drops` says, and where the last layer's video is then.
 
     The slots that stay move together to the front, each head's own. The mask is [B, K, capacity]
-    bool.
+    bool. Heads lie in the cache `repeats` times, in the mask once.
 
     Args:
       real: [B, S] bool, false at padding. kept: [B] int32, the slots that each row keeps.
       seeds: [B, 2] uint32, of the answers.
     """
     layers = (*cache.body, cache.last)
-    sources = [_kept(layer, n, real, drops, seeds, policy) for n, layer in enumerate(layers)]
+    sources = [
+        _kept(layer, n, real, drops, seeds, policy, repeats) for n, layer in enumerate(layers)
+    ]
     packed = [_taken(*both, capacity) for both in zip(layers, sources, strict=True)]
-    source, rows = sources[-1][..., :capacity], jnp.arange(len(real))[:, None, None]
+    source, rows = sources[-1][:, ::repeats, :capacity], jnp.arange(len(real))[:, None, None]
     stays = jnp.arange(source.shape[2])[None, None] < kept[:, None, None]
     mask = (drops.group < real.shape[1])[rows, source] & stays
     mask = jnp.pad(mask, ((0, 0), (0, 0), (0, capacity - mask.shape[2])))
@@ -48,12 +51,12 @@ def prune_cache(
 @jax.jit
 def without_video_values(cache: KVCache, video: jax.Array) -> KVCache:
     """Returns the cache with 0 for the last layer's values where `video` [B, K, S] bool is true."""
-    return cache.replace(
-        last=cache.last.replace(values=jnp.where(video[..., None], 0, cache.last.values))
-    )
+    values = cache.last.values
+    video = jnp.repeat(video, values.shape[1] // video.shape[1], axis=1)
+    return cache.replace(last=cache.last.replace(values=jnp.where(video[..., None], 0, values)))
 
 
-def _kept(layer: LayerCache, number: int, real, drops, seeds, policy):
+def _kept(layer: LayerCache, number: int, real, drops, seeds, policy, repeats):
     """Which slot each new slot takes, [B, K, S] int32."""
 
     def head(keys, values, key, real, drops):
@@ -63,7 +66,8 @@ def _kept(layer: LayerCache, number: int, real, drops, seeds, policy):
 
     def row(keys, values, key, real, drops):
         key = jax.random.fold_in(jax.random.fold_in(key, PRUNE), number)
-        of_heads = jax.vmap(lambda h: jax.random.fold_in(key, h))(jnp.arange(keys.shape[0]))
+        heads = jnp.arange(keys.shape[0]) // repeats
+        of_heads = jax.vmap(lambda h: jax.random.fold_in(key, h))(heads)
         return jax.vmap(head, in_axes=(0, 0, 0, None, None))(keys, values, of_heads, real, drops)
 
     return jax.vmap(row)(layer.keys.swapaxes(2, 3), layer.values, answer_keys(seeds), real, drops)

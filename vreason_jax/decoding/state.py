@@ -83,16 +83,19 @@ def row_specs(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
     """Returns the partition of each array of a record of `rows` rows.
 
     Arrays [B, K, ...] are cut along the rows and the key/value heads, [B, V] and [B] along the
-    rows, scalars lie whole. Rows that `data` does not divide lie whole too. Without `heads` no
-    second axis is one of heads.
+    rows, scalars lie whole. Rows that `data` does not divide lie whole too. Where `model` does not
+    divide the heads, those of a trained delta, arrays are cut along the slots [B, K, M]. Without
+    `heads` no second axis is one of heads.
     """
     # As JAX writes them on what a program returns: without axes of one device, and none at the end.
     data = "data" if mesh.shape["data"] > 1 and rows % mesh.shape["data"] == 0 else None
-    model = "model" if heads and mesh.shape.get("model", 1) > 1 else None
+    model = mesh.shape.get("model", 1) if heads else 1
 
     def spec(array):
-        if model and array.ndim > 2:
-            return PartitionSpec(data, model)
+        if model > 1 and array.ndim > 2:
+            for axis in (1, 2):
+                if array.shape[axis] % model == 0:
+                    return PartitionSpec(data, *(None,) * (axis - 1), "model")
         return PartitionSpec(data) if data and array.ndim else PartitionSpec()
 
     return jax.tree.map(spec, tree)

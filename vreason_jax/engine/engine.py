@@ -27,7 +27,7 @@ from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.questions import Prepared
 from vreason_jax.runtime import compilation, memory
 from vreason_jax.runtime.checkpoint import load_model
-from vreason_jax.runtime.mesh import create_mesh
+from vreason_jax.runtime.mesh import create_mesh, idle_notice
 
 Warn = Callable[[str], None]
 _COUNTS = (
@@ -84,9 +84,7 @@ class Engine:
         self.loading: dict[str, float] = {"load": 0.0, "compile": 0.0}
         self.load_warnings: list[str] = []
         self.batch_size, self._hide_video = batch_size, hide_video
-        self.prefixes = Prefixes(
-            model.decoder, checkpoint.config.text, mesh, self._encode, self.counts
-        )
+        self.prefixes = Prefixes(model.decoder, mesh, self._encode, self.counts)
 
     @classmethod
     def load(
@@ -109,6 +107,8 @@ class Engine:
             say(checkpoint.tokenizer.template.notice)
         with compilation.CompileClock() as clock, clock.stage("load"):
             devices = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, checkpoint.config)
+            if idle := idle_notice(devices):
+                say(idle)
             model = load_model(
                 checkpoint.folder,
                 checkpoint.config,
@@ -274,7 +274,7 @@ class Engine:
     def _memory_warnings(
         self, questions: Sequence[Prepared], capacity: int, tokens: int
     ) -> tuple[str, ...]:
-        config, video = self.checkpoint.config, sum(q.video_tokens for q in questions)
+        config, video = self.model.config, sum(q.video_tokens for q in questions)
         per_token = memory.bytes_per_video_token(
             config, self.dtype.itemsize, self.mesh.shape.get("model", 1)
         )

@@ -15,7 +15,6 @@ from vreason_jax.decoding.state import place
 from vreason_jax.engine.media import block_tokens
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.model.cache import KVCache, LayerCache
-from vreason_jax.model.config import TextConfig
 from vreason_jax.model.decoder import Decoder
 from vreason_jax.questions import Prepared
 
@@ -42,13 +41,12 @@ class Prefixes:
     def __init__(
         self,
         decoder: Decoder,
-        config: TextConfig,
         mesh: Mesh,
         encode: Encode,
         counts: dict[str, int],
     ):
         """`encode` sends the media of prompts through the vision tower; counts into `counts`."""
-        self._decoder, self._config, self._mesh = decoder, config, mesh
+        self._decoder, self._config, self._mesh = decoder, decoder.config, mesh
         self._encode, self._counts = encode, counts
         self._kept: collections.OrderedDict[str, Source] = collections.OrderedDict()
 

@@ -45,7 +45,7 @@ def start(
       hide_video: sets the last layer's values of the video to 0 after the first token.
     """
     frames = rows.frame_of_slot(cache.capacity)
-    heads = cache.last.keys.shape[1]
+    heads = cache.last.keys.shape[1] // decoder.config.kv_repeats
     video = np.repeat((frames != prune.NO_VIDEO)[:, None], heads, axis=1)
     settings = DecodeSettings.of(run, mesh, has_video=bool(video.any()))
     context = DecodeContext(
@@ -71,7 +71,8 @@ def start(
     state, first, slot = begun.state, begun.first, begun.slot
     cache = state.cache
     if run.prune.fraction:
-        context, cache, slot = _pruned(context, cache, rows, frames, run, mesh)
+        repeats = decoder.config.kv_repeats
+        context, cache, slot = _pruned(context, cache, rows, frames, run, repeats, mesh)
     if hide_video:
         cache = without_video_values(cache, place(context.video_mask, mesh, len(seeds)))
     begun = _begun(context, cache, state.token, state.seen, settings, slot=slot, step=1)
@@ -86,7 +87,8 @@ def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, 
     last = int(np.flatnonzero(context.video_mask.any(axis=(0, 1))).max(initial=0))
     mask = context.video_mask[..., : ladder.steered(last + 1) if settings.controlled else 0]
     rows, heads, slots = mask.shape
-    shapes = _controller_shapes(heads, slots, cache.last.values.shape[-1])
+    _, lying, _, width = cache.last.values.shape
+    shapes = _controller_shapes(heads, slots, width, lying // heads)
     controllers = jax.tree.map(lambda a: np.zeros((rows, *a.shape), a.dtype), shapes)
     controllers = controllers.replace(peak=np.full(rows, -np.inf, np.float32))
     context, controllers, at, number = place(
@@ -99,11 +101,11 @@ def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, 
 
 
 @functools.cache
-def _controller_shapes(heads: int, slots: int, width: int) -> control.ControllerState:
-    return jax.eval_shape(lambda: control.init(heads, slots, width))
+def _controller_shapes(heads: int, slots: int, width: int, repeats: int) -> control.ControllerState:
+    return jax.eval_shape(lambda: control.init(heads, slots, width, repeats))
 
 
-def _pruned(context, cache: KVCache, rows: PromptRows, frames: np.ndarray, run, mesh: Mesh):
+def _pruned(context, cache, rows: PromptRows, frames: np.ndarray, run, repeats: int, mesh: Mesh):
     """The context and caches that have lost slots, and the slot that answers go on at."""
     plan, dropped = prune.plan_drops(frames, run.prune)
     real = rows.real(frames.shape[1])
@@ -114,6 +116,7 @@ def _pruned(context, cache: KVCache, rows: PromptRows, frames: np.ndarray, run, 
         *place((real, kept, plan, context.seeds), mesh, len(kept)),
         policy=run.prune.policy,
         capacity=ladder.capacity(slot + ladder.first_room(slot, run.sampling.max_new_tokens)),
+        repeats=repeats,
         mesh=mesh,
     )
     layout = Layout(

@@ -143,7 +143,7 @@ def _threads(engine: Engine, capacity: int) -> int:
     if engine.mesh.size > 1:
         return 1
     free = memory.free_bytes(engine.mesh.local_devices[0])
-    config, itemsize = engine.checkpoint.config, engine.dtype.itemsize
+    config, itemsize = engine.model.config, engine.dtype.itemsize
     each = 3 * memory.bytes_per_video_token(config, itemsize) * capacity * engine.rows(1)
     fitting = os.cpu_count() if free is None else free // each
     return max(1, min(os.cpu_count() or 1, fitting or 1))

@@ -69,6 +69,7 @@ class TextConfig:
     mrope_section: tuple[int, ...]  # frequencies of the t, h and w axes; sums to head_width / 2
     max_positions: int  # the model was made for prompts and answers of so many tokens
     tied: bool  # the head is the embedding
+    kv_repeats: int = 1  # how often each key/value head lies in the cache (runtime/sharing.py)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
 from vreason_jax.runtime import check, names, orbax_files, tensor_files
 from vreason_jax.runtime.mesh import parameter_sharding
+from vreason_jax.runtime.sharing import share, shared_config
 from vreason_jax.runtime.tensor_files import StoredTensor
 
 Warn = Callable[[str], None]
@@ -38,11 +39,14 @@ def load_model(
         checks all files, as each reads of all of them.
       warn: takes a line of text; left out, it goes to stderr.
 
-    The model's own `config` says whether head and embedding are tied: the files may decide
-    otherwise than config.json. Raises UserError for damaged files, WrongTensors for others than
-    the config asks for.
+    The model's own `config` says whether head and embedding are tied, where the files may decide
+    otherwise than config.json, and how the devices share its heads. Raises UserError for damaged
+    files, WrongTensors for others than the config asks for.
     """
     config, arrays = load_arrays(folder, config, dtype, mesh, verify=verify, warn=warn)
+    if mesh is not None:
+        shared = shared_config(config, mesh.shape["model"])
+        arrays, config = share(arrays, config, shared, mesh), shared
     return build_model(config, arrays, dtype)
 
 

@@ -11,6 +11,7 @@ from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig
 
 AXES = ("data", "model")
+LARGEST = 16  # devices that share one copy of a model
 
 # Parameter path -> partition of its [out, in] weight or [out] bias; each path matches one row.
 # Heads and MLP widths are cut, so a layer needs one sum over `model` after attention and one after
@@ -54,15 +55,16 @@ def parse_mesh(text: str) -> dict[str, int]:
 def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) -> Mesh:
     """Returns the mesh of `--mesh`, or the default one, with axes (data, model).
 
-    Default on one host: all devices on `model` where the model's widths divide, else one device;
-    for `many` questions a small model lies on each core of a CPU.
-    On several hosts every device must take part: as many on `model` as divide, the rest on `data`.
+    Default on one host: as many devices on `model` as there are query heads, or one for a small
+    model; for `many` questions such a one lies on each core of a CPU.
+    On several hosts every device must take part: as many on `model` as divide them and each have
+    key/value heads of their own, the rest on `data`.
     Raises UserError for a mesh that the machine or the model does not allow.
     """
     devices = jax.devices()
     if text is not None:
         sizes = parse_mesh(text)
-    elif many and devices[0].platform == "cpu" and _leaves_cores_idle(config):
+    elif many and devices[0].platform == "cpu" and _is_small(config):
         sizes = {"data": len(devices), "model": 1}
     else:
         sizes = _default_sizes(len(devices), config)
@@ -73,7 +75,8 @@ def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) ->
         raise UserError(
             f"--mesh {wanted}: needs {count} devices, expected {most} the {len(devices)} there are"
         )
-    check_model_axis(sizes["model"], config)
+    if sizes["model"] > LARGEST:
+        raise UserError(f"--mesh {wanted}: expected model=1 to {LARGEST}")
     return Mesh(
         np.asarray(_ordered(devices, count, sizes)),
         AXES,
@@ -81,33 +84,23 @@ def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) ->
     )
 
 
-def allowed_model_axes(config: ModelConfig) -> list[int]:
-    """Returns the sizes of `model` that divide the key/value heads, query heads and MLP width."""
-    text = config.text
-    common = math.gcd(text.kv_heads, text.heads, text.mlp_width)
-    return [size for size in range(1, common + 1) if common % size == 0]
-
-
-def check_model_axis(size: int, config: ModelConfig) -> None:
-    """Raises UserError unless `size` devices can share each layer of the model evenly."""
-    allowed = allowed_model_axes(config)
-    if size not in allowed:
-        text = config.text
-        raise UserError(
-            f"--mesh: model={size} does not divide the model's {text.kv_heads} key/value heads, "
-            f"{text.heads} query heads and MLP width {text.mlp_width}; "
-            f"expected one of {', '.join(map(str, allowed))}"
-        )
+def idle_notice(mesh: Mesh) -> str | None:
+    """Returns a line that says how many accelerators of this process compute nothing, or None."""
+    here = jax.local_devices()
+    idle = len(set(here) - set(mesh.devices.flat))
+    if not idle or here[0].platform == "cpu":
+        return None
+    sizes = ",".join(f"{axis}={size}" for axis, size in mesh.shape.items())
+    return f"{idle} of {len(here)} devices stay idle under --mesh {sizes}"
 
 
 def parameter_spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """Returns where the parameter at dotted `path` lies; vocabularies that do not divide: whole."""
+    """Returns where the parameter at dotted `path` lies; what `model` does not divide: whole."""
     specs = [spec for row, spec in _ROWS if re.fullmatch(row, path)]
     if len(specs) != 1:
         raise ValueError(f"{path}: expected one row of the partition table, {len(specs)} match")
-    if path in ("decoder.embedding", "decoder.head") and shape[0] % mesh.shape["model"]:
-        return PartitionSpec()
-    return specs[0]
+    cut = [length for axis, length in zip(specs[0], shape, strict=False) if axis]
+    return PartitionSpec() if any(length % mesh.shape["model"] for length in cut) else specs[0]
 
 
 def parameter_sharding(path: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
@@ -116,15 +109,17 @@ def parameter_sharding(path: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSh
 
 
 def _default_sizes(devices: int, config: ModelConfig) -> dict[str, int]:
-    allowed = allowed_model_axes(config)
+    text = config.text
     if jax.process_count() == 1:
-        return {"data": 1, "model": devices if devices in allowed else 1}
-    model = max(size for size in allowed if devices % size == 0)
-    return {"data": devices // model, "model": model}
+        most = 1 if _is_small(config) else text.heads
+        return {"data": 1, "model": min(devices, most, LARGEST)}
+    own_heads = math.gcd(text.kv_heads, text.mlp_width)
+    fitting = [n for n in range(1, LARGEST + 1) if devices % n == 0 and own_heads % n == 0]
+    return {"data": devices // max(fitting), "model": max(fitting)}
 
 
-def _leaves_cores_idle(config: ModelConfig) -> bool:
-    """Whether products of a few rows are too small to be shared among a CPU's cores."""
+def _is_small(config: ModelConfig) -> bool:
+    """Whether products of a few rows are too small to be shared among cores or devices."""
     return config.text.width * config.text.mlp_width <= 2**20
 
 
