@@ -1,4 +1,6 @@
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -72,6 +74,26 @@ def test_each_answer_of_a_batch_is_the_one_it_gets_alone(reasoner, clip, place):
             np.testing.assert_allclose(
                 answer.trace[key], alone.trace[key], rtol=1e-4, atol=1e-4, err_msg=key
             )
+
+
+def test_a_harness_gets_the_same_answer(reasoner, clip, monkeypatch):
+    import stub_lmms_eval
+
+    stub_lmms_eval.install(monkeypatch)
+    monkeypatch.delitem(sys.modules, "vreason_jax.harnesses.lmms_eval", raising=False)
+    from vreason_jax.harnesses.lmms_eval import VReason
+
+    monkeypatch.setattr(vreason_jax, "load", lambda *names, **keys: reasoner, raising=False)
+    parts = [{"type": "video", "url": str(clip)}, {"type": "text", "text": QUESTION}]
+    model = VReason()
+    model.task_dict["task"] = {"test": [[{"role": "user", "content": parts}]]}
+    args = (QUESTION, lambda doc: doc, {"max_new_tokens": 10}, 0, "task", "test")
+    (result,) = model.generate_until([types.SimpleNamespace(args=args)])
+    answer = reasoner.generate(clip, QUESTION)
+    assert result.text == answer.text
+    tokens = answer.trace["tokens"]
+    counts = result.token_counts
+    assert (counts.input_tokens, counts.output_tokens) == (tokens["prompt"], tokens["generated"])
 
 
 def test_settings_of_one_call_hold_for_it_alone_and_load_nothing(reasoner, clip, monkeypatch):

@@ -21,7 +21,7 @@ ORDER = (
     "__version__", "arrays", "errors", "regular_files", "json_files", "toml_files", "settings",
     "config", "video", "prompt", "questions", "controller", "model", "decoding", "runtime",
     "command_line", "output", "shapes", "embedded", "checkpoint", "engine", "api", "convert",
-    "evaluation", "training",
+    "evaluation", "harnesses", "training",
 )  # fmt: skip
 
 
