@@ -184,6 +184,38 @@ def videomme_rows():
     ]
 
 
+def videommev2(folder):
+    row = {
+        "video_id": "001",
+        "group_type": "logic",
+        "group_structure": "[1, [2, 3], 4]",
+        "second_head": "Order",
+        "third_head": None,
+        "question": "What comes next?",
+        "options": "\n".join(f"{letter}. part {letter}" for letter in "ABCDEFGH"),
+        "answer": "H",
+    }
+    levels = (1, "2", "None", None)
+    rows = [row | {"question_id": f"001-{n}", "level": x} for n, x in enumerate(levels, 1)]
+    put_lines(folder / "test.jsonl", rows)
+    return put_clips(folder, "videos/001.mp4")
+
+
+def videoholmes(folder):
+    row = {
+        "video ID": "aB-1",
+        "Question Type": "TCI",
+        "Question": "Why was the man trapped?",
+        "Options": {letter: f"reason {letter}" for letter in "ABCDEF"},
+        "Answer": "C",
+        "Explanation": "",
+    }
+    rows = [row | {"Question ID": number} for number in (1, 2)]
+    rows.append(row | {"Question ID": 1, "video ID": "x", "Question Type": "SR"})
+    put_json(folder / "Benchmark" / "test_Video-Holmes.json", rows)
+    return put_clips(folder, *(f"Benchmark/videos_cropped/{name}.mp4" for name in ("aB-1", "x")))
+
+
 def videomme(folder):
     put_lines(folder / "test.jsonl", videomme_rows())
     subtitles = folder / "subtitle" / "aB-1.srt"

@@ -81,6 +81,7 @@ OFFICIAL = {
     "mvbench": files.mvbench_,
     "tempcompass": files.tempcompass_,
     "videomme": _videomme,
+    "videoholmes": files.videoholmes,
 }
 TARGETS = [
     *(_target(name, "video_r1", _video_r1(name)) for name in OFFICIAL),

@@ -22,6 +22,8 @@ WRITERS = {
     "mvbench": files.mvbench_,
     "tempcompass": files.tempcompass_,
     "videomme": files.videomme,
+    "videommev2": files.videommev2,
+    "videoholmes": files.videoholmes,
 }
 BROKEN = [
     ({"problem": None}, "'problem': expected text"),
@@ -151,7 +153,7 @@ def first_row(file):
 
 
 def leaf(value):
-    known = isinstance(value, dict) and ("question" in value or "problem" in value)
+    known = isinstance(value, dict) and {"question", "problem", "Question"} & value.keys()
     return "q" if known else ""
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import mmvu, shapes, videommmu
+from vreason_jax.evaluation.benchmarks.locate import locate
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, REGRESSION
 from vreason_jax.evaluation.readers import read_benchmark
 from vreason_jax.shapes import KINDS, sample
@@ -128,6 +129,31 @@ def test_videomme_also_comes_with_the_questions_of_each_video(tmp_path):
     assert [(r.id, r.video) for r in records] == [
         ("001-1", "data/aB-1.mp4"), ("001-2", "data/aB-1.mp4"),
     ]  # fmt: skip
+
+
+def test_videommev2_has_eight_options_in_a_text_and_levels_or_none(tmp_path):
+    records = read_benchmark("videommev2", files.videommev2(tmp_path)).records
+    assert [r.id for r in records] == ["001-1", "001-2", "001-3", "001-4"]
+    assert [r.subset for r in records] == ["level 1", "level 2", "", ""]
+    first = records[0]
+    assert (first.gold, first.task, first.video) == ("H", "logic", "videos/001.mp4")
+    assert first.options == tuple(f"{letter}. part {letter}" for letter in "ABCDEFGH")
+    rows = [json.loads(line) for line in (tmp_path / "test.jsonl").read_text().splitlines()]
+    files.put_lines(tmp_path / "test.jsonl", [rows[0] | {"level": 4}, *rows[1:]])
+    (refused,) = read_benchmark("videommev2", tmp_path).refused
+    assert "'level': expected 1, 2, 3 or none, got 4" in refused
+
+
+def test_videoholmes_counts_questions_in_each_video_and_finds_its_videos(tmp_path):
+    records = read_benchmark("videoholmes", files.videoholmes(tmp_path)).records
+    assert [(r.id, r.task) for r in records] == [
+        ("aB-1/1", "TCI"),
+        ("aB-1/2", "TCI"),
+        ("x/1", "SR"),
+    ]
+    assert records[0].gold == "C" and records[0].options[5] == "F. reason F"
+    found = locate(records[0], tmp_path)
+    assert found == tmp_path / "Benchmark" / "videos_cropped" / "aB-1.mp4"
 
 
 def test_shapes_needs_no_files_and_takes_its_kinds_in_turn():

@@ -14,7 +14,9 @@ from vreason_jax.evaluation.benchmarks import (
     shapes,
     tempcompass,
     video_r1,
+    videoholmes,
     videomme,
+    videommev2,
     videommmu,
     vsibench,
 )
@@ -22,10 +24,10 @@ from vreason_jax.evaluation.benchmarks.layout import Layout
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.benchmarks.rows import SUFFIXES, BrokenRowError, Row, read_rows
 
-LAYOUTS = {
-    module.LAYOUT.name: module.LAYOUT
-    for module in (shapes, vsibench, videommmu, mmvu, mvbench, tempcompass, videomme)
-}
+_MODULES = (
+    shapes, vsibench, videommmu, mmvu, mvbench, tempcompass, videomme, videommev2, videoholmes,
+)  # fmt: skip
+LAYOUTS = {module.LAYOUT.name: module.LAYOUT for module in _MODULES}
 BENCHMARKS = tuple(LAYOUTS)
 VIDEO_R1, OFFICIAL = "video_r1", "official"
 _PEEK = 50  # rows that are looked at to tell the schema; some of them may be broken

@@ -47,6 +47,11 @@ _OFFICIAL = {
         "The first capital of A to D counts, behind the authors' four phrases (The best answer "
         "is, ...) alone: of Answer: B it is A."
     ),
+    "videommev2": (
+        "Letters are found by this project's lenient reading. Questions count one by one: the "
+        "authors' score of each group of four is not computed."
+    ),
+    "videoholmes": "Letters are found by this project's lenient reading.",
     "vsibench": (
         "The first word of the reply is the answer, as in the authors' code; of a target 0, which "
         "that code divides by, only 0 is right."
