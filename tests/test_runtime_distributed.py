@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -136,6 +137,24 @@ def test_the_variables_of_jax_are_passed_on(single, initialized):
     single.setenv("JAX_PROCESS_ID", "3")
     distributed.start()
     assert initialized == [{"coordinator_address": "host:1", "num_processes": 4, "process_id": 3}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("host:1", 1, 2), "process 1 waits until all 2 are at host:1\n"),
+        ((), "waiting for the other processes of this job to start\n"),
+    ],
+)
+def test_a_process_that_waits_for_others_says_so(single, initialized, capsys, arguments, told):
+    single.setenv("SLURM_NTASKS", "2")
+    single.setenv("SLURM_STEP_NODELIST", "node1,node2")
+    distributed.start(*arguments)
+    assert capsys.readouterr().err == ""
+    single.setattr(distributed, "_PATIENCE", 0.01)
+    single.setattr("jax.distributed.initialize", lambda **arguments: time.sleep(0.2))
+    distributed.start(*arguments)
+    assert capsys.readouterr().err == told
 
 
 def test_launchers_with_several_processes_start_jaxs_own_detection(single, initialized):

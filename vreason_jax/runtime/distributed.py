@@ -5,6 +5,7 @@ import importlib.util
 import math
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ _LAUNCHERS = {
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _MOST_CORES = 8  # that a CPU is split into unasked
 _CPU_DEVICES = "xla_force_host_platform_device_count"
+_PATIENCE = 5.0  # seconds of waiting for other processes without a word
 
 
 def start(
@@ -70,7 +72,7 @@ def _join_hosts(arguments: dict | None) -> None:
     if arguments is None and not _launched_together() and not _in_job_of_pods() and not tpu:
         return
     try:
-        with warnings.catch_warnings():
+        with _told_of_waiting(arguments), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about proxies in the environment
             # Its service would take SIGTERM for itself.
             jax.config.update("jax_enable_preemption_service", False)
@@ -83,6 +85,22 @@ def _join_hosts(arguments: dict | None) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the hosts did not find each other: {reason}") from None
+
+
+@contextlib.contextmanager
+def _told_of_waiting(arguments: dict | None) -> Iterator[None]:
+    """Says on stderr what this process waits for, if that takes more than some seconds."""
+    text = "waiting for the other processes of this job to start"
+    if arguments:
+        text = "process {process_id} waits until all {num_processes} are at {coordinator_address}"
+        text = text.format(**arguments)
+    timer = threading.Timer(_PATIENCE, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _use_cores(devices: int) -> None:
