@@ -42,10 +42,10 @@ def test_a_tensor_comes_back_bit_for_bit_in_an_aligned_buffer(file, name):
     assert array.size == 0 or array.ctypes.data % 64 == 0
 
 
-def test_a_slice_holds_what_indexing_the_whole_gives(file):
-    for index in [(slice(2, 5), slice(None)), (slice(None), slice(1, 3)), (slice(6, 7),)]:
-        array = tensor_files.read_tensor(stored(file)["a"], BFLOAT16, index)
-        assert array.tobytes() == TENSORS["a"][index].tobytes()
+def test_some_rows_are_what_indexing_the_whole_gives(file):
+    for rows in (slice(2, 5), slice(None), slice(6, 7)):
+        array = tensor_files.read_tensor(stored(file)["a"], BFLOAT16, rows)
+        assert array.tobytes() == TENSORS["a"][rows].tobytes()
 
 
 def test_a_cast_rounds_as_numpy_does_across_chunks(file, monkeypatch):

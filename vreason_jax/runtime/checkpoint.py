@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
+from jax.sharding import Mesh, SingleDeviceSharding
 
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
 from vreason_jax.runtime import check, names, orbax_files, tensor_files
+from vreason_jax.runtime.loading import Wanted, load
 from vreason_jax.runtime.mesh import parameter_sharding
 from vreason_jax.runtime.sharing import share, shared_config
 from vreason_jax.runtime.tensor_files import StoredTensor
@@ -71,12 +72,13 @@ def load_arrays(
     _check_tensors(folder, config, tensors, repeated)
     config = _settle_tie(tensors, config, warn or _to_stderr)
     expected = names.expected_tensors(config)
-    arrays = {}
+    wanted = []
     for name, parameter in expected.items():
         stored = dataclasses.replace(tensors[name], shape=parameter.shape)
         target = stored.dtype if dtype is None else np.dtype(dtype)
-        arrays[parameter.path] = _place(stored, target, _sharding(parameter, mesh))
-    return config, arrays
+        wanted.append(Wanted(stored, target, _sharding(parameter, mesh)))
+    paths = (parameter.path for parameter in expected.values())
+    return config, dict(zip(paths, load(wanted), strict=True))
 
 
 def build_model(
@@ -167,18 +169,6 @@ def _sharding(parameter: names.ExpectedTensor, mesh: Mesh | None):
     if mesh is None:
         return SingleDeviceSharding(jax.local_devices()[0])
     return parameter_sharding(parameter.path, parameter.shape, mesh)
-
-
-def _place(stored: StoredTensor, dtype: np.dtype, sharding) -> jax.Array:
-    """One tensor on its devices. Waits, so that no more than one lies in host memory besides."""
-    if isinstance(sharding, NamedSharding) and sharding.mesh.size > 1:
-        array = jax.make_array_from_callback(
-            stored.shape, sharding, lambda index: tensor_files.read_tensor(stored, dtype, index)
-        )
-    else:
-        # On a CPU the buffer, being aligned, becomes the array: nobody else holds it.
-        array = jax.device_put(tensor_files.read_tensor(stored, dtype), sharding, may_alias=True)
-    return array.block_until_ready()
 
 
 def _to_stderr(line: str) -> None:

@@ -27,7 +27,7 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _ALIGNMENT = 64  # bytes; JAX on a CPU uses such a buffer as it is, and copies any other
-_CHUNK = 2**24  # bytes read at a time where they must be cast or cut on the way
+_CHUNK = 2**24  # bytes read at a time where they must be cast on the way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,31 +80,21 @@ def read_header(file: Path) -> list[StoredTensor]:
     return tensors
 
 
-def read_tensor(
-    tensor: StoredTensor, dtype: np.dtype, index: tuple[slice, ...] | None = None
-) -> np.ndarray:
-    """Returns a tensor, or the slice `index` (step 1) of it, cast to `dtype`, 64-byte aligned.
+def read_tensor(tensor: StoredTensor, dtype: np.dtype, rows: slice = slice(None)) -> np.ndarray:
+    """Returns a tensor, or some `rows` (step 1) of its first axis, in `dtype`, 64-byte aligned.
 
     At most `_CHUNK` bytes are held beyond the result.
     """
-    bounds = [
-        (begin, end)
-        for slice_, length in zip(index or (), tensor.shape, strict=False)
-        for begin, end, _ in [slice_.indices(length)]
-    ]
-    bounds += [(0, length) for length in tensor.shape[len(bounds) :]]
-    result = aligned_empty(tuple(end - begin for begin, end in bounds), dtype)
-    whole_rows = all(bound == (0, n) for bound, n in zip(bounds[1:], tensor.shape[1:], strict=True))
+    begin, end, _ = rows.indices(tensor.shape[0]) if tensor.shape else (0, 1, 1)
+    result = aligned_empty((end - begin, *tensor.shape[1:]), dtype)
     row_bytes = math.prod(tensor.shape[1:]) * tensor.dtype.itemsize
-    first_row = bounds[0][0] if bounds else 0
     with open(tensor.file, "rb", buffering=0) as stream:
-        stream.seek(tensor.offset + first_row * row_bytes)
-        if whole_rows and dtype == tensor.dtype:
+        stream.seek(tensor.offset + begin * row_bytes)
+        if dtype == tensor.dtype:
             _read_exactly(stream, result)
         else:
-            columns = tuple(slice(*bound) for bound in bounds[1:])
-            _read_rows(stream, tensor, result, columns, row_bytes)
-    return result
+            _read_cast(stream, result, tensor.dtype, row_bytes)
+    return result if tensor.shape else result.reshape(())
 
 
 def read_chunks(tensor: StoredTensor) -> Iterator[np.ndarray]:
@@ -165,16 +155,14 @@ def _indexed_files(index: Path) -> list[str]:
     return files
 
 
-def _read_rows(stream, tensor, result, columns, row_bytes):
-    """Fills `result` with the columns of successive rows, cast, a chunk of rows at a time."""
-    if not tensor.shape:
-        result = result.reshape(1)
+def _read_cast(stream, result: np.ndarray, dtype: np.dtype, row_bytes: int) -> None:
+    """Fills `result` with rows that are stored in `dtype`, a chunk of them at a time."""
     per_chunk = max(1, _CHUNK // max(1, row_bytes))
     for begin in range(0, len(result), per_chunk):
         target = result[begin : begin + per_chunk]
-        rows = np.empty((len(target), *tensor.shape[1:]), tensor.dtype)
-        _read_exactly(stream, rows)
-        target[...] = rows[(slice(None), *columns)]
+        stored = np.empty(target.shape, dtype)
+        _read_exactly(stream, stored)
+        target[...] = stored
 
 
 def _read_exactly(stream, array: np.ndarray) -> None:
