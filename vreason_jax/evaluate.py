@@ -45,6 +45,8 @@ def _evaluate(arguments: argparse.Namespace, stop: "Stop") -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
     from vreason_jax.runtime import group
 
+    if arguments.check:
+        note("reads the questions, then the first and the last frame of every video")
     join_hosts(arguments, many=True)
     flags = {f"--{k.replace('_', '-')}": v for k, v in vars(arguments).items() if k not in _OWN}
     group.check_same("flags", flags)

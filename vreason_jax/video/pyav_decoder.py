@@ -15,6 +15,7 @@ from vreason_jax.video.timeline import Timeline
 
 STRAIGHT_PIXELS = 2**26  # of a whole video; so few are decoded throughout, whatever is asked
 MOST_PIXELS = 2**27  # of one frame; more is a damaged header
+THREADED_PIXELS = 2**17  # of one frame; threads that take a frame each double the work of smaller
 CHECKED_FRAMES = 24  # at the head, against the packets
 DAMAGED = 0.1  # share of the packets that fail, from which on a file is refused
 KNOW_RECOVERY = ("h264", "hevc", "vvc")  # these show nothing before a frame that they can trust
@@ -100,7 +101,8 @@ class PyavDecoder:
         if context is None:
             raise DecodeError("PyAV: no decoder knows the codec of its video")
         context.options = {"max_pixels": str(MOST_PIXELS)}
-        self._stream.thread_type = "AUTO"
+        small = context.width * context.height <= THREADED_PIXELS
+        self._stream.thread_type = "SLICE" if small else "AUTO"
         self._codec = self._alpha_codec() or context
         self._next: int | None = None  # number of the frame that comes next, by the packets
 
