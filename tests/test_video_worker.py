@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from video_files import assert_one_line_error, encode, error_of, needs_decord, read
 
@@ -34,6 +35,21 @@ def test_decord_is_given_up_with_a_notice_where_its_frames_are_others(tmp_path, 
     assert clip.reader == "pyav"
     assert "3 of 4 frames of decord are not those asked for" in clip.notices[0]
     np.testing.assert_array_equal(clip.frames, expected.frames)
+
+
+def test_a_worker_keeps_no_memory_of_the_clips_before(tmp_path):
+    path = encode(tmp_path / "clip.mp4", count=60, size=(240, 320))
+
+    def memory_after(reads):
+        for _ in range(reads):
+            read(path)
+        (worker,) = (c for c in psutil.Process().children() if "worker" in " ".join(c.cmdline()))
+        return worker.memory_info().rss
+
+    with process.kept_worker():
+        first = memory_after(4)
+        # A decoder that waits for Python's collector would leave some 10 MB a clip.
+        assert memory_after(16) - first < 50e6
 
 
 @needs_decord

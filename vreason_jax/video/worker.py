@@ -6,6 +6,7 @@ bytes, little endian), the header, then the frames, uint8 [F,h,w,3] in C order u
 """
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -37,10 +38,14 @@ def main() -> None:
     payload = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a native library prints goes to stderr
     _limit_memory()
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         _die_in_time(request)
         _reply(payload, *_outcome(request))
+        # PyAV's containers and streams refer to each other. Python's collector counts objects, not
+        # the megabytes of a decoder that they hold, and would come a gigabyte too late.
+        gc.collect()
     os._exit(0)
 
 
