@@ -68,10 +68,10 @@ class Stub:
 
     def _read(self, group):
         if clip_key(group[0])[: len("test-000000")] in self.broken:
-            return ReadClip(None, "missing_video", "gone", 0.0)
+            return ReadClip("missing_video", "gone", 0.0)
         media: Any = types.SimpleNamespace(patches=[types.SimpleNamespace(grid=GRID)])
-        asked: Any = tuple(types.SimpleNamespace(name=record.id) for record in group)
-        return ReadClip(media, None, "", 0.0, asked)
+        asked: Any = tuple(types.SimpleNamespace(name=r.id, media=media) for r in group)
+        return ReadClip(None, "", 0.0, asked)
 
     def _load(self, run):
         return StubEngine(

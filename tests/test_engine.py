@@ -15,7 +15,9 @@ from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.decoding.reading import read_piece, take_rows
 from vreason_jax.engine import prefixes
 from vreason_jax.engine.engine import Engine
+from vreason_jax.errors import UserError
 from vreason_jax.questions import as_question
+from vreason_jax.runtime import memory
 
 WORDS = ("Why?", "Which thing moves?")  # of unequal length
 LIVELY = {
@@ -287,6 +289,28 @@ def test_questions_of_any_length_number_and_size_share_their_programs(new_engine
     ask(questions[3:4])  # another clip, another longest question, another number
     ask(questions[2:5])  # and clips of two sizes
     assert sizes() == compiled
+
+
+def test_a_batch_beyond_memory_is_told_once_with_the_copy_that_each_run_takes(
+    new_engine, questions, monkeypatch
+):
+    lines = []
+    engine = new_engine(2, warn=lines.append)
+    slots = 2 * (engine.read(questions[:2], TOKENS).cache.capacity + 32)  # and an answer's chunk
+    sizes = engine.model.config, engine.dtype.itemsize
+    one, two = (slots * memory.bytes_per_video_token(*sizes, caches=n) for n in (1, 2))
+    monkeypatch.setattr(memory, "free_bytes", lambda device: two)
+    assert engine.read(questions[:2], TOKENS).warnings == () and not lines
+    monkeypatch.setattr(memory, "free_bytes", lambda device: one)
+    for _ in range(2):
+        assert engine.read(questions[:2], TOKENS).warnings == tuple(lines)
+    assert len(lines) == 1 and "lower video.max_pixels" in lines[0]
+
+
+def test_what_the_device_cannot_hold_is_said_with_what_to_lower(new_engine):
+    told = pytest.raises(UserError, match=r"512 tokens and more do not fit; lower --batch-size")
+    with told, new_engine(2).at_work(512, "decode"):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
 
 def test_too_many_questions_or_none_are_refused(engines, questions):

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def clip(number):
-    return ReadClip(None, None, str(number), 0.0)
+    return ReadClip(None, str(number), 0.0)
 
 
 def test_clips_come_in_order_whatever_they_take():
@@ -91,13 +91,13 @@ def read(path, error=None):
             raise error
         return "media"
 
-    return read_clip(lambda: VideoFile(str(path)), media, lambda media: ())
+    return read_clip(lambda: VideoFile(str(path)), media, lambda media: (media,))
 
 
 def test_a_status_for_every_way_to_fail(tmp_path):
     there = tmp_path / "clip.mp4"
     there.touch()
-    assert (read(there).media, read(there).status) == ("media", None)
+    assert (read(there).prepared, read(there).status) == (("media",), None)
     missing = read(tmp_path / "gone.mp4", UserError("gone.mp4: expected\na file"))
     assert (missing.status, missing.reason) == ("missing_video", "gone.mp4: expected a file")
     for error in (UserError("cut off"), RuntimeError("a bug"), MemoryError()):

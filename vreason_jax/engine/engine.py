@@ -84,6 +84,7 @@ class Engine:
         self.loading: dict[str, float] = {"load": 0.0, "compile": 0.0}
         self.load_warnings: list[str] = []
         self.batch_size, self._hide_video = batch_size, hide_video
+        self._most_told = 0  # video tokens that memory may not hold
         self.prefixes = Prefixes(model.decoder, mesh, self._encode, self.counts)
 
     @classmethod
@@ -274,14 +275,21 @@ class Engine:
     def _memory_warnings(
         self, questions: Sequence[Prepared], capacity: int, tokens: int
     ) -> tuple[str, ...]:
-        config, video = self.model.config, sum(q.video_tokens for q in questions)
+        device = self.mesh.local_devices[0]
+        shape = {} if device.platform == "cpu" else self.mesh.shape  # a CPU's devices share memory
+        share = shape.get("data", 1)
         per_token = memory.bytes_per_video_token(
-            config, self.dtype.itemsize, self.mesh.shape.get("model", 1)
+            self.model.config,
+            self.dtype.itemsize,
+            shape.get("model", 1),
+            caches=1 if self.batch_size is None else 2,  # what was read, and a run's copy of it
         )
-        others = len(questions) * (capacity + ladder.decode_room(tokens)) - video
-        free = memory.free_bytes(self.mesh.local_devices[0])
+        video = sum(q.video_tokens for q in questions) // share
+        slots = -(-len(questions) // share) * (capacity + ladder.decode_room(tokens))
+        free, others = memory.free_bytes(device), slots - video
         line = memory.memory_warning(video, free, per_token, max(0, others))
-        if line:
+        if line and video > self._most_told:  # of many batches, once
+            self._most_told = video
             self.warn(line)
         return (line,) if line else ()
 

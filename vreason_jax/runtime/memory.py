@@ -46,16 +46,19 @@ def check_cache(config: ModelConfig, itemsize: int, *, prompt: int, tokens: int,
         )
 
 
-def bytes_per_video_token(config: ModelConfig, itemsize: int, model_axis: int = 1) -> int:
+def bytes_per_video_token(
+    config: ModelConfig, itemsize: int, model_axis: int = 1, *, caches: int = 1
+) -> int:
     """Returns the bytes of one more video token on each of `model_axis` devices.
 
-    What stays: the cache and the method's float32 copies of the last layer's values, the tower's
-    embedding. Tower and prompt are read in pieces of fixed size, whose passing memory does not grow
-    with the clip. An estimate, some tens of percent wide.
+    What stays: the cache, or several copies of it, the method's float32 copies of the last layer's
+    values, the tower's embedding. Tower and prompt are read in pieces of fixed size, whose passing
+    memory does not grow with the clip. An estimate, some tens of percent wide.
     """
     text = config.text
     method = _METHOD_COPIES * text.kv_heads * text.head_width * 4
-    return (_cache_bytes(config, itemsize) + method) // model_axis + text.width * itemsize
+    cache = caches * _cache_bytes(config, itemsize)
+    return (cache + method) // model_axis + text.width * itemsize
 
 
 def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:

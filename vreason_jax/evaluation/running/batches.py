@@ -1,5 +1,6 @@
 """The questions of one copy of the model, their clips read ahead, in batches of like length."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -119,7 +120,7 @@ class Batches:
         """Returns the clip, or its failure where another process of this copy cannot read it."""
         (code,) = self._replicas.largest(np.array([videos.STATUSES.index(clip.status)]))
         status = videos.STATUSES[code]
-        return clip if status == clip.status else ReadClip(None, status, "", clip.seconds)
+        return clip if status == clip.status else ReadClip(status, "", clip.seconds)
 
     def _grid(self, group: Group, clip: ReadClip | None) -> plan.Grid | None:
         key = plan.clip_key(group[0])
@@ -157,6 +158,9 @@ class Batches:
     def _ask_all(self, media: Media, group: Group) -> tuple[Prepared, ...]:
         clip = media.clips[0]
         self._folder.keep_frames(plan.clip_key(group[0]), clip.frames, clip.times)
+        # The patches hold the pixels too, and wait for the model in hundreds.
+        shown = dataclasses.replace(clip, frames=clip.frames[:0].copy())
+        media = Media((shown,), media.patches)
         return tuple(self._ask(media, record) for record in group)
 
     def _ask(self, media: Media, record: Record) -> Prepared:

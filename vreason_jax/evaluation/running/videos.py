@@ -24,19 +24,17 @@ STATUSES = (None, MISSING, UNDECODABLE)
 
 @dataclasses.dataclass(frozen=True)
 class ReadClip:
-    """A clip's pixels, ready for the model, or why there are none."""
+    """The questions about a clip, ready for the model with its pixels, or why there are none."""
 
-    media: Media | None
     status: str | None  # of STATUSES
     reason: str
     seconds: float  # that reading took, whoever waited
-    prepared: tuple[Prepared, ...] = ()  # the questions about it
+    prepared: tuple[Prepared, ...] = ()
 
     @property
     def grid(self) -> tuple[int, ...]:
         """The patches' grid, which questions of one batch share."""
-        assert self.media is not None
-        return tuple(map(int, self.media.patches[0].grid))
+        return tuple(map(int, self.prepared[0].media.patches[0].grid))
 
 
 def clip_source(record: Record, locate: Callable[[Record], Path], control: str = NONE) -> Source:
@@ -70,7 +68,7 @@ def read_clip(
         reason = str(error) if isinstance(error, UserError) else f"{path}: {error!r}"
     prepared = () if media is None else ask(media)
     seconds = time.perf_counter() - began
-    return ReadClip(media, status, " ".join(reason.split()), seconds, prepared)
+    return ReadClip(status, " ".join(reason.split()), seconds, prepared)
 
 
 Job = Callable[[], ReadClip]
