@@ -9,28 +9,21 @@ from jax.sharding import AxisType, Mesh
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.engine.engine import Engine
 from vreason_jax.model.config import ModelConfig, model_config_from_hf
+from vreason_jax.model.published import SIZES, hf_values, published_values
 from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium, next_position, prompt_positions
 from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.video.patches import Patches
 
-_PUBLISHED_VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}
-_TEXT_KEYS = (
-    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "vocab_size", "tie_word_embeddings",
-)  # fmt: skip
-_SHAPES = {
+# Two that are no published models.
+_SMALL = {
     "tiny": ((64, 128, 3, 4, 2, 512, False), {"depth": 2, "hidden_size": 64,
              "intermediate_size": 128, "num_heads": 4, "fullatt_block_indexes": [1]}),
     "0.25b": ((1024, 4096, 12, 8, 2, 32_000, False), {"depth": 8, "hidden_size": 320,
               "intermediate_size": 856, "num_heads": 4, "fullatt_block_indexes": [3, 7]}),
-    "3b": ((2048, 11_008, 36, 16, 2, 151_936, True), _PUBLISHED_VISION),
-    "7b": ((3584, 18_944, 28, 28, 4, 152_064, False), _PUBLISHED_VISION),
-    "32b": ((5120, 27_648, 64, 40, 8, 152_064, False), _PUBLISHED_VISION),
-    "72b": ((8192, 29_568, 80, 64, 8, 152_064, False), _PUBLISHED_VISION),
 }  # fmt: skip
-SHAPES = tuple(_SHAPES)
+SHAPES = (*_SMALL, *SIZES)
 
 # (t, h, w) in patches; a temporal patch of 32 x 32 patches is 256 tokens.
 _GRIDS = {96: (2, 12, 16), 768: (8, 16, 24), 4096: (16, 32, 32), 6144: (24, 32, 32)}
@@ -39,28 +32,8 @@ TEXT_TOKENS = 64
 
 
 def hf_config(shape: str) -> dict:
-    """Returns config.json values of a named shape; the small ones are not published models."""
-    text, vision = _SHAPES[shape]
-    head_width = text[0] // text[3]
-    half = head_width // 2
-    return {
-        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
-        "model_type": "qwen2_5_vl",
-        **dict(zip(_TEXT_KEYS, text, strict=True)),
-        "hidden_act": "silu",
-        "rms_norm_eps": 1e-6,
-        "rope_theta": 1e6,
-        "rope_scaling": {"type": "mrope", "mrope_section": [half - 2 * (3 * half // 8)]
-                         + [3 * half // 8] * 2},
-        "max_position_embeddings": 128_000,
-        "image_token_id": text[5] - 2,
-        "video_token_id": text[5] - 1,
-        "vision_start_token_id": text[5] - 4,
-        "vision_end_token_id": text[5] - 3,
-        "vision_config": {**vision, "out_hidden_size": text[0], "tokens_per_second": 2,
-                          "in_channels": 3, "patch_size": 14, "spatial_merge_size": 2,
-                          "temporal_patch_size": 2, "window_size": 112},
-    }  # fmt: skip
+    """Returns config.json values of a named shape."""
+    return hf_values(*_SMALL[shape]) if shape in _SMALL else published_values(shape)
 
 
 def model_config(shape: str) -> ModelConfig:
@@ -75,7 +48,7 @@ def synthetic_question(config: ModelConfig, video_tokens: int, rule: str = "max"
     medium = Medium("video", grid, second_per_grid=1.0)
     before, after = TEXT_TOKENS // 4, TEXT_TOKENS - TEXT_TOKENS // 4
     words = rng.integers(0, config.text.vocabulary - 8, TEXT_TOKENS)
-    last = config.text.vocabulary - 1  # as hf_config has it: start, end, image and video come last
+    last = config.text.vocabulary - 1  # as hf_values has it: start, end, image and video come last
     words[before - 1], words[before] = last - 3, last - 2
     video = np.full(video_tokens, last)
     positions = prompt_positions(

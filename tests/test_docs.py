@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vreason_jax import evaluate, generate, report, status
+from vreason_jax import evaluate, generate, plan, report, status
 from vreason_jax.config import CONFIG_FOLDER, load_config
 from vreason_jax.convert import __main__ as convert
 from vreason_jax.settings import parse_set
@@ -18,7 +18,7 @@ CARD = ROOT / "vreason_jax" / "assets" / "checkpoint" / "README.md"
 PARSERS = {
     "vreason_jax.generate": generate, "vreason_jax.evaluate": evaluate,
     "vreason_jax.report": report, "vreason_jax.shapes": shapes, "vreason_jax.status": status,
-    "vreason_jax.convert": convert, "convert": convert,
+    "vreason_jax.convert": convert, "convert": convert, "vreason_jax.plan": plan,
 }  # fmt: skip
 
 

@@ -20,8 +20,8 @@ FORBIDDEN = {
 ORDER = (
     "__version__", "arrays", "errors", "regular_files", "json_files", "toml_files", "settings",
     "config", "video", "prompt", "questions", "controller", "model", "decoding", "runtime",
-    "command_line", "output", "shapes", "embedded", "checkpoint", "engine", "api", "convert",
-    "evaluation", "harnesses", "training",
+    "command_line", "output", "shapes", "embedded", "checkpoint", "engine", "planning", "api",
+    "convert", "evaluation", "harnesses", "training",
 )  # fmt: skip
 
 

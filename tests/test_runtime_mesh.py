@@ -83,8 +83,8 @@ def test_a_mesh_smaller_than_the_machine_takes_the_first_devices():
 
 
 def test_on_several_hosts_every_device_takes_part(monkeypatch):
+    assert mesh_lib.mesh_sizes(None, 16, SMALL, hosts=4) == {"data": 8, "model": 2}
     monkeypatch.setattr(jax, "process_count", lambda: 4)
-    assert mesh_lib._default_sizes(16, SMALL) == {"data": 8, "model": 2}
     monkeypatch.setattr(jax, "devices", lambda: [None] * 16)
     with pytest.raises(UserError, match="exactly the 16"):
         mesh_lib.create_mesh("model=2", SMALL)

@@ -10,6 +10,13 @@ import subprocess
 import sys
 
 import pytest
+from jax.sharding import AbstractMesh
+
+from vreason_jax.model.published import published_config
+from vreason_jax.planning.devices import Devices
+from vreason_jax.planning.estimate import Load, estimate, weight_bytes
+from vreason_jax.runtime.mesh import AXES
+from vreason_jax.runtime.sharing import shared_config
 
 PROGRAM = """
 import json, sys
@@ -49,6 +56,17 @@ def compile_in_process(kind: str, objective: str) -> dict:
 def test_decode_needs_little_memory_beside_weights_and_cache(decode):
     for figures in decode.values():
         assert figures["temporary"] < 100e6
+
+
+def test_a_plan_counts_what_the_compiler_does(decode):
+    """Decoding's arguments are the planned weights without the tower, the cache, the controller."""
+    config, sizes = published_config("7b"), {"data": 1, "model": 4}
+    plan = estimate(config, Devices("v5e", 4), sizes, Load(6144, 1024, rows=1), int8=False)
+    weights = weight_bytes(shared_config(config, 4), AbstractMesh((1, 4), AXES))
+    tower = sum(size for path, size in weights.items() if path.startswith("vision."))
+    planned = plan.weights - tower + plan.cache + plan.controller
+    assert decode["switch"]["arguments"] == pytest.approx(planned, rel=0.02)
+    assert decode["none"]["arguments"] == pytest.approx(planned - plan.controller, rel=0.02)
 
 
 def test_the_method_adds_at_most_one_percent_to_decoding(decode):

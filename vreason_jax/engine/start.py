@@ -88,8 +88,8 @@ def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, 
     mask = context.video_mask[..., : ladder.steered(last + 1) if settings.controlled else 0]
     rows, heads, slots = mask.shape
     _, lying, _, width = cache.last.values.shape
-    shapes = _controller_shapes(heads, slots, width, lying // heads)
-    controllers = jax.tree.map(lambda a: np.zeros((rows, *a.shape), a.dtype), shapes)
+    shapes = controller_shapes(rows, heads, slots, width, lying // heads)
+    controllers = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
     controllers = controllers.replace(peak=np.full(rows, -np.inf, np.float32))
     context, controllers, at, number = place(
         (context.replace(video_mask=mask), controllers, np.int32(slot), np.int32(step)),
@@ -101,8 +101,12 @@ def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, 
 
 
 @functools.cache
-def _controller_shapes(heads: int, slots: int, width: int, repeats: int) -> control.ControllerState:
-    return jax.eval_shape(lambda: control.init(heads, slots, width, repeats))
+def controller_shapes(
+    rows: int, heads: int, slots: int, width: int, repeats: int
+) -> control.ControllerState:
+    """Returns the shapes of the controllers of `rows` answers; see `controller.init`."""
+    one = jax.eval_shape(lambda: control.init(heads, slots, width, repeats))
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows, *a.shape), a.dtype), one)
 
 
 def _pruned(context, cache, rows: PromptRows, frames: np.ndarray, run, repeats: int, mesh: Mesh):

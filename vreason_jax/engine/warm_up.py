@@ -191,7 +191,7 @@ def _reading_calls(engine: Engine, capacity: int) -> Iterator[Call]:
 
 def _read(engine: Engine, count: int, capacity: int, length: int, shared: bool) -> object:
     """Reads a piece of zeros."""
-    rows = PromptRows.of([_prompt(length, 2)] * count)
+    rows = PromptRows.of([blank_prompt(length, 2)] * count)
     index = [np.full(length, 0 if shared else TEXT)] * count
     (piece,) = (p for p in rows.shared_pieces(index) if p.token_ids.shape[1] == length)
     blank = engine.prefixes.blank(count, capacity)
@@ -206,7 +206,7 @@ def _take(engine: Engine, together: int, capacity: int) -> object:
 def _decode(engine: Engine, case: _Case) -> object:
     """Decodes a chunk, and one of the answer's end where the cache grows for it."""
     count = engine.rows(1)
-    rows, seeds = PromptRows.of([_prompt(case.video, case.text)] * count), np.zeros((count, 2))
+    rows, seeds = PromptRows.of([blank_prompt(case.video, case.text)] * count), np.zeros((count, 2))
     blank = engine.prefixes.blank(count, case.capacity)
     started = engine.begin(blank, rows, case.run, seeds.astype(np.uint32))
     capacity = started.state.cache.capacity
@@ -229,10 +229,10 @@ def _chunk(engine: Engine, started: Started, state: DecodeState) -> DecodeState:
     return state
 
 
-def _prompt(video: int, text: int) -> Prompt:
-    """A prompt of so many video tokens, then text."""
-    count = video + text
-    types = np.where(np.arange(count) < video, VIDEO_TOKEN, TEXT_TOKEN)
+def blank_prompt(video: int, text: int, *, before: int = 0) -> Prompt:
+    """Returns a prompt of zeros: text `before` a clip of so many video tokens, and text behind."""
+    types = np.repeat([TEXT_TOKEN, VIDEO_TOKEN, TEXT_TOKEN], [before, video, text])
+    count = len(types)
     zeros = np.zeros(count, np.int32)
     medium = Medium("video", (1, MERGE, MERGE * video))
     return Prompt(zeros, np.zeros((3, count), np.int32), 0, (medium,), types)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -55,33 +56,45 @@ def parse_mesh(text: str) -> dict[str, int]:
 def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) -> Mesh:
     """Returns the mesh of `--mesh`, or the default one, with axes (data, model).
 
-    Default on one host: as many devices on `model` as there are query heads, or one for a small
-    model; for `many` questions such a one lies on each core of a CPU.
-    On several hosts every device must take part: as many on `model` as divide them and each have
-    key/value heads of their own, the rest on `data`.
-    Raises UserError for a mesh that the machine or the model does not allow.
+    The default is that of `mesh_sizes`; for `many` questions a small model lies on each core of a
+    CPU. Raises UserError for a mesh that the machine or the model does not allow.
     """
     devices = jax.devices()
-    if text is not None:
-        sizes = parse_mesh(text)
-    elif many and devices[0].platform == "cpu" and _is_small(config):
-        sizes = {"data": len(devices), "model": 1}
-    else:
-        sizes = _default_sizes(len(devices), config)
-    count = math.prod(sizes.values())
-    wanted = text or ",".join(f"{axis}={size}" for axis, size in sizes.items())
-    if count > len(devices) or (jax.process_count() > 1 and count != len(devices)):
-        most = "exactly" if jax.process_count() > 1 else "at most"
-        raise UserError(
-            f"--mesh {wanted}: needs {count} devices, expected {most} the {len(devices)} there are"
-        )
-    if sizes["model"] > LARGEST:
-        raise UserError(f"--mesh {wanted}: expected model=1 to {LARGEST}")
+    if text is None and many and devices[0].platform == "cpu" and _is_small(config):
+        text = f"data={len(devices)}"
+    sizes = mesh_sizes(text, len(devices), config, hosts=jax.process_count())
     return Mesh(
-        np.asarray(_ordered(devices, count, sizes)),
+        np.asarray(_ordered(devices, math.prod(sizes.values()), sizes)),
         AXES,
         axis_types=(AxisType.Auto,) * len(AXES),
     )
+
+
+def mesh_sizes(
+    text: str | None, devices: int, config: ModelConfig, *, hosts: int = 1
+) -> dict[str, int]:
+    """Returns the axis sizes of `--mesh`, or the default ones, where there are `devices` devices.
+
+    Default on one host: as many devices on `model` as there are query heads, or one for a small
+    model. On several hosts every device must take part: as many on `model` as divide them and each
+    have key/value heads of their own, the rest on `data`.
+    Raises UserError for sizes that the devices do not allow.
+    """
+    sizes = _default_sizes(devices, config, hosts) if text is None else parse_mesh(text)
+    count, wanted = math.prod(sizes.values()), text or shown_sizes(sizes)
+    if count > devices or (hosts > 1 and count != devices):
+        most = "exactly" if hosts > 1 else "at most"
+        raise UserError(
+            f"--mesh {wanted}: needs {count} devices, expected {most} the {devices} there are"
+        )
+    if sizes["model"] > LARGEST:
+        raise UserError(f"--mesh {wanted}: expected model=1 to {LARGEST}")
+    return sizes
+
+
+def shown_sizes(sizes: Mapping[str, int]) -> str:
+    """Returns axis sizes as `--mesh` takes them."""
+    return ",".join(f"{axis}={size}" for axis, size in sizes.items())
 
 
 def idle_notice(mesh: Mesh) -> str | None:
@@ -90,8 +103,7 @@ def idle_notice(mesh: Mesh) -> str | None:
     idle = len(set(here) - set(mesh.devices.flat))
     if not idle or here[0].platform == "cpu":
         return None
-    sizes = ",".join(f"{axis}={size}" for axis, size in mesh.shape.items())
-    return f"{idle} of {len(here)} devices stay idle under --mesh {sizes}"
+    return f"{idle} of {len(here)} devices stay idle under --mesh {shown_sizes(mesh.shape)}"
 
 
 def parameter_spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
@@ -108,9 +120,9 @@ def parameter_sharding(path: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSh
     return NamedSharding(mesh, parameter_spec(path, shape, mesh))
 
 
-def _default_sizes(devices: int, config: ModelConfig) -> dict[str, int]:
+def _default_sizes(devices: int, config: ModelConfig, hosts: int) -> dict[str, int]:
     text = config.text
-    if jax.process_count() == 1:
+    if hosts == 1:
         most = 1 if _is_small(config) else text.heads
         return {"data": 1, "model": min(devices, most, LARGEST)}
     own_heads = math.gcd(text.kv_heads, text.mlp_width)

@@ -1,0 +1,144 @@
+"""`python -m vreason_jax.plan`: whether a model fits on devices, and how fast it can be at best."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vreason_jax.command_line import OptionParser, exit_code, positive_integer, write_out
+from vreason_jax.errors import UserError, shown
+
+if TYPE_CHECKING:
+    from vreason_jax.planning.request import Request
+
+_LARGEST = 2**31
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0, or 2 where the user's input is wrong."""
+    return exit_code(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    # Nothing is computed on a device: one that is there may be at work.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    requests = [_request(options, m, d) for m in options.model for d in options.device]
+    reports = [_report(request, options) for request in requests]
+    one = len(reports) == 1
+    if options.json:
+        write_out(json.dumps(reports[0] if one else reports, indent=1) + "\n")
+    else:
+        write_out(_page(reports[0]) if one else _table(reports, options.device))
+
+
+def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
+    # Imported late: --help and a mistyped option answer at once.
+    from vreason_jax.config import VideoConfig
+    from vreason_jax.model.config import read_model_config
+    from vreason_jax.model.published import SIZES, published_config
+    from vreason_jax.planning.devices import parse_devices
+    from vreason_jax.planning.request import Request
+    from vreason_jax.video.preprocessing import Preprocessing
+
+    devices = parse_devices(device)
+    if model.lower() in SIZES:
+        config, preprocessing = published_config(model.lower()), Preprocessing()
+    else:
+        folder = Path(model)
+        if not folder.is_dir():  # a plan fetches nothing
+            sizes = ", ".join(SIZES)
+            raise UserError(f"--model {shown(model)}: expected {sizes} or a checkpoint folder")
+        config, preprocessing = read_model_config(folder), Preprocessing.read(folder)
+    return Request.of(
+        preprocessing,
+        VideoConfig(num_frames=options.num_frames, max_pixels=options.max_pixels),
+        model=model,
+        config=config,
+        devices=devices,
+        max_new_tokens=options.max_new_tokens,
+        batch_size=options.batch_size,
+        int8=options.weights == "int8",
+        mesh=options.mesh,
+    )
+
+
+def _report(request: "Request", options: argparse.Namespace) -> dict[str, Any]:
+    report = request.report()
+    if options.compile:
+        from vreason_jax.planning.programs import compiled_figures
+
+        report["compiled"] = compiled_figures(request)
+    return report
+
+
+def _page(report: dict[str, Any]) -> str:
+    """One plan for people."""
+    bytes_of, bound = report["per_device_bytes"], report["bound"]
+    mesh = ",".join(f"{axis}={size}" for axis, size in report["mesh"].items())
+    verdict = "fits" if report["fits"] else "does not fit"
+    lines = [
+        f"{report['model']} on {report['device']}, --mesh {mesh}: {verdict}",
+        *(f"  {part:<12}{size / 1e9:>8.2f} GB" for part, size in bytes_of.items()),
+        f"{report['video_tokens']} video tokens; at best {bound['tokens_per_second']:.0f} tokens a "
+        f"second (memory), the first after {bound['first_token_seconds']:.2g} s (products)",
+    ]
+    for name, figures in report.get("compiled", {}).items():
+        sizes = ", ".join(f"{k} {v / 1e6:.1f} MB" for k, v in figures.items() if k != "kernels")
+        lines.append(f"{name}, compiled: {sizes}, {figures['kernels']} kernels")
+    lines += [report["advice"]] if report["advice"] else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _table(reports: list[dict[str, Any]], devices: list[str]) -> str:
+    """Models by devices: GB on each device, and tokens a second at best; in Markdown."""
+    rows = [["", *devices], ["---"] * (1 + len(devices))]
+    for first in range(0, len(reports), len(devices)):
+        own = reports[first : first + len(devices)]
+        rows.append([own[0]["model"], *map(_cell, own)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _cell(report: dict[str, Any]) -> str:
+    size = report["per_device_bytes"]["total"] / 1e9
+    if not report["fits"]:
+        return f"no: {size:.1f} GB"
+    return f"{size:.1f} GB, {report['bound']['tokens_per_second']:.0f}/s"
+
+
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog="python -m vreason_jax.plan",
+        description="Says whether a model fits on devices that need not be there, what it takes on "
+        "each of them, and how fast it can be at best. Nothing is loaded or run.",
+        epilog="Several models or devices give a table.",
+    )
+    add = parser.add_argument
+    words = "a published size (3b, 7b, 32b, 72b) or a folder; several"
+    add("--model", nargs="+", required=True, metavar="SIZE_OR_DIR", help=words)
+    words = "chips or a topology: v5e-8, v5e:2x4, v5p-8, h100:8; several"
+    add("--device", nargs="+", required=True, metavar="KIND-N", help=words)
+    add("--num-frames", type=_count, metavar="F", help="frames of a clip [16]")
+    add("--max-pixels", type=_count, metavar="P", help="of a frame [the model's, else 200704]")
+    add("--max-new-tokens", type=_count, default=1024, metavar="N", help="of an answer [1024]")
+    words = "answers at once on each copy of the model [1]"
+    add("--batch-size", type=_count, default=1, metavar="B", help=words)
+    words = "stored, or int8, which this version computes here but cannot load [stored]"
+    add("--weights", choices=("stored", "int8"), default="stored", help=words)
+    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
+    words = "compile the programs too, and say what the compiler says; TPUs, needs libtpu"
+    add("--compile", action="store_true", help=words)
+    add("--json", action="store_true", help="one JSON object, or a list of them")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = positive_integer(text)
+    if number >= _LARGEST:
+        raise argparse.ArgumentTypeError(f"expected a number below {_LARGEST}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

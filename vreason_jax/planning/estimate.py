@@ -1,0 +1,211 @@
+"""What a model and a question take on each device, and how fast they can be at best."""
+
+import dataclasses
+import functools
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+
+from vreason_jax.config import ControllerConfig
+from vreason_jax.controller.controller import ControllerState
+from vreason_jax.decoding import ladder
+from vreason_jax.decoding.state import row_specs
+from vreason_jax.engine.start import controller_shapes
+from vreason_jax.model.cache import KVCache, LayerCache
+from vreason_jax.model.config import ModelConfig
+from vreason_jax.planning.devices import Devices
+from vreason_jax.runtime.mesh import AXES, parameter_spec
+from vreason_jax.runtime.names import expected_tensors
+from vreason_jax.runtime.sharing import shared_config
+
+# XLA keeps some memory for programs and loses some between buffers, and what passes is estimated.
+HEADROOM = 0.05
+BEFORE = 16  # tokens of the template in front of a clip
+TEXT = 128  # tokens of a prompt beside its clip
+PIECE, _REST_PIECE = 1024, 256  # tokens that are read at a time on an accelerator
+_PATCHES = 4096  # that go through the tower at a time
+_SCORES = 2**25  # numbers of the tower's attention at a time
+_QUANTISED = re.compile(r"decoder\.body\.0\.(attention|mlp)\.\w+\.weight")
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What is asked of the devices at once."""
+
+    video_tokens: int  # of one question
+    max_new_tokens: int
+    rows: int  # answers at once on each copy of the model
+
+    @property
+    def prompt(self) -> int:
+        """Tokens of a prompt."""
+        return self.video_tokens + TEXT
+
+    @property
+    def capacity(self) -> int:
+        """Slots of the cache at the end of the longest answer."""
+        first = ladder.capacity(self.prompt + ladder.first_room(self.prompt, self.max_new_tokens))
+        whole = self.prompt + 1 + ladder.decode_room(self.max_new_tokens)
+        return max(first, ladder.capacity(whole))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a model takes on each device under a load, in bytes, and the bounds of its speed."""
+
+    weights: int
+    cache: int
+    controller: int
+    activations: int
+    limit: int
+    tokens_per_second: float  # of all answers together, at the memory's bandwidth
+    first_token_seconds: float  # at the rate of the matrix units
+
+    @property
+    def total(self) -> int:
+        """Bytes on each device."""
+        return self.weights + self.cache + self.controller + self.activations
+
+    @property
+    def fits(self) -> bool:
+        """Whether they are within the limit."""
+        return self.total <= self.limit
+
+
+def estimate(
+    config: ModelConfig, devices: Devices, sizes: dict[str, int], load: Load, *, int8: bool
+) -> Plan:
+    """Returns the plan of a model on a mesh of `sizes` of the devices."""
+    mesh = AbstractMesh(tuple(sizes[axis] for axis in AXES), AXES)
+    shared, rows = shared_config(config, sizes["model"]), load.rows * sizes["data"]
+    weights = weight_bytes(shared, mesh, int8=int8)
+    cache = device_bytes(cache_shapes(shared, load, rows), mesh, rows)
+    controller = device_bytes(steering_shapes(shared, load, rows), mesh, rows)
+    kind = devices.kind
+    step = _bytes_of_a_step(config, load, weights, cache, controller)
+    return Plan(
+        weights=sum(weights.values()),
+        cache=cache,
+        controller=controller,
+        activations=_activations(shared, load, sizes["model"]) + cache,
+        limit=int(kind.memory * (1 - HEADROOM)),
+        tokens_per_second=rows * kind.bandwidth / step,
+        first_token_seconds=load.rows * _operations(config, load) / (kind.rate * sizes["model"]),
+    )
+
+
+def weight_bytes(shared: ModelConfig, mesh: AbstractMesh, *, int8: bool = False) -> dict[str, int]:
+    """Returns the bytes on each device of each parameter, by dotted path.
+
+    Layers of the body, and blocks of the tower, are alike: the first stands for them all. With
+    `int8` the products of the body have a byte a weight, and a float32 scale for each row of their
+    output.
+    """
+    found = {}
+    itemsize = jnp.dtype(shared.dtype).itemsize
+    for path, shape in _parameter_shapes(shared).items():
+        sharding = NamedSharding(mesh, parameter_spec(path, shape, mesh))  # type: ignore[arg-type]
+        own = sharding.shard_shape(shape)
+        quantised = int8 and _QUANTISED.fullmatch(path)
+        one = math.prod(own) + 4 * own[0] if quantised else math.prod(own) * itemsize
+        found[path] = one * _alike(path, shared)
+    return found
+
+
+def device_bytes(shapes: Any, mesh: AbstractMesh, rows: int) -> int:
+    """Returns the bytes on each device of a record of `rows` rows, placed as `row_specs` says."""
+
+    def one(leaf, spec: PartitionSpec) -> int:
+        own = NamedSharding(mesh, spec).shard_shape(leaf.shape)
+        return math.prod(own) * np.dtype(leaf.dtype).itemsize
+
+    specs = row_specs(shapes, mesh, rows)  # type: ignore[arg-type]
+    return sum(jax.tree.leaves(jax.tree.map(one, shapes, specs)))
+
+
+def cache_shapes(shared: ModelConfig, load: Load, rows: int) -> KVCache:
+    """Returns the shapes of the answers' cache when it has grown to its end."""
+    text = shared.text
+    sizes = rows, text.kv_heads, load.capacity, text.head_width
+    layer = LayerCache.of(jax.ShapeDtypeStruct, *sizes, jnp.dtype(shared.dtype))
+    return KVCache(body=(layer,) * (text.layers - 1), last=layer)
+
+
+def steering_shapes(shared: ModelConfig, load: Load, rows: int) -> ControllerState:
+    """Returns the shapes of the answers' controllers."""
+    text, slots = shared.text, ladder.steered(BEFORE + load.video_tokens)
+    heads = text.kv_heads // text.kv_repeats
+    return controller_shapes(rows, heads, slots, text.head_width, text.kv_repeats)
+
+
+@functools.lru_cache(maxsize=64)
+def _parameter_shapes(shared: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Those of a model with one layer in its body and one block in its tower."""
+    text = dataclasses.replace(shared.text, layers=2)
+    vision = dataclasses.replace(shared.vision, depth=1)
+    small = dataclasses.replace(shared, text=text, vision=vision)
+    return {tensor.path: tensor.shape for tensor in expected_tensors(small).values()}
+
+
+def _alike(path: str, shared: ModelConfig) -> int:
+    if path.startswith("decoder.body."):
+        return shared.text.layers - 1
+    return shared.vision.depth if path.startswith("vision.blocks.") else 1
+
+
+def _activations(shared: ModelConfig, load: Load, model: int) -> int:
+    """An estimate of what programs hold in passing, and of the clip's embeddings.
+
+    In float32, since XLA widens much of what it fuses.
+    """
+    text, vision = shared.text, shared.vision
+    tower = _PATCHES * (8 * vision.width + 3 * vision.mlp_width) + 2 * _SCORES
+    inside = 3 * text.mlp_width + 4 * text.heads * text.head_width
+    piece = max(PIECE, load.rows * _REST_PIECE) * (6 * text.width + inside // model)
+    step = load.rows * (6 * text.vocabulary + inside)
+    embeddings = load.rows * load.video_tokens * text.width * jnp.dtype(shared.dtype).itemsize
+    return 4 * max(tower, piece, step) + embeddings
+
+
+def _bytes_of_a_step(
+    config: ModelConfig, load: Load, weights: dict[str, int], cache: int, controller: int
+) -> float:
+    """What a device must read for one token of each row, V-Reason's update spread over its period.
+
+    The weights, and the slots in use half-way through the answer; an update reads the tail of the
+    network once more, and reads and writes the controller.
+    """
+    read = sum(n for path, n in weights.items() if path.startswith("decoder."))
+    if not config.text.tied:  # of the embedding, one row
+        read -= weights["decoder.embedding"]
+    head = weights["decoder.embedding" if config.text.tied else "decoder.head"]
+    tail = (
+        n for path, n in weights.items() if re.match(r"decoder\.last\.(attention\.o|mlp)", path)
+    )
+    update = head + sum(tail) + 2 * controller
+    used = (load.prompt + load.max_new_tokens / 2) / load.capacity
+    return read + used * cache + update / ControllerConfig().every
+
+
+def _operations(config: ModelConfig, load: Load) -> float:
+    """Operations of products, from one question's patches to its first token.
+
+    Of the last layer a prompt needs little; attention in the tower is left out.
+    """
+    text, vision, patches = config.text, config.vision, 4 * load.video_tokens
+    heads, kv_heads = text.heads * text.head_width, text.kv_heads * text.head_width
+    layer = 2 * text.width * (heads + kv_heads) + 3 * text.width * text.mlp_width
+    attention = heads * load.prompt  # scores and contexts, of half of all pairs
+    block = 4 * vision.width**2 + 3 * vision.width * vision.mlp_width
+    joined = vision.width * vision.merge**2
+    return 2 * (
+        load.prompt * (text.layers - 1) * (layer + attention)
+        + patches * vision.depth * block
+        + load.video_tokens * joined * (joined + vision.out_width)
+        + text.width * text.vocabulary
+    )

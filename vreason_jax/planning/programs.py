@@ -1,0 +1,155 @@
+"""A plan's programs, compiled for TPUs that are described and not there: what the compiler says."""
+
+import dataclasses
+import importlib.util
+import math
+import os
+import re
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
+from vreason_jax.decoding.ladder import DECODE_CHUNK
+from vreason_jax.decoding.loop import decode_chunk
+from vreason_jax.decoding.reading import Piece, read_piece
+from vreason_jax.decoding.state import row_shardings
+from vreason_jax.engine.rows import PromptRows
+from vreason_jax.engine.start import start
+from vreason_jax.engine.warm_up import blank_prompt
+from vreason_jax.errors import UserError, one_line
+from vreason_jax.model.config import ModelConfig
+from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+from vreason_jax.planning.estimate import BEFORE, PIECE, TEXT, Load, cache_shapes
+from vreason_jax.planning.request import Request
+from vreason_jax.runtime.mesh import AXES, parameter_sharding
+from vreason_jax.runtime.names import dotted
+from vreason_jax.runtime.sharing import shared_config
+
+KINDS = ("decode", "prefill")
+_BLOCKS = 4  # of a clip's embeddings, that a piece of a prompt is given
+# What writes nothing of its own, or only says where something lies.
+_NO_WRITES = {
+    "parameter", "constant", "get-tuple-element", "tuple", "bitcast", "while", "conditional",
+    "call",
+}  # fmt: skip
+_OPERATION = re.compile(r"= \(?(\w+)\[([\d,]*)\]\S* ([\w-]+)\(")
+
+
+def compiled_figures(request: Request) -> dict[str, dict[str, int]]:
+    """Returns `memory_of` the programs of KINDS on each device, and how many kernels they have.
+
+    Raises UserError where the devices are no TPUs, or nothing compiles for them here.
+    """
+    sizes = request.sizes
+    devices = _described(request)[: math.prod(sizes.values())]
+    grid = np.asarray(devices).reshape([sizes[axis] for axis in AXES])
+    mesh = Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    found = {}
+    for kind in KINDS:
+        try:
+            compiled = lowered(kind, "switch", request.config, mesh, request.load).compile()
+        except jax.errors.JaxRuntimeError as error:
+            raise UserError(f"--compile: {kind}: {one_line(error)}") from None
+        kernels = sum(1 for _, shape, _ in operations(compiled.as_text() or "") if shape)
+        found[kind] = {**memory_of(compiled), "kernels": kernels}
+    return found
+
+
+def lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh, load: Load):
+    """Returns a program of KINDS for a mesh of described devices, not yet compiled."""
+    shared = shared_config(config, mesh.shape["model"])
+    decoder = _placed_model(shared, mesh).decoder
+    count = mesh.shape["data"] * (load.rows if kind == "decode" else 1)
+    prompt = blank_prompt(load.video_tokens, TEXT - BEFORE, before=BEFORE)
+    rows, cache = PromptRows.of([prompt] * count), cache_shapes(shared, load, count)
+    if kind == "prefill":
+        block = jax.ShapeDtypeStruct((PIECE, shared.text.width), jnp.dtype(shared.dtype))
+        whole = NamedSharding(mesh, PartitionSpec())
+        blocks = jax.tree.map(lambda leaf: _struct(leaf, whole), (block,) * _BLOCKS)
+        piece = _piece(count)
+        piece, layout = _by_rows((piece, rows.layout()), mesh, count, heads=False)
+        cache = _by_rows(cache, mesh, count)
+        return read_piece.lower(decoder, cache, piece, layout, blocks, mesh=mesh)
+    run = RunConfig(
+        controller=ControllerConfig(objective=objective),
+        sampling=SamplingConfig(max_new_tokens=load.max_new_tokens),
+    )
+    here = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), AXES, axis_types=(AxisType.Auto,) * 2)
+    started = start(decoder, cache, rows, run, np.zeros((count, 2), np.uint32), here)
+    settings = dataclasses.replace(started.settings, mesh=mesh)
+    context, state = _by_rows((started.context, started.state), mesh, count)
+    return decode_chunk.lower(decoder, context, state, settings=settings, steps=DECODE_CHUNK)
+
+
+def memory_of(compiled) -> dict[str, int]:
+    """Returns bytes on each device: temporary, weights and other arguments, total."""
+    memory = compiled.memory_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return {
+        "temporary": memory.temp_size_in_bytes,
+        "arguments": memory.argument_size_in_bytes,
+        "total": memory.temp_size_in_bytes + held - memory.alias_size_in_bytes,
+    }
+
+
+def operations(text: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Yields dtype, shape and name of each operation of a program's text that writes memory.
+
+    What is fused into another writes nothing.
+    """
+    fused = False
+    for line in text.splitlines():
+        if line.endswith("{") and "->" in line:
+            fused = "fused_computation" in line or "fusion" in line.split("(")[0]
+        match = _OPERATION.search(line)
+        if match and not fused and match[3] not in _NO_WRITES:
+            yield match[1], tuple(int(size) for size in match[2].split(",") if size), match[3]
+
+
+def _described(request: Request) -> list:
+    devices = request.devices
+    if not devices.kind.is_tpu:
+        raise UserError(
+            f"--compile: expected TPUs, got {devices}: JAX describes GPUs by no public interface; "
+            "in a checkout scripts/programs.py does so"
+        )
+    if importlib.util.find_spec("libtpu") is None:
+        raise UserError(
+            "--compile: expected libtpu; install it with pip install 'vreason-jax[tpu]'"
+        )
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    alone = {"chips_per_host_bounds": (1, 1, 1)} if devices.count == 1 else {}
+    try:
+        described = topologies.get_topology_desc(devices.topology, platform="tpu", **alone)
+    except Exception as error:  # JAX's own, depending on release
+        raise UserError(f"--compile: {devices.topology}: {one_line(error)}") from None
+    return list(described.devices)
+
+
+def _piece(rows: int) -> Piece:
+    ids, positions = np.zeros((rows, PIECE), np.int32), np.zeros((rows, 3, PIECE), np.int32)
+    return Piece(ids, positions, ids, np.int32(0))
+
+
+def _placed_model(config: ModelConfig, mesh: Mesh) -> Qwen25VL:
+    graph, state = nnx.split(abstract_model(config, config.dtype))
+    flat = [
+        (path, leaf.replace(_struct(leaf, parameter_sharding(dotted(path), leaf.shape, mesh))))
+        for path, leaf in nnx.to_flat_state(state)
+    ]
+    return nnx.merge(graph, nnx.from_flat_state(flat))
+
+
+def _by_rows(tree, mesh: Mesh, rows: int, **options):
+    """Everything as `place` lays it: heads over `model`."""
+    return jax.tree.map(_struct, tree, row_shardings(tree, mesh, rows, **options))
+
+
+def _struct(leaf, sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

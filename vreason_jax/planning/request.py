@@ -1,0 +1,139 @@
+"""What a user plans for, what comes of it, and what to change where it does not fit."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from vreason_jax.config import VideoConfig
+from vreason_jax.engine.warm_up import Limits
+from vreason_jax.model.config import ModelConfig
+from vreason_jax.planning.devices import Devices
+from vreason_jax.planning.estimate import Load, Plan, estimate
+from vreason_jax.runtime.mesh import mesh_sizes, shown_sizes
+from vreason_jax.video.preprocessing import Preprocessing
+from vreason_jax.video.resize import SIDE_FACTOR, PixelLimits, check_room
+from vreason_jax.video.sampling import count_frames, max_frames_of
+
+_ENDLESS = 2**31  # frames of a clip
+_SHORTEST = 256  # tokens of an answer that is worth a run
+_JAX_SHARE = 0.75  # of a GPU's memory, which JAX takes unless it is told
+NOT_LOADED = "this version cannot load int8 weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A model, devices, and questions that are asked at once."""
+
+    model: str  # as the user names it
+    config: ModelConfig
+    devices: Devices
+    pixels: PixelLimits  # of a frame
+    frames: int
+    max_new_tokens: int
+    batch_size: int  # on each copy of the model
+    int8: bool = False
+    mesh: str | None = None
+
+    @classmethod
+    def of(
+        cls, preprocessing: Preprocessing, video: VideoConfig, *, int8: bool, **settings
+    ) -> "Request":
+        """Returns the request about clips that are read as `video` says.
+
+        Raises UserError for clips that a run would refuse as well.
+        """
+        pixels = preprocessing.video_limits(video)
+        most = max_frames_of(video) if video.num_frames is None else _ENDLESS
+        frames = count_frames(most, 1.0, video)
+        side = math.isqrt(pixels.max_pixels)
+        check_room(frames, side, side)
+        return cls(pixels=pixels, frames=frames, int8=int8, **settings)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The mesh: the user's, or what one host with these devices would choose."""
+        hosts = self.devices.hosts if self.mesh else 1
+        return mesh_sizes(self.mesh, self.devices.count, self.config, hosts=hosts)
+
+    @property
+    def load(self) -> Load:
+        """What is asked of the devices: clips of as many tokens as their frames can come to."""
+        tokens = _video_tokens(self.frames, self.pixels)
+        return Load(tokens, self.max_new_tokens, self.batch_size)
+
+    def plan(self) -> Plan:
+        """Returns what each device holds, and the bounds of speed."""
+        return estimate(self.config, self.devices, self.sizes, self.load, int8=self.int8)
+
+    def report(self) -> dict[str, Any]:
+        """Returns the plan as plain values: what --json writes."""
+        plan = self.plan()
+        parts = "weights", "cache", "controller", "activations", "total", "limit"
+        return {
+            "model": self.model,
+            "device": str(self.devices),
+            "fits": plan.fits,
+            "mesh": self.sizes,
+            "per_device_bytes": {part: getattr(plan, part) for part in parts},
+            "video_tokens": self.load.video_tokens,
+            "bound": {
+                "tokens_per_second": round(plan.tokens_per_second, 1),
+                "first_token_seconds": round(plan.first_token_seconds, 4),
+            },
+            "advice": "; ".join(self._advice(plan)),
+        }
+
+    def _advice(self, plan: Plan) -> Iterator[str]:
+        if not plan.fits:
+            changes = list(self._changes())
+            lower = f"it fits with {' or '.join(changes)}"
+            yield lower if changes else f"no number of {self.devices.name} devices holds it"
+        elif not self.devices.kind.is_tpu and plan.total > _JAX_SHARE * self.devices.kind.memory:
+            yield "set XLA_PYTHON_CLIENT_MEM_FRACTION=0.95: JAX takes 75 % of a GPU's memory"
+        idle = self.devices.count - math.prod(self.sizes.values())
+        if idle:
+            yield f"{idle} of {self.devices.count} devices stay idle"
+        hosts, count = self.devices.hosts, self.devices.count
+        if mesh_sizes(None, count, self.config, hosts=hosts) != self.sizes and not self.mesh:
+            yield f"on its {hosts} hosts give --mesh {shown_sizes(self.sizes)}"
+        if self.int8:
+            yield NOT_LOADED
+
+    def _changes(self) -> Iterator[str]:
+        """Yields the least changes of single settings that make it fit."""
+        change = functools.partial(dataclasses.replace, self)
+        if self.mesh and change(mesh=None).plan().fits:
+            yield f"--mesh {shown_sizes(change(mesh=None).sizes)}"
+        low, high = self.pixels.min_pixels, self.pixels.max_pixels
+        for option, smaller, changed in (
+            ("--batch-size", range(1, self.batch_size), lambda n: change(batch_size=n)),
+            ("--max-new-tokens", range(_SHORTEST, self.max_new_tokens),
+             lambda n: change(max_new_tokens=n)),
+            ("--num-frames", range(2, self.frames, 2), lambda n: change(frames=n)),
+            ("--max-pixels", range(low, high, SIDE_FACTOR**2),
+             lambda n: change(pixels=PixelLimits(low, n))),
+        ):  # fmt: skip
+            largest = _largest(smaller, lambda n: changed(n).plan().fits)  # noqa: B023
+            if largest is not None:
+                yield f"{option} {largest}"
+        slices = (change(devices=each, mesh=None) for each in self.devices.larger())
+        yield from itertools.islice((str(e.devices) for e in slices if e.plan().fits), 1)
+        if not self.int8 and change(int8=True).plan().fits:
+            yield f"--weights int8 ({NOT_LOADED})"
+
+
+@functools.lru_cache(maxsize=256)
+def _video_tokens(frames: int, pixels: PixelLimits) -> int:
+    return Limits(frames, pixels, text=0).video_tokens()[1]
+
+
+def _largest(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """The largest of ascending numbers that fits, where whatever is smaller fits too."""
+    low, high = 0, len(numbers)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if fits(numbers[middle]) else (low, middle)
+    return numbers[low - 1] if low else None
