@@ -171,6 +171,7 @@ def test_a_lenient_number(text, number):
         ("videommmu", "So it is (B).", "B"), ("videommmu", "red hat", ""),
         ("videommmu", "what falls down is a red hat", "B"),
         ("mmvu", "The answer is B.", "B"), ("tempcompass", "B. hat", "B"),
+        ("tempcompass", "A. Wait, it is B.", "A"), ("tempcompass", "B) No. C) Yes.", "B"),
         ("videomme", "<think>A, C</think><answer>B</answer>", "B"),
         ("mvbench", "<think>A, C</think>\nB", "B"),
     ],

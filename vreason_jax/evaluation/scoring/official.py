@@ -122,7 +122,10 @@ def _tempcompass(text: str, record: Record) -> str:
         if match:
             name = match.group(1) or match.group(2)
             return {"1": "A", "2": "B"}.get(name, name)
-    return text if record.kind == FREE else letter_in(text, record.options)
+    if record.kind == FREE:
+        return text
+    marked = re.match(r"([ABCD])[.)]", text)  # whatever follows
+    return marked.group(1) if marked else letter_in(text, record.options)
 
 
 def _free_form_is_right(prediction: str, record: Record) -> bool:

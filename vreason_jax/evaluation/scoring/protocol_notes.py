@@ -34,8 +34,8 @@ _OFFICIAL = {
     "tempcompass": (
         "TempCompass's authors ask ChatGPT wherever their rules find no answer, and for captions; "
         "here such an answer is found by rule, and a caption counts as the piece of information "
-        "that it shares most words with. Replies that begin with yes or no, and Option 1 or 1 of "
-        "captions, count as in their rules."
+        "that it shares most words with. Replies that begin with yes or no, with A. or A), and "
+        "Option 1 or 1 of captions, count as in their rules."
     ),
     "videommmu": (
         "Letters are found as in VideoMMMU's own task of lmms-eval: before a full stop or colon, "
