@@ -2,10 +2,11 @@ import time
 
 import numpy as np
 import pytest
+import scipy.stats
 from evaluation_samples import make_lines, random_rows, sample_line, write_run
 
 from vreason_jax.evaluation.results.lines import read_lines
-from vreason_jax.evaluation.statistics.curves import read_curves, read_trace
+from vreason_jax.evaluation.statistics.curves import CurveSum, read_curves, read_trace
 
 
 def write_arrays(folder, name, **arrays):
@@ -99,3 +100,19 @@ def test_three_thousand_traces_of_three_hundred_tokens_take_seconds(tmp_path):
     curves = read_curves(lines, ["baseline", "vreason", "lite"])
     assert time.process_time() - start < 20
     assert sum(method.answers for method in curves.values()) == 3_000
+
+
+def test_curve_of_answers_of_different_lengths():
+    total = CurveSum(4)
+    rows = [[1.0, 2.0, 3.0, 4.0, 99.0], [3.0, np.nan], [2.0, 4.0, 5.0]]
+    for row in rows:
+        total.add(np.array(row))
+    curve = total.curve()
+    assert curve.count.tolist() == [3, 2, 2, 1]
+    np.testing.assert_allclose(curve.mean, [2.0, 3.0, 4.0, 4.0])
+    expected = [scipy.stats.sem(column) for column in ([1, 3, 2], [2, 4], [3, 5])]
+    np.testing.assert_allclose(curve.error, [*expected, np.nan])
+
+
+def test_curve_of_nothing_is_empty():
+    assert len(CurveSum(4).curve().mean) == 0

@@ -4,7 +4,8 @@ import pytest
 
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, REGRESSION, Record
 from vreason_jax.evaluation.scoring import official
-from vreason_jax.evaluation.scoring.numbers import numbers_in
+from vreason_jax.evaluation.scoring.folding import fold
+from vreason_jax.evaluation.scoring.numbers import find_numbers
 from vreason_jax.evaluation.scoring.numeric import mra_official, mra_video_r1
 from vreason_jax.evaluation.scoring.protocol import load_protocol
 from vreason_jax.evaluation.scoring.score import extract, lenient, score
@@ -143,7 +144,7 @@ def test_without_tags_shapes_gets_nothing():
     ],
 )  # fmt: skip
 def test_numbers_in_prose(text, numbers):
-    assert numbers_in(text) == numbers
+    assert [number for number, _ in find_numbers(fold(text).lower())] == numbers
 
 
 @pytest.mark.parametrize(

@@ -76,16 +76,16 @@ def small(value: float | None) -> str:
     return f"{value:.3g}".replace("-", MINUS)
 
 
-def percent(share: float | None, digits: int = 1) -> str:
+def percent(share: float | None) -> str:
     """Returns a share (0..1) in percent, without the sign, as the heading names the unit."""
-    return decimal(None if share is None else 100 * share, digits)
+    return decimal(None if share is None else 100 * share)
 
 
-def interval(low: float | None, high: float | None, scale: float = 100, digits: int = 1) -> str:
+def interval(low: float | None, high: float | None) -> str:
     """Returns "low to high", of shares in percent or points."""
     if low is None or high is None:
         return DASH
-    return f"{decimal(scale * low, digits)} to {decimal(scale * high, digits)}"
+    return f"{percent(low)} to {percent(high)}"
 
 
 def p_value(p: float | None) -> str:

@@ -67,12 +67,12 @@ def method(story: Story, name: str, *, whole: bool = False) -> Markup:
     return tag("span", dot, words, class_="method", title=None if words == name else name)
 
 
-def value(estimate: dict[str, Any] | None, digits: int = 1) -> Child:
+def value(estimate: dict[str, Any] | None) -> Child:
     """Returns "43.2 ± 1.7", in percent with the standard error."""
     if estimate is None:
         return DASH
-    error = percent(estimate["standard_error"], digits)
-    return [percent(estimate["value"], digits), tag("span", f" ± {error}", class_="error")]
+    error = percent(estimate["standard_error"])
+    return [percent(estimate["value"]), tag("span", f" ± {error}", class_="error")]
 
 
 def difference(row: dict[str, Any] | None) -> Child:

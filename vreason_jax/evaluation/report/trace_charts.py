@@ -8,7 +8,7 @@ from vreason_jax.evaluation.report.axes import Axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import Panel, thin
-from vreason_jax.evaluation.statistics.curve_sums import Curve
+from vreason_jax.evaluation.statistics.curves import Curve
 
 POINTS = 160  # of a line
 REACH = 1.96  # standard errors of a 95 % band

@@ -2,8 +2,6 @@
 
 import re
 
-from vreason_jax.evaluation.scoring.folding import fold
-
 SMALL = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
@@ -47,11 +45,6 @@ _CHINESE_SCALES = {"\u5341": 10, "\u767e": 100, "\u5343": 1000}
 _CHINESE = re.compile(f"[{''.join([*_CHINESE_VALUES, *_CHINESE_SCALES])}]+")
 
 Found = tuple[str, tuple[int, int]]  # a number in digits, and where it stands
-
-
-def numbers_in(text: str) -> list[str]:
-    """Returns the numbers of a text in digits, in their order: "a dozen", "1,000", "1/4"."""
-    return [number for number, _ in find_numbers(fold(text).lower())]
 
 
 def digits_for_words(text: str) -> str:

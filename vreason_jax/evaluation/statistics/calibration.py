@@ -9,7 +9,6 @@ import numpy as np
 class Reliability:
     """Stated probability against accuracy in bins of equal width; NaN in empty bins."""
 
-    edges: np.ndarray  # [bins + 1]
     count: np.ndarray  # [bins]
     probability: np.ndarray  # [bins], mean stated
     accuracy: np.ndarray  # [bins]
@@ -29,4 +28,4 @@ def reliability(probability: np.ndarray, score: np.ndarray, bins: int = 10) -> R
         right = np.bincount(place, score, bins) / count
     gaps = np.abs(right - stated)[count > 0] * count[count > 0]
     error = float(np.sum(gaps) / len(score)) if len(score) else np.nan
-    return Reliability(np.linspace(0, 1, bins + 1), count, stated, right, error)
+    return Reliability(count, stated, right, error)

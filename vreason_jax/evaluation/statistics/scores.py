@@ -49,9 +49,9 @@ def score_table(lines: Sequence[Line], value: Value = strict) -> Table:
     return Table([firsts[name] for name in rows], table)
 
 
-def question_scores(lines: Sequence[Line], value: Value = strict) -> dict[str, float]:
+def question_scores(lines: Sequence[Line]) -> dict[str, float]:
     """Returns each question's score, averaged over seeds."""
-    table = score_table(lines, value)
+    table = score_table(lines)
     return dict(zip(table.names, table.means.tolist(), strict=True))
 
 
