@@ -27,7 +27,7 @@ from vreason_jax.runtime.sharing import shared_config
 HEADROOM = 0.05
 BEFORE = 16  # tokens of the template in front of a clip
 TEXT = 128  # tokens of a prompt beside its clip
-PIECE, _REST_PIECE = 1024, 256  # tokens that are read at a time on an accelerator
+PIECE, REST_PIECE = 1024, 256  # tokens that are read at a time on an accelerator
 _PATCHES = 4096  # that go through the tower at a time
 _SCORES = 2**25  # numbers of the tower's attention at a time
 _QUANTISED = re.compile(r"decoder\.body\.0\.(attention|mlp)\.\w+\.weight")
@@ -166,7 +166,7 @@ def _activations(shared: ModelConfig, load: Load, model: int) -> int:
     text, vision = shared.text, shared.vision
     tower = _PATCHES * (8 * vision.width + 3 * vision.mlp_width) + 2 * _SCORES
     inside = 3 * text.mlp_width + 4 * text.heads * text.head_width
-    piece = max(PIECE, load.rows * _REST_PIECE) * (6 * text.width + inside // model)
+    piece = max(PIECE, load.rows * REST_PIECE) * (6 * text.width + inside // model)
     step = load.rows * (6 * text.vocabulary + inside)
     embeddings = load.rows * load.video_tokens * text.width * jnp.dtype(shared.dtype).itemsize
     return 4 * max(tower, piece, step) + embeddings

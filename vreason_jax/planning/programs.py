@@ -25,7 +25,7 @@ from vreason_jax.engine.warm_up import blank_prompt
 from vreason_jax.errors import UserError, one_line
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
-from vreason_jax.planning.estimate import BEFORE, PIECE, TEXT, Load, cache_shapes
+from vreason_jax.planning.estimate import BEFORE, PIECE, REST_PIECE, TEXT, Load, cache_shapes
 from vreason_jax.planning.request import Request
 from vreason_jax.runtime.mesh import AXES, parameter_sharding
 from vreason_jax.runtime.names import dotted
@@ -72,7 +72,7 @@ def lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh, load: Lo
         block = jax.ShapeDtypeStruct((PIECE, shared.text.width), jnp.dtype(shared.dtype))
         whole = NamedSharding(mesh, PartitionSpec())
         blocks = jax.tree.map(lambda leaf: _struct(leaf, whole), (block,) * _BLOCKS)
-        piece = _piece(count)
+        piece = _piece(count, PIECE if load.prompt >= PIECE else REST_PIECE)
         piece, layout = _by_rows((piece, rows.layout()), mesh, count, heads=False)
         cache = _by_rows(cache, mesh, count)
         return read_piece.lower(decoder, cache, piece, layout, blocks, mesh=mesh)
@@ -132,8 +132,8 @@ def _described(request: Request) -> list:
     return list(described.devices)
 
 
-def _piece(rows: int) -> Piece:
-    ids, positions = np.zeros((rows, PIECE), np.int32), np.zeros((rows, 3, PIECE), np.int32)
+def _piece(rows: int, length: int) -> Piece:
+    ids, positions = np.zeros((rows, length), np.int32), np.zeros((rows, 3, length), np.int32)
     return Piece(ids, positions, ids, np.int32(0))
 
 

@@ -80,8 +80,8 @@ class Request:
             "per_device_bytes": {part: getattr(plan, part) for part in parts},
             "video_tokens": self.load.video_tokens,
             "bound": {
-                "tokens_per_second": round(plan.tokens_per_second, 1),
-                "first_token_seconds": round(plan.first_token_seconds, 4),
+                "tokens_per_second": float(f"{plan.tokens_per_second:.4g}"),
+                "first_token_seconds": float(f"{plan.first_token_seconds:.4g}"),
             },
             "advice": "; ".join(self._advice(plan)),
         }
