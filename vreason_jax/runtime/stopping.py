@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from vreason_jax.runtime import group
 
 # By signal: the exit code, and the seconds that a group in hand may still take.
-_ENDINGS = {signal.SIGINT: (130, 0.0), signal.SIGTERM: (75, 5.0)}
+_ENDINGS = {signal.SIGINT: (130, 0.0), signal.SIGTERM: (75, 3.0)}
 _LATEST = 4.0  # seconds after that by which the process has ended, of several the first one
 _WRITE_SECONDS, _LAST_SECONDS = 0.5, 2.5  # for a write in progress; for what is done at the end
 
