@@ -3,6 +3,8 @@ import gzip
 import html.parser
 import json
 import re
+import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from vreason_jax.evaluation.report.markup import keep_units, tag
 from vreason_jax.evaluation.results.frames import FOLDER, frames_path, write_frames
 from vreason_jax.evaluation.results.questions import keep_words
 from vreason_jax.evaluation.results.runs import merge_runs
+from vreason_jax.evaluation.running.evaluation import Evaluation
+from vreason_jax.evaluation.statistics import summary
 
 LOADING = {"src", "srcset", "data", "action", "poster", "background", "xlink:href"}
 FOREIGN = {"link", "base", "img", "iframe", "object", "embed", "use", "image"}
@@ -50,6 +54,19 @@ class Checker(html.parser.HTMLParser):
 
     def count(self, name):
         return sum(element == name for element, _ in self.elements)
+
+
+def test_the_end_of_a_run_sums_its_lines_once(tmp_path, monkeypatch):
+    path = write_run(tmp_path / "run", random_rows(2))
+    folder = types.SimpleNamespace(path=path, owned=True, has_lines=lambda: True)
+    summed = []
+    for module in (summary, report):
+        whole = module.summarise
+        monkeypatch.setattr(module, "summarise", lambda *a, f=whole: summed.append(a) or f(*a))
+    run: Any = types.SimpleNamespace(folder=folder, _tell=lambda line: None)
+    Evaluation.finish(run)
+    assert len(summed) == 1
+    assert (path / "summary.json").exists() and (path / "report.html").exists()
 
 
 def page_of(tmp_path, rows, facts=None, **settings):
