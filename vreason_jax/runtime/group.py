@@ -147,8 +147,14 @@ def _told(ended: Mapping[int, Any]) -> tuple[int, str]:
 
 def _leave(code: int, text: str) -> None:
     _wait_for_others(_LAST_SECONDS)
-    print(text, file=sys.stderr, flush=True)  # behind whatever the main thread still says
+    last_line(text)  # behind whatever the main thread still says
     os._exit(code)
+
+
+def last_line(text: str) -> None:
+    """Prints a line on stderr, where that is still open: whoever read it may have ended first."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _wait_for_others(seconds: float) -> None:

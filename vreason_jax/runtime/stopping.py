@@ -76,8 +76,14 @@ class Stop:
         os.close(reader)
 
     def _end(self, number: signal.Signals) -> None:
-        began = time.monotonic()
         code, patience = _ENDINGS[number]
+        try:
+            self._wind_up(number, patience)
+        finally:  # whatever befell it: the main thread waits for the end
+            os._exit(code)
+
+    def _wind_up(self, number: signal.Signals, patience: float) -> None:
+        began = time.monotonic()
         self._asked.set()
         group.pass_on(number)
         self._group.acquire(timeout=patience)
@@ -86,7 +92,5 @@ class Stop:
         last.start()
         last.join(_LAST_SECONDS)
         start = "\n" if sys.stderr.isatty() else ""  # behind a bar
-        print(f"{start}stopped; {self.answers()}; the same command goes on", file=sys.stderr)
-        sys.stderr.flush()
+        group.last_line(f"{start}stopped; {self.answers()}; the same command goes on")
         group.leave_after_signal(patience + _LATEST - (time.monotonic() - began))
-        os._exit(code)
