@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from vreason_jax.evaluation.benchmarks.fields import optional_text
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.benchmarks.rows import Row
 
@@ -25,6 +26,12 @@ class Groups:
 
     task: str
     subset: str = ""
+
+
+def groups_by_type(fields: dict[str, Any], video: str) -> Groups:
+    """Returns the groups of a row in Video-R1's schema that names its task alone."""
+    del video
+    return Groups(optional_text(fields, "original_question_type"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
-from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
+from vreason_jax.evaluation.benchmarks.layout import Layout, Source, groups_by_type
 from vreason_jax.evaluation.benchmarks.options import LETTERS, by_place, texts_of
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
@@ -87,11 +87,6 @@ def _times(fields: dict[str, Any]) -> tuple[float, float]:
     return start, end
 
 
-def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
-    del video
-    return Groups(fields_lib.optional_text(fields, "original_question_type"))
-
-
 def _patterns(task: str) -> tuple[str, ...]:
     return f"json/{task}.json*", f"{task}.json*", f"*/{task}.json*"
 
@@ -100,6 +95,6 @@ LAYOUT = Layout(
     "mvbench",
     tuple(Source(task, _patterns(task)) for task in TASKS),
     read,
-    _video_r1_groups,
+    groups_by_type,
     folder_fps=FRAMES_FPS,
 )

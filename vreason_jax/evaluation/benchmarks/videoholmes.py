@@ -4,11 +4,9 @@
 Pipeline/example_questions; videos at videos/<video ID>.mp4, or in another folder below the data.
 """
 
-from typing import Any
-
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
-from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
+from vreason_jax.evaluation.benchmarks.layout import Layout, Source, groups_by_type
 from vreason_jax.evaluation.benchmarks.options import choices
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
@@ -39,12 +37,7 @@ def read(row: Row, label: str) -> list[Record]:
     ]
 
 
-def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
-    del video
-    return Groups(fields_lib.optional_text(fields, "original_question_type"))
-
-
 _PATTERNS = (
     "test_video-holmes.json", "*/test_video-holmes.json", "videoholmes.json", "test*.json*",
 )  # fmt: skip
-LAYOUT = Layout("videoholmes", (Source("", _PATTERNS),), read, _video_r1_groups)
+LAYOUT = Layout("videoholmes", (Source("", _PATTERNS),), read, groups_by_type)

@@ -8,7 +8,7 @@ from typing import Any
 
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
-from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
+from vreason_jax.evaluation.benchmarks.layout import Layout, Source, groups_by_type
 from vreason_jax.evaluation.benchmarks.options import choices
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
@@ -49,13 +49,8 @@ def _level(value: Any) -> str:
     return f"level {value}"
 
 
-def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
-    del video
-    return Groups(fields_lib.optional_text(fields, "original_question_type"))
-
-
 _PATTERNS = (
     "test.parquet", "test*.parquet", "*/test*.parquet", "test.json", "test.jsonl",
     "videommev2.json*",
 )  # fmt: skip
-LAYOUT = Layout("videommev2", (Source("", _PATTERNS),), read, _video_r1_groups)
+LAYOUT = Layout("videommev2", (Source("", _PATTERNS),), read, groups_by_type)
