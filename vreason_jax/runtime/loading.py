@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -26,7 +27,7 @@ class Wanted:
     dtype: np.dtype
     sharding: Sharding
 
-    @property
+    @functools.cached_property
     def rows(self) -> slice:
         """Those of the first axis that the devices of this process need, nothing between left out.
 
@@ -39,7 +40,7 @@ class Wanted:
         bounds = [index[0].indices(shape[0]) for index in indices if index is not None]
         return slice(min(begin for begin, _, _ in bounds), max(end for _, end, _ in bounds))
 
-    @property
+    @functools.cached_property
     def nbytes(self) -> int:
         """Bytes that are read of the file."""
         shape, rows = self.stored.shape, self.rows
