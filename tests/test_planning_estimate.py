@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax.sharding import AbstractMesh
 
 from vreason_jax.controller import controller
@@ -17,11 +16,10 @@ from vreason_jax.embedded import CHECKPOINT
 from vreason_jax.model.cache import KVCache, LayerCache
 from vreason_jax.model.config import read_model_config
 from vreason_jax.model.published import SIZES, published_config
-from vreason_jax.model.qwen25_vl import abstract_model
 from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, estimate, weight_bytes
 from vreason_jax.runtime.mesh import AXES, create_mesh, parameter_sharding
-from vreason_jax.runtime.names import dotted
+from vreason_jax.runtime.names import expected_tensors
 from vreason_jax.runtime.sharing import shared_config
 
 LOAD = Load(video_tokens=6144, max_new_tokens=1024, rows=2)
@@ -55,12 +53,12 @@ def test_bytes_are_those_of_the_arrays_on_a_mesh(data, model):
     config, sizes = embedded(), {"data": data, "model": model}
     mesh = create_mesh(f"data={data},model={model}", config)
     shared, rows = shared_config(config, model), SMALL.rows * data
-    flat = nnx.to_flat_state(nnx.state(abstract_model(shared, config.dtype)))
     weights = [
         jax.device_put(
-            np.zeros(leaf.shape, leaf.dtype), parameter_sharding(dotted(path), leaf.shape, mesh)
+            np.zeros(tensor.shape, config.dtype),
+            parameter_sharding(tensor.row, tensor.shape, mesh),
         )
-        for path, leaf in flat
+        for tensor in expected_tensors(shared).values()
     ]
     text = shared.text
     layer = LayerCache.of(

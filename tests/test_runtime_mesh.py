@@ -4,13 +4,15 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AbstractMesh, AxisType
 from jax.sharding import PartitionSpec as P
 from random_checkpoint import hf_config
 
 from vreason_jax.decoding.state import place, row_specs
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import model_config_from_hf
+from vreason_jax.model.qwen25_tensors import TENSORS
+from vreason_jax.model.tensors import find_row
 from vreason_jax.runtime import mesh as mesh_lib
 from vreason_jax.runtime import names, sharing
 
@@ -92,10 +94,10 @@ def test_on_several_hosts_every_device_takes_part(monkeypatch):
 
 @pytest.mark.parametrize("devices", range(1, mesh_lib.LARGEST + 1))
 def test_every_parameter_of_a_shared_model_is_cut_where_its_row_says(devices):
-    mesh = SimpleNamespace(shape={"data": 1, "model": devices})
+    mesh = AbstractMesh((1, devices), mesh_lib.AXES)
     config = sharing.shared_config(SMALL, devices)
     for tensor in names.expected_tensors(config).values():
-        spec = mesh_lib.parameter_spec(tensor.path, tensor.shape, mesh)
+        spec = mesh_lib.parameter_sharding(tensor.row, tensor.shape, mesh).spec
         cut = [n for axis, n in zip(spec, tensor.shape, strict=False) if axis]
         assert all(length % devices == 0 for length in cut), tensor.path
         inside = re.search(r"(attention\.[qkvo]|mlp\.(gate|up|down))\.", tensor.path)
@@ -120,14 +122,9 @@ def test_every_parameter_of_a_shared_model_is_cut_where_its_row_says(devices):
     ],
 )
 def test_heads_and_mlp_widths_are_cut_and_the_rest_is_whole(path, shape, spec):
-    mesh = SimpleNamespace(shape={"data": 1, "model": 2})
-    assert mesh_lib.parameter_spec(path, shape, mesh) == spec
-
-
-def test_a_parameter_outside_the_table_is_an_error():
-    mesh = SimpleNamespace(shape={"data": 1, "model": 2})
-    with pytest.raises(ValueError, match="expected one row"):
-        mesh_lib.parameter_spec("decoder.last.mlp.extra.weight", (2, 2), mesh)
+    row, _ = find_row(path, 3, TENSORS)
+    mesh = AbstractMesh((1, 2), mesh_lib.AXES)
+    assert mesh_lib.parameter_sharding(row, shape, mesh).spec == spec
 
 
 @NEEDS_8

@@ -1,9 +1,13 @@
 import dataclasses
 
 import pytest
+from flax import nnx
 from random_checkpoint import hf_config
 
 from vreason_jax.model.config import model_config_from_hf
+from vreason_jax.model.qwen25_tensors import TENSORS
+from vreason_jax.model.qwen25_vl import abstract_model
+from vreason_jax.model.tensors import find_row
 from vreason_jax.runtime import names
 
 CONFIG = model_config_from_hf(hf_config())
@@ -42,14 +46,18 @@ def test_published_sizes_have_as_many_tensors_as_their_files(layers, depth, tied
     ],
 )
 def test_a_parameter_has_the_name_of_the_hubs_files(path, name):
-    assert names.hub_name(path, layers=3) == name
     assert names.expected_tensors(CONFIG)[name].path == path
 
 
-def test_every_parameter_has_a_name_of_its_own():
+def test_every_parameter_has_one_row_and_a_name_of_its_own_and_no_row_is_idle():
     expected = names.expected_tensors(CONFIG)
-    paths = {tensor.path for tensor in expected.values()}
-    assert paths == set(names.parameter_shapes(names.abstract_model(CONFIG, "float32")))
+    state = nnx.to_flat_state(nnx.state(abstract_model(CONFIG)))
+    assert {tensor.path for tensor in expected.values()} == {
+        names.dotted(path) for path, _ in state
+    }
+    assert len(expected) == len(state)
+    assert {tensor.row for tensor in expected.values()} == set(TENSORS)
+    assert len(set(TENSORS)) == len(TENSORS)
 
 
 def test_the_patch_embedding_is_a_convolution_in_files():
@@ -83,6 +91,8 @@ def test_three_naming_schemes_come_to_one(name, canonical):
     assert names.canonical_name(name) == canonical
 
 
-def test_a_path_outside_the_table_is_an_error():
-    with pytest.raises(ValueError, match=r"decoder\.bogus"):
-        names.hub_name("decoder.bogus", layers=3)
+def test_a_path_outside_the_table_or_twice_in_it_is_an_error():
+    path = "decoder.body.0.mlp.up.weight"
+    for table, rows in ((TENSORS[:1], 0), (TENSORS + TENSORS, 2)):
+        with pytest.raises(ValueError, match=rf"{path}: expected one row .* {rows} match"):
+            find_row(path, 3, table)

@@ -88,7 +88,7 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
         p: a + 0.1 * random.standard_normal(a.shape).astype(np.float32)
         for p, a in parameters.items()
     }
-    model = build_model(config, jax.tree.map(jnp.asarray, parameters), jnp.float32)
+    model = build_model(config, jax.tree.map(jnp.asarray, parameters))
     plan = frame_plan(6, 8, config.vision)
     logits = jax.jit(reply_logits)(model, batch, plan)
 

@@ -42,6 +42,7 @@ def _normal(key, shape, dtype):
     return (0.02 * jax.random.normal(key, shape, jnp.float32)).astype(dtype)
 
 
-def abstract_model(config: ModelConfig, dtype: DTypeLike) -> Qwen25VL:
+@functools.lru_cache(maxsize=32)  # tracing a model of 80 layers takes a second
+def abstract_model(config: ModelConfig, dtype: DTypeLike = jnp.float32) -> Qwen25VL:
     """Returns the model with shapes and dtypes for parameters: nothing is allocated."""
     return nnx.eval_shape(lambda: Qwen25VL(config, jnp.dtype(dtype)))

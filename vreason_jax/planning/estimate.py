@@ -1,9 +1,9 @@
 """What a model and a question take on each device, and how fast they can be at best."""
 
 import dataclasses
-import functools
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -19,8 +19,8 @@ from vreason_jax.engine.start import controller_shapes
 from vreason_jax.model.cache import KVCache, LayerCache
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.devices import Devices
-from vreason_jax.runtime.mesh import AXES, parameter_spec
-from vreason_jax.runtime.names import expected_tensors
+from vreason_jax.runtime.mesh import AXES, parameter_sharding
+from vreason_jax.runtime.names import ExpectedTensor, expected_tensors
 from vreason_jax.runtime.sharing import shared_config
 
 # XLA keeps some memory for programs and loses some between buffers, and what passes is estimated.
@@ -30,7 +30,6 @@ TEXT = 128  # tokens of a prompt beside its clip
 PIECE, REST_PIECE = 1024, 256  # tokens that are read at a time on an accelerator
 _PATCHES = 4096  # that go through the tower at a time
 _SCORES = 2**25  # numbers of the tower's attention at a time
-_QUANTISED = re.compile(r"decoder\.body\.0\.(attention|mlp)\.\w+\.weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,12 +107,11 @@ def weight_bytes(shared: ModelConfig, mesh: AbstractMesh, *, int8: bool = False)
     """
     found = {}
     itemsize = jnp.dtype(shared.dtype).itemsize
-    for path, shape in _parameter_shapes(shared).items():
-        sharding = NamedSharding(mesh, parameter_spec(path, shape, mesh))  # type: ignore[arg-type]
-        own = sharding.shard_shape(shape)
-        quantised = int8 and _QUANTISED.fullmatch(path)
-        one = math.prod(own) + 4 * own[0] if quantised else math.prod(own) * itemsize
-        found[path] = one * _alike(path, shared)
+    for tensor in _one_of_each(shared):
+        own = parameter_sharding(tensor.row, tensor.shape, mesh).shard_shape(tensor.shape)  # type: ignore[arg-type]
+        product = len(own) == 2 and tensor.row.unit and tensor.path.startswith("decoder.body.")
+        one = math.prod(own) + 4 * own[0] if int8 and product else math.prod(own) * itemsize
+        found[tensor.path] = one * _alike(tensor.path, shared)
     return found
 
 
@@ -143,13 +141,11 @@ def steering_shapes(shared: ModelConfig, load: Load, rows: int) -> ControllerSta
     return controller_shapes(rows, heads, slots, text.head_width, text.kv_repeats)
 
 
-@functools.lru_cache(maxsize=64)
-def _parameter_shapes(shared: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Those of a model with one layer in its body and one block in its tower."""
+def _one_of_each(shared: ModelConfig) -> Iterable[ExpectedTensor]:
+    """The tensors of a model with one layer in its body and one block in its tower."""
     text = dataclasses.replace(shared.text, layers=2)
     vision = dataclasses.replace(shared.vision, depth=1)
-    small = dataclasses.replace(shared, text=text, vision=vision)
-    return {tensor.path: tensor.shape for tensor in expected_tensors(small).values()}
+    return expected_tensors(dataclasses.replace(shared, text=text, vision=vision)).values()
 
 
 def _alike(path: str, shared: ModelConfig) -> int:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -24,11 +23,12 @@ from vreason_jax.engine.start import start
 from vreason_jax.engine.warm_up import blank_prompt
 from vreason_jax.errors import UserError, one_line
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.planning.estimate import BEFORE, PIECE, REST_PIECE, TEXT, Load, cache_shapes
 from vreason_jax.planning.request import Request
+from vreason_jax.runtime.checkpoint import build_model
 from vreason_jax.runtime.mesh import AXES, parameter_sharding
-from vreason_jax.runtime.names import dotted
+from vreason_jax.runtime.names import ExpectedTensor, expected_tensors
 from vreason_jax.runtime.sharing import shared_config
 
 KINDS = ("decode", "prefill")
@@ -138,12 +138,12 @@ def _piece(rows: int, length: int) -> Piece:
 
 
 def _placed_model(config: ModelConfig, mesh: Mesh) -> Qwen25VL:
-    graph, state = nnx.split(abstract_model(config, config.dtype))
-    flat = [
-        (path, leaf.replace(_struct(leaf, parameter_sharding(dotted(path), leaf.shape, mesh))))
-        for path, leaf in nnx.to_flat_state(state)
-    ]
-    return nnx.merge(graph, nnx.from_flat_state(flat))
+    def one(tensor: ExpectedTensor) -> jax.ShapeDtypeStruct:
+        sharding = parameter_sharding(tensor.row, tensor.shape, mesh)
+        return jax.ShapeDtypeStruct(tensor.shape, jnp.dtype(config.dtype), sharding=sharding)
+
+    tensors = expected_tensors(config).values()
+    return build_model(config, {tensor.path: one(tensor) for tensor in tensors})  # type: ignore
 
 
 def _by_rows(tree, mesh: Mesh, rows: int, **options):

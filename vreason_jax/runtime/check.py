@@ -1,7 +1,7 @@
 """What is wrong with a checkpoint's tensors, all of it, found before any data is read."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vreason_jax.errors import UserError, shown
@@ -95,11 +95,11 @@ def find_problems(
     )
 
 
-def stored_shapes(expected: dict[str, ExpectedTensor]) -> list[tuple[str, tuple[int, ...]]]:
+def stored_shapes(expected: Mapping[str, ExpectedTensor]) -> list[tuple[str, tuple[int, ...]]]:
     """Returns names and shapes as Hugging Face files have them."""
     return [(tensor.name, tensor.stored_shape) for tensor in expected.values()]
 
 
-def model_shapes(expected: dict[str, ExpectedTensor]) -> list[tuple[str, tuple[int, ...]]]:
+def model_shapes(expected: Mapping[str, ExpectedTensor]) -> list[tuple[str, tuple[int, ...]]]:
     """Returns paths and shapes as the model has them."""
     return [(tensor.path, tensor.shape) for tensor in expected.values()]

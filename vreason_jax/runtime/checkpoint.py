@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -48,7 +48,7 @@ def load_model(
     if mesh is not None:
         shared = shared_config(config, mesh.shape["model"])
         arrays, config = share(arrays, config, shared, mesh), shared
-    return build_model(config, arrays, dtype)
+    return build_model(config, arrays)
 
 
 def load_arrays(
@@ -81,11 +81,9 @@ def load_arrays(
     return config, dict(zip(paths, load(wanted), strict=True))
 
 
-def build_model(
-    config: ModelConfig, arrays: dict[str, jax.Array], dtype: jnp.dtype | str
-) -> Qwen25VL:
+def build_model(config: ModelConfig, arrays: Mapping[str, jax.Array]) -> Qwen25VL:
     """Returns the model with `arrays` (by dotted path) as its parameters."""
-    graph, state = nnx.split(abstract_model(config, jnp.dtype(dtype)))
+    graph, state = nnx.split(abstract_model(config))
     flat = [
         (path, leaf.replace(arrays[names.dotted(path)])) for path, leaf in nnx.to_flat_state(state)
     ]
@@ -168,7 +166,7 @@ def _load_converted(folder, config, dtype, mesh) -> dict[str, jax.Array]:
 def _sharding(parameter: names.ExpectedTensor, mesh: Mesh | None):
     if mesh is None:
         return SingleDeviceSharding(jax.local_devices()[0])
-    return parameter_sharding(parameter.path, parameter.shape, mesh)
+    return parameter_sharding(parameter.row, parameter.shape, mesh)
 
 
 def _to_stderr(line: str) -> None:

@@ -10,28 +10,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig
+from vreason_jax.model.tensors import Row
 
 AXES = ("data", "model")
 LARGEST = 16  # devices that share one copy of a model
-
-# Parameter path -> partition of its [out, in] weight or [out] bias; each path matches one row.
-# Heads and MLP widths are cut, so a layer needs one sum over `model` after attention and one after
-# the MLP. The vision tower is replicated: its widths (3420) have no useful divisors, and it is
-# small beside the decoder.
-_LAYER = r"decoder\.(?:body\.\d+|last)\."
-_ROWS = (
-    (r"decoder\.(embedding|head)", PartitionSpec("model", None)),  # rows of the vocabulary
-    (r"decoder\.norm\.weight", PartitionSpec()),
-    (_LAYER + r"(input_norm|post_norm)\.weight", PartitionSpec()),
-    (_LAYER + r"attention\.[qkv]\.weight", PartitionSpec("model", None)),
-    (_LAYER + r"attention\.[qkv]\.bias", PartitionSpec("model")),
-    (_LAYER + r"attention\.o\.weight", PartitionSpec(None, "model")),
-    (_LAYER + r"mlp\.(gate|up)\.weight", PartitionSpec("model", None)),
-    (_LAYER + r"mlp\.down\.weight", PartitionSpec(None, "model")),
-    (r"vision\.patch_embed\.weight", PartitionSpec()),
-    (r"vision\.blocks\.\d+\.(norm1|norm2|qkv|proj|mlp\.(gate|up|down))\..*", PartitionSpec()),
-    (r"vision\.merger\.(norm|fc1|fc2)\..*", PartitionSpec()),
-)
 
 
 def parse_mesh(text: str) -> dict[str, int]:
@@ -106,18 +88,12 @@ def idle_notice(mesh: Mesh) -> str | None:
     return f"{idle} of {len(here)} devices stay idle under --mesh {shown_sizes(mesh.shape)}"
 
 
-def parameter_spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """Returns where the parameter at dotted `path` lies; what `model` does not divide: whole."""
-    specs = [spec for row, spec in _ROWS if re.fullmatch(row, path)]
-    if len(specs) != 1:
-        raise ValueError(f"{path}: expected one row of the partition table, {len(specs)} match")
-    cut = [length for axis, length in zip(specs[0], shape, strict=False) if axis]
-    return PartitionSpec() if any(length % mesh.shape["model"] for length in cut) else specs[0]
-
-
-def parameter_sharding(path: str, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """Returns the NamedSharding of `parameter_spec`."""
-    return NamedSharding(mesh, parameter_spec(path, shape, mesh))
+def parameter_sharding(row: Row, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+    """Returns where a parameter of a row and shape lies; what `model` does not divide: whole."""
+    if row.unit is None or shape[row.axis] % mesh.shape["model"]:
+        return NamedSharding(mesh, PartitionSpec())
+    axes = ("model" if axis == row.axis else None for axis in range(len(shape)))
+    return NamedSharding(mesh, PartitionSpec(*axes))
 
 
 def _default_sizes(devices: int, config: ModelConfig, hosts: int) -> dict[str, int]:

@@ -8,16 +8,17 @@ neurons of zeros: what is computed stays the same.
 import dataclasses
 import functools
 import math
-import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from vreason_jax.model.config import ModelConfig, TextConfig
+from vreason_jax.model.tensors import Row, Unit
 from vreason_jax.runtime.mesh import parameter_sharding
+from vreason_jax.runtime.names import expected_tensors
 
 _FILLED = -1  # no stored row: zeros
 
@@ -45,32 +46,21 @@ def share(
 
     One after the other, so that little lies on the devices twice.
     """
-    if shared == config:
-        return arrays
-    return {path: _shared(path, arrays.pop(path), config, shared, mesh) for path in list(arrays)}
+    if shared != config:
+        for tensor in expected_tensors(config).values():
+            if tensor.row.unit in _ROWS:
+                index = _ROWS[tensor.row.unit](config.text, shared.text)
+                taken = _taken(arrays.pop(tensor.path), index, row=tensor.row, mesh=mesh)
+                arrays[tensor.path] = taken.block_until_ready()
+    return arrays
 
 
-def _shared(path, array, config, shared, mesh) -> jax.Array:
-    for pattern, axis, rows in (
-        (r".*\.attention\.q\.(weight|bias)", 0, _query_rows),
-        (r".*\.attention\.[kv]\.(weight|bias)", 0, _kv_rows),
-        (r".*\.attention\.o\.weight", 1, _query_rows),
-        (r"decoder\..*\.mlp\.(gate|up)\.weight", 0, _mlp_rows),
-        (r"decoder\..*\.mlp\.down\.weight", 1, _mlp_rows),
-    ):
-        if re.fullmatch(pattern, path):
-            index = rows(config.text, shared.text)
-            shape = tuple(len(index) if n == axis else m for n, m in enumerate(array.shape))
-            sharding = parameter_sharding(path, shape, mesh)
-            return _taken(array, index, axis=axis, sharding=sharding).block_until_ready()
-    return array
-
-
-@functools.partial(jax.jit, static_argnames=("axis", "sharding"))
-def _taken(array: jax.Array, index: jax.Array, *, axis: int, sharding: NamedSharding) -> jax.Array:
-    taken = jnp.take(array, jnp.maximum(index, 0), axis=axis)
-    stored = jnp.expand_dims(index != _FILLED, [n for n in range(array.ndim) if n != axis])
-    return lax.with_sharding_constraint(jnp.where(stored, taken, 0), sharding)
+@functools.partial(jax.jit, static_argnames=("row", "mesh"))
+def _taken(array: jax.Array, index: jax.Array, *, row: Row, mesh: Mesh) -> jax.Array:
+    taken = jnp.take(array, jnp.maximum(index, 0), axis=row.axis)
+    stored = jnp.expand_dims(index != _FILLED, [n for n in range(array.ndim) if n != row.axis])
+    filled = jnp.where(stored, taken, 0)
+    return lax.with_sharding_constraint(filled, parameter_sharding(row, filled.shape, mesh))
 
 
 def _query_rows(text: TextConfig, shared: TextConfig) -> np.ndarray:
@@ -93,3 +83,10 @@ def _mlp_rows(text: TextConfig, shared: TextConfig) -> np.ndarray:
 def _rows(heads: np.ndarray, width: int) -> np.ndarray:
     rows = heads[:, None] * width + np.arange(width)
     return np.where(heads[:, None] == _FILLED, _FILLED, rows).reshape(-1)
+
+
+_ROWS = {
+    Unit.QUERY_HEADS: _query_rows,
+    Unit.KV_HEADS: _kv_rows,
+    Unit.NEURONS: _mlp_rows,
+}

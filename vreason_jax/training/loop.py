@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vreason_jax.errors import UserError
@@ -108,7 +107,7 @@ class Run:
         if self._config.run.validate_questions:
             if self._validation is None:
                 self._validation = Validation(self._config, self._folder / SMALL_FILES)
-            model = build_model(self._model_config, self._tree["parameters"], jnp.float32)
+            model = build_model(self._model_config, self._tree["parameters"])
             record |= self._validation.scores(model, self._mesh)
         with (self._folder / CURVE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

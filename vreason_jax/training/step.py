@@ -47,7 +47,7 @@ def make_step(config: ModelConfig, optimizer: optax.GradientTransformation, mesh
         total = jax.lax.psum(jnp.sum(batch.weights), "data")
 
         def loss_of(parameters):
-            loss, _ = reply_loss(build_model(config, parameters, jnp.float32), batch, plan)
+            loss, _ = reply_loss(build_model(config, parameters), batch, plan)
             return loss / total
 
         # As one vector: a sum for each parameter would wait for the other devices each time.
