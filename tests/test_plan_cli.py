@@ -52,6 +52,7 @@ def test_json_has_all_keys_and_its_parts_add_up(report):
 )
 def test_the_default_mesh_is_the_one_that_a_run_takes(report, monkeypatch, model, device, devices):
     monkeypatch.setattr(jax, "devices", lambda: [jax.local_devices(backend="cpu")[0]] * devices)
+    monkeypatch.setattr(jax, "local_device_count", lambda: devices)
     monkeypatch.setattr(mesh_lib, "_ordered", lambda found, count, sizes: [found])
     monkeypatch.setattr(mesh_lib, "Mesh", lambda grid, axes, axis_types: grid.shape)
     made = mesh_lib.create_mesh(None, published_config(model))
@@ -62,7 +63,6 @@ def test_the_default_mesh_is_the_one_that_a_run_takes(report, monkeypatch, model
     ("request_text", "words"),
     [
         ("--model 72b --device v5e-8", "it fits with v5e-16"),
-        ("--model 72b --device v5e-16", "on its 2 hosts give --mesh data=1,model=16"),
         ("--model 7b --device v6e-1 --batch-size 64", "--batch-size"),
         ("--model 7b --device v6e-1 --num-frames 1024", "--num-frames"),
         ("--model 7b --device v5e-8 --mesh model=1", "--mesh data=1,model=8"),

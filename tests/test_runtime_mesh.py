@@ -11,6 +11,7 @@ from random_checkpoint import hf_config
 from vreason_jax.decoding.state import place, row_specs
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import model_config_from_hf
+from vreason_jax.model.published import published_config
 from vreason_jax.model.qwen25_tensors import TENSORS
 from vreason_jax.model.tensors import find_row
 from vreason_jax.runtime import mesh as mesh_lib
@@ -54,7 +55,7 @@ def test_a_mesh_larger_than_the_machine_says_how_many_devices_there_are():
 
 
 def test_more_devices_than_share_a_model_are_refused(monkeypatch):
-    monkeypatch.setattr(jax, "devices", lambda: [None] * 32)
+    monkeypatch.setattr(jax, "devices", lambda: [jax.local_devices()[0]] * 32)
     with pytest.raises(UserError, match="model=32: expected model=1 to 16"):
         mesh_lib.create_mesh("model=32", SMALL)
 
@@ -84,10 +85,26 @@ def test_a_mesh_smaller_than_the_machine_takes_the_first_devices():
     assert mesh.devices.tolist() == np.asarray(jax.devices()[:4]).reshape(2, 2).tolist()
 
 
-def test_on_several_hosts_every_device_takes_part(monkeypatch):
-    assert mesh_lib.mesh_sizes(None, 16, SMALL, hosts=4) == {"data": 8, "model": 2}
+@pytest.mark.parametrize(
+    ("model", "devices", "hosts", "near", "room", "axis"),
+    [
+        ("7b", 16, 4, 16, 16e9, 16),
+        ("7b", 16, 2, 8, 80e9, 8),
+        ("72b", 16, 4, 4, 16e9, 16),  # 145 GB
+        ("72b", 24, 3, 8, 32e9, 8),
+        ("7b", 18, 9, 18, None, 9),  # what divides them
+        ("3b", 32, 4, 32, 16e9, 16),  # as many as it has heads
+    ],
+)
+def test_on_several_hosts_every_device_takes_part(model, devices, hosts, near, room, axis):
+    config = published_config(model)
+    sizes = mesh_lib.mesh_sizes(None, devices, config, hosts=hosts, near=near, room=room)
+    assert sizes == {"data": devices // axis, "model": axis}
+
+
+def test_a_mesh_that_leaves_devices_of_several_hosts_out_is_refused(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 4)
-    monkeypatch.setattr(jax, "devices", lambda: [None] * 16)
+    monkeypatch.setattr(jax, "devices", lambda: [jax.local_devices()[0]] * 16)
     with pytest.raises(UserError, match="exactly the 16"):
         mesh_lib.create_mesh("model=2", SMALL)
 

@@ -1,6 +1,7 @@
 """`python -m vreason_jax.generate`: a video and a question in, the answer and its trace out."""
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -33,8 +34,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
-    join_hosts(arguments)
-    checkpoint, run, row, seconds = _prepare(arguments)
+    from vreason_jax.video.process import kept_worker
+
+    with contextlib.nullcontext() if arguments.no_video else kept_worker():
+        join_hosts(arguments)
+        checkpoint, run, row, seconds = _prepare(arguments)
     from vreason_jax.engine.asking import Asking
     from vreason_jax.engine.engine import Engine
     from vreason_jax.engine.warm_up import Limits, warm_up

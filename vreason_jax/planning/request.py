@@ -54,9 +54,10 @@ class Request:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The mesh: the user's, or what one host with these devices would choose."""
-        hosts = self.devices.hosts if self.mesh else 1
-        return mesh_sizes(self.mesh, self.devices.count, self.config, hosts=hosts)
+        """The mesh: the user's, or what these devices would choose."""
+        devices = self.devices
+        room, hosts = devices.kind.memory, devices.hosts
+        return mesh_sizes(self.mesh, devices.count, self.config, hosts=hosts, room=room)
 
     @property
     def load(self) -> Load:
@@ -96,9 +97,6 @@ class Request:
         idle = self.devices.count - math.prod(self.sizes.values())
         if idle:
             yield f"{idle} of {self.devices.count} devices stay idle"
-        hosts, count = self.devices.hosts, self.devices.count
-        if mesh_sizes(None, count, self.config, hosts=hosts) != self.sizes and not self.mesh:
-            yield f"on its {hosts} hosts give --mesh {shown_sizes(self.sizes)}"
         if self.int8:
             yield NOT_LOADED
 

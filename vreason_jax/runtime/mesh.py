@@ -11,9 +11,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.tensors import Row
+from vreason_jax.runtime.names import expected_tensors
 
 AXES = ("data", "model")
 LARGEST = 16  # devices that share one copy of a model
+_MOST_WEIGHTS = 0.8  # of a device's memory: cache and programs need some too
 
 
 def parse_mesh(text: str) -> dict[str, int]:
@@ -44,7 +46,14 @@ def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) ->
     devices = jax.devices()
     if text is None and many and devices[0].platform == "cpu" and _is_small(config):
         text = f"data={len(devices)}"
-    sizes = mesh_sizes(text, len(devices), config, hosts=jax.process_count())
+    sizes = mesh_sizes(
+        text,
+        len(devices),
+        config,
+        hosts=jax.process_count(),
+        near=len(devices) if devices[0].platform == "tpu" else jax.local_device_count(),
+        room=(jax.local_devices()[0].memory_stats() or {}).get("bytes_limit"),
+    )
     return Mesh(
         np.asarray(_ordered(devices, math.prod(sizes.values()), sizes)),
         AXES,
@@ -53,16 +62,22 @@ def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) ->
 
 
 def mesh_sizes(
-    text: str | None, devices: int, config: ModelConfig, *, hosts: int = 1
+    text: str | None,
+    devices: int,
+    config: ModelConfig,
+    *,
+    hosts: int = 1,
+    near: int = LARGEST,
+    room: float | None = None,
 ) -> dict[str, int]:
     """Returns the axis sizes of `--mesh`, or the default ones, where there are `devices` devices.
 
-    Default on one host: as many devices on `model` as there are query heads, or one for a small
-    model. On several hosts every device must take part: as many on `model` as divide them and each
-    have key/value heads of their own, the rest on `data`.
+    Default: as many devices on `model` as there are query heads, or one for a small model, but no
+    more than the `near` ones that a fast network joins, unless the weights need more where a device
+    has `room` bytes. On several hosts every device must take part: the rest are `data`.
     Raises UserError for sizes that the devices do not allow.
     """
-    sizes = _default_sizes(devices, config, hosts) if text is None else parse_mesh(text)
+    sizes = parse_mesh(text) if text else _default_sizes(devices, config, hosts, near, room)
     count, wanted = math.prod(sizes.values()), text or shown_sizes(sizes)
     if count > devices or (hosts > 1 and count != devices):
         most = "exactly" if hosts > 1 else "at most"
@@ -96,14 +111,19 @@ def parameter_sharding(row: Row, shape: tuple[int, ...], mesh: Mesh) -> NamedSha
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
-def _default_sizes(devices: int, config: ModelConfig, hosts: int) -> dict[str, int]:
-    text = config.text
-    if hosts == 1:
-        most = 1 if _is_small(config) else text.heads
-        return {"data": 1, "model": min(devices, most, LARGEST)}
-    own_heads = math.gcd(text.kv_heads, text.mlp_width)
-    fitting = [n for n in range(1, LARGEST + 1) if devices % n == 0 and own_heads % n == 0]
-    return {"data": devices // max(fitting), "model": max(fitting)}
+def _default_sizes(
+    devices: int, config: ModelConfig, hosts: int, near: int, room: float | None
+) -> dict[str, int]:
+    most = min(1 if _is_small(config) else config.text.heads, LARGEST, devices)
+    whole = [n for n in range(1, most + 1) if hosts == 1 or devices % n == 0]
+    enough = [n for n in whole if room is None or _weight_bytes(config) <= _MOST_WEIGHTS * room * n]
+    model = max([n for n in enough if n <= near] or enough[:1] or whole[-1:])
+    return {"data": 1 if hosts == 1 else devices // model, "model": model}
+
+
+def _weight_bytes(config: ModelConfig) -> int:
+    numbers = sum(math.prod(tensor.shape) for tensor in expected_tensors(config).values())
+    return numbers * np.dtype(config.dtype).itemsize
 
 
 def _is_small(config: ModelConfig) -> bool:

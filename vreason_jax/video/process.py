@@ -148,12 +148,12 @@ def _differing(header: dict[str, Any], frames: np.ndarray, truth: dict[str, Any]
 
 @contextlib.contextmanager
 def kept_worker() -> Iterator[None]:
-    """Keeps one worker for all files that this thread reads, where each would start its own.
+    """Starts one worker and keeps it for all files that this thread reads.
 
-    A worker takes longer to start than to read a small file. One that a file has crashed, or that
-    was ended at its deadline, is replaced.
+    A worker takes longer to start than to read a small file, and starts while others work. One
+    that a file has crashed, or that was ended at its deadline, is replaced.
     """
-    _kept.wanted = True
+    _kept.wanted, _kept.worker = True, _Worker([])
     try:
         yield
     finally:
