@@ -45,7 +45,7 @@ def read_piece(
     media = jnp.concatenate(blocks)[jnp.maximum(index[..., 0], 0)].astype(x.dtype)
     x = jnp.where(index == TEXT, x, media)
     rotation = decoder.rotation(jnp.moveaxis(piece.positions, 1, 0), x.dtype)
-    _, cache = decoder.read(x, rotation, cache, piece.start, layout)
+    _, cache = decoder.read(x, rotation, cache, piece.start, layout, mesh)
     return _on(mesh, cache)
 
 

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
+from jax.sharding import Mesh
 
 from vreason_jax.arrays import Array
 from vreason_jax.model.cache import LayerCache
-from vreason_jax.model.layers import MASKED
+from vreason_jax.model.flash_attention import Running, flash_context, held, serves
 
 # Keys that a piece of a prompt attends to at a time: the scores of more would fill the memory.
 KEY_BLOCK = 256
@@ -28,57 +29,50 @@ class Layout(struct.PyTreeNode):
 
     def visible(self, slots: jax.Array) -> jax.Array:
         """Returns [B, S] bool for slots [S]: those of prompts, and all from the answers' on."""
-        shared = slots[None] < self.shared_end[:, None]
-        rest = (slots[None] >= self.rest_start) & (slots[None] < self.rest_end[:, None])
-        return shared | rest | (slots[None] >= self.answer_start)
+        shared_end, rest_end = self.shared_end[:, None], self.rest_end[:, None]
+        return held(slots[None], shared_end, self.rest_start, rest_end, self.answer_start)
+
+    def bounds(self, start: jax.Array) -> jax.Array:
+        """Returns [B, 5] int32: `start` and then each row's bounds, in order."""
+        parts = (start, self.shared_end, self.rest_start, self.rest_end, self.answer_start)
+        rows = [jnp.broadcast_to(part, self.rest_end.shape) for part in parts]
+        return jnp.stack(rows, axis=1).astype(jnp.int32)
 
 
 def causal_context(
-    query: jax.Array, cache: LayerCache, start: jax.Array, layout: Layout
+    query: jax.Array,
+    cache: LayerCache,
+    start: jax.Array,
+    layout: Layout,
+    mesh: Mesh | None = None,
 ) -> jax.Array:
-    """Returns the context [B, K, G, T, H] float32 of T tokens that stand in the cache.
+    """Returns the context [B, K, G, T, H] of T tokens that stand in the cache, in query's dtype.
 
-    Keys are taken block by block up to the last of these tokens, with a running maximum (Dao et
-    al. 2022, "FlashAttention", section 3.1): no slot beyond them is read, and no score matrix of
-    the cache's length exists.
+    Keys are taken block by block up to the last of these tokens, with a running maximum: no slot
+    beyond them is read, and no score matrix of the cache's length exists.
 
     Args:
       query: [B, K, G, T, H]. cache: of S slots, those of the T tokens included.
       start: int32, the slot of the first of them; each sees the slots up to its own.
+      mesh: that they lie on. Without one there is no kernel.
     """
     batch, heads, groups, length, width = query.shape
     capacity = cache.values.shape[2]
+    if mesh is not None and serves(mesh, query, capacity):
+        return flash_context(query, cache, layout.bounds(start), mesh)
     block = min(KEY_BLOCK, capacity)
     chex.assert_is_divisible(capacity, block)
     rows = query.reshape(batch, heads, -1, width)
     own = jnp.tile(start + jnp.arange(length), groups)
 
-    def attend(number, carry):
-        largest, total, context = carry
+    def attend(number, running):
         first = number * block
         keys = lax.dynamic_slice_in_dim(cache.keys, first, block, axis=3)
         values = lax.dynamic_slice_in_dim(cache.values, first, block, axis=2)
         slots = first + jnp.arange(block)
         seen = (slots[None] <= own[:, None])[None] & layout.visible(slots)[:, None]
-        scores = jnp.einsum("bkth,bkhs->bkts", rows, keys, preferred_element_type=jnp.float32)
-        scores = jnp.where(seen[:, None], scores * width**-0.5, MASKED)
-        highest = jnp.maximum(largest, scores.max(axis=-1, keepdims=True))
-        weights, fade = jnp.exp(scores - highest), jnp.exp(largest - highest)
-        added = jnp.einsum(
-            "bkts,bksh->bkth",
-            weights.astype(values.dtype),
-            values,
-            preferred_element_type=jnp.float32,
-        )
-        total = total * fade + weights.sum(axis=-1, keepdims=True)
-        return highest, total, context * fade + added
+        return running.over(rows, keys, values, seen[:, None])
 
-    shape = (batch, heads, groups * length)
-    begin = (
-        jnp.full((*shape, 1), MASKED, jnp.float32),
-        jnp.zeros((*shape, 1), jnp.float32),
-        jnp.zeros((*shape, width), jnp.float32),
-    )
     blocks = (start + length + block - 1) // block
-    _, total, context = lax.fori_loop(0, blocks, attend, begin)
-    return (context / total).reshape(batch, heads, groups, length, width)
+    running = lax.fori_loop(0, blocks, attend, Running.empty(rows.shape))
+    return (running.context / running.total).astype(query.dtype).reshape(query.shape)

@@ -4,9 +4,12 @@ The method differentiates through `last`, the norm and the head alone, which is 
 own functions: `last_step` ends with the attention, `last_logits` does the rest.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 
 from vreason_jax.model import layers, rope
 from vreason_jax.model.attention import Layout, causal_context
@@ -40,7 +43,7 @@ class Attention(nnx.Module):
         return query, keys.transpose(0, 2, 1, 3), values.transpose(0, 2, 1, 3)
 
     def output(self, context: jax.Array, dtype: jnp.dtype) -> jax.Array:
-        """Returns [B, T, D] for the heads' context [B, K, G, T, H] (float32)."""
+        """Returns [B, T, D] for the heads' context [B, K, G, T, H]."""
         batch, _, _, length, _ = context.shape
         joined = context.astype(dtype).transpose(0, 3, 1, 2, 4).reshape(batch, length, -1)
         return self.o(joined)
@@ -94,7 +97,13 @@ class Decoder(nnx.Module):
         return layers.linear(self.norm(x), head[...], out_dtype=jnp.float32)
 
     def read(
-        self, x: jax.Array, rotation: Rotation, cache: KVCache, start: jax.Array, layout: Layout
+        self,
+        x: jax.Array,
+        rotation: Rotation,
+        cache: KVCache,
+        start: jax.Array,
+        layout: Layout,
+        mesh: Mesh | None = None,
     ) -> tuple[jax.Array, KVCache]:
         """Returns the last layer's input [B, T, D] of T prompt tokens, and the cache with them.
 
@@ -104,10 +113,11 @@ class Decoder(nnx.Module):
         Args:
           x: embeddings [B, T, D]. rotation: of their positions.
           start: int32, the slot of the first token; they are written from there on.
+          mesh: that all of it lies on (see `causal_context`).
         """
         caches = []
         for layer, layer_cache in zip(self.body, cache.body, strict=True):
-            x, layer_cache = read_layer(layer, x, rotation, layer_cache, start, layout)
+            x, layer_cache = read_layer(layer, x, rotation, layer_cache, start, layout, mesh)
             caches.append(layer_cache)
         _, keys, values = self.last.inputs(x, rotation)
         return x, KVCache(body=tuple(caches), last=write_slots(cache.last, keys, values, start))
@@ -152,12 +162,12 @@ class Decoder(nnx.Module):
 
 # Programs of their own to JAX, so that layers, which are alike, are traced and lowered once. XLA
 # puts them back in line.
-@jax.jit
-def read_layer(layer, x, rotation, cache, start, layout):
+@functools.partial(jax.jit, static_argnames="mesh")
+def read_layer(layer, x, rotation, cache, start, layout, mesh):
     """Returns one body layer's output for T prompt tokens, and its cache; see `Decoder.read`."""
     query, keys, values = layer.inputs(x, rotation)
     cache = write_slots(cache, keys, values, start)
-    return layer.finish(x, causal_context(query, cache, start, layout)), cache
+    return layer.finish(x, causal_context(query, cache, start, layout, mesh)), cache
 
 
 @jax.jit
