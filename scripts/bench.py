@@ -24,7 +24,7 @@ from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
 from vreason_jax.decoding.ladder import DECODE_CHUNK
 from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.engine.media import encode_media
-from vreason_jax.model.qwen25_vl import Qwen25VL, random_model
+from vreason_jax.families.model import Model, random_model
 from vreason_jax.output.trace import library_versions
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -100,7 +100,7 @@ def measure_shape(shape: str, arguments: argparse.Namespace) -> dict[str, float]
     return result
 
 
-def prefill_seconds(model: Qwen25VL, question) -> float:
+def prefill_seconds(model: Model, question) -> float:
     """Returns the seconds of reading a prompt, those of the vision tower and compiling left out."""
     engine = bench_shapes.engine_of(model)
     engine.read([question], DECODE_CHUNK)
@@ -110,7 +110,7 @@ def prefill_seconds(model: Qwen25VL, question) -> float:
 class Run:
     """One objective, compiled and ready to decode chunk after chunk."""
 
-    def __init__(self, model: Qwen25VL, question, objective: str, arguments):
+    def __init__(self, model: Model, question, objective: str, arguments):
         controller = ControllerConfig(objective=objective, every=arguments.every)
         tokens = DECODE_CHUNK * (arguments.pairs + 2)
         run = RunConfig(controller=controller, sampling=SamplingConfig(max_new_tokens=tokens))
@@ -170,7 +170,7 @@ def best_seconds(function: Callable, repeats: int = 5) -> float:
     return min(times)
 
 
-def _decode_bytes(model: Qwen25VL, run: Run) -> int:
+def _decode_bytes(model: Model, run: Run) -> int:
     """Returns the bytes that a decode step must read: cache, and weights without the embedding."""
     decoder = model.decoder
     embedding = 0 if decoder.head is None else decoder.embedding[...].nbytes

@@ -14,8 +14,8 @@ from flax import nnx
 from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
 from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.decoding.ladder import DECODE_CHUNK
+from vreason_jax.families.model import random_model
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.qwen25_vl import random_model
 from vreason_jax.questions import Prepared
 from vreason_jax.runtime.checkpoint import load_model
 from vreason_jax.runtime.names import dotted

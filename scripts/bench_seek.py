@@ -29,7 +29,7 @@ from numbered_clips import HEIGHT, RATE, WIDTH, number_of, paint  # noqa: E402
 
 from vreason_jax.config import VideoConfig  # noqa: E402
 from vreason_jax.video import worker  # noqa: E402
-from vreason_jax.video.resize import resize_frames, smart_resize  # noqa: E402
+from vreason_jax.video.resize import resize_frames  # noqa: E402
 from vreason_jax.video.sampling import WHOLE, spread_indices  # noqa: E402
 
 FRAMES = 16
@@ -84,7 +84,7 @@ def product(path: str) -> tuple[list[int], np.ndarray]:
 
 def plain(path: str) -> tuple[list[int], np.ndarray]:
     """Returns the same by seeking to the key frame before each time."""
-    height, width = smart_resize(HEIGHT, WIDTH, LIMITS)
+    height, width = LIMITS.sides(HEIGHT, WIDTH)
     frames = np.empty((FRAMES, height, width, 3), np.uint8)
     with av.open(path) as container:
         stream = container.streams.video[0]

@@ -8,9 +8,10 @@ from jax.sharding import AxisType, Mesh
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.engine.engine import Engine
-from vreason_jax.model.config import ModelConfig, model_config_from_hf
-from vreason_jax.model.published import SIZES, hf_values, published_values
-from vreason_jax.model.qwen25_vl import Qwen25VL
+from vreason_jax.families.model import Model
+from vreason_jax.families.qwen25_vl.published import SIZES, hf_values, published_values
+from vreason_jax.families.registry import model_config_from_hf
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium, next_position, prompt_positions
 from vreason_jax.questions import Media, Prepared, Question
@@ -45,7 +46,7 @@ def synthetic_question(config: ModelConfig, video_tokens: int, rule: str = "max"
     """Returns a prompt of random words and a random clip of `video_tokens` (of VIDEO_TOKENS)."""
     rng = np.random.default_rng(0)
     grid = _GRIDS[video_tokens]
-    medium = Medium("video", grid, second_per_grid=1.0)
+    medium = Medium("video", config.geometry.token_grid(grid), second_per_grid=1.0)
     before, after = TEXT_TOKENS // 4, TEXT_TOKENS - TEXT_TOKENS // 4
     words = rng.integers(0, config.text.vocabulary - 8, TEXT_TOKENS)
     last = config.text.vocabulary - 1  # as hf_values has it: start, end, image and video come last
@@ -63,11 +64,11 @@ def synthetic_question(config: ModelConfig, video_tokens: int, rule: str = "max"
             [TEXT_TOKEN, VIDEO_TOKEN, TEXT_TOKEN], [before, video_tokens, after]
         ).astype(np.int32),
     )
-    values = rng.standard_normal((int(np.prod(grid)), 1176), np.float32)
+    values = rng.standard_normal((int(np.prod(grid)), config.geometry.patch_values), np.float32)
     return Prepared(Question((), "bench"), Media((), (Patches(values, grid),)), prompt)
 
 
-def engine_of(model: Qwen25VL, mesh: Mesh | None = None) -> Engine:
+def engine_of(model: Model, mesh: Mesh | None = None) -> Engine:
     """Returns an engine of a model alone, without the files of a checkpoint: answers stay ids."""
     checkpoint = Checkpoint(Path(), model.config, None, None)  # type: ignore[arg-type]
     one = np.array(jax.devices()[:1]).reshape(1, 1)

@@ -7,13 +7,13 @@ from unittest import mock
 
 import numpy as np
 from numbered_clips import Shown, number_of
+from patches_of_14 import sized
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.video import pyav_decoder, worker
-from vreason_jax.video.resize import PixelLimits
 from vreason_jax.video.sampling import WHOLE, Segment
 
-LIMITS = PixelLimits(784, 2**20)
+LIMITS = sized(784, 2**20)
 SPARSE = 8  # frames
 
 

@@ -15,10 +15,10 @@ from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
 from vreason_jax.decoding.state import TokenTrace
 from vreason_jax.engine.engine import Engine
+from vreason_jax.families.model import Model
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.model.attention import Layout, causal_context
 from vreason_jax.model.cache import LayerCache, with_capacity
-from vreason_jax.model.config import read_model_config
-from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.prompt.chat import IMAGE_TOKEN, TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.questions import Media, Prepared, Question
@@ -31,7 +31,7 @@ GOLDENS = Path(__file__).parent / "goldens"
 
 
 @cache
-def reference_model(folder: Path, dtype: str = "float32") -> Qwen25VL:
+def reference_model(folder: Path, dtype: str = "float32") -> Model:
     """Returns the checkpoint that the goldens were made with."""
     if not (folder / "config.json").exists():
         write_tiny_checkpoint(folder, seed=CHECKPOINT_SEED)
@@ -58,13 +58,13 @@ def prepared_rows(case: Case, rule: str) -> list[Prepared]:
     return rows
 
 
-def engine_of(model: Qwen25VL) -> Engine:
+def engine_of(model: Model) -> Engine:
     """Returns an engine of the model alone: rows come prepared, and answers stay ids."""
     checkpoint = Checkpoint(Path(), model.config, None, None)  # type: ignore[arg-type]
     return Engine(checkpoint, model, MESH)
 
 
-def prompt_states(model: Qwen25VL, rows: list[Prepared]) -> tuple[list[np.ndarray], np.ndarray]:
+def prompt_states(model: Model, rows: list[Prepared]) -> tuple[list[np.ndarray], np.ndarray]:
     """Returns every decoder layer's output [B, S, D], and the logits [B, S, V].
 
     Rows are padded on the left to the longest, as transformers pads them.
@@ -80,7 +80,7 @@ def prompt_states(model: Qwen25VL, rows: list[Prepared]) -> tuple[list[np.ndarra
     return hidden, np.stack([padded(logits) for _, logits in states])
 
 
-def _row_states(model: Qwen25VL, row: Prepared) -> tuple[list, np.ndarray]:
+def _row_states(model: Model, row: Prepared) -> tuple[list, np.ndarray]:
     decoder, prompt = model.decoder, row.prompt
     x = decoder.embed(jnp.asarray(prompt.token_ids[None]))
     blocks, (index,) = engine_of(model)._encode([row])
@@ -99,7 +99,7 @@ def _row_states(model: Qwen25VL, row: Prepared) -> tuple[list, np.ndarray]:
     return outputs, np.asarray(decoder.logits(x)[0])
 
 
-def run_trace(model: Qwen25VL, rows: list[Prepared], keys: dict, tokens: int) -> TokenTrace:
+def run_trace(model: Model, rows: list[Prepared], keys: dict, tokens: int) -> TokenTrace:
     """Returns the NumPy trace [tokens, B] of decoding under the config keys given."""
     config = apply_overrides(RunConfig(), {**keys, "sampling.max_new_tokens": tokens})
     engine = engine_of(model)
@@ -117,9 +117,10 @@ def load_case(name: str) -> tuple[Case, dict[str, np.ndarray]]:
 
 
 def _medium(part: Video | Image) -> Medium:
+    t, h, w = part.grid
     if isinstance(part, Video):
-        return Medium("video", part.grid, part.second_per_grid)
-    return Medium("image", part.grid)
+        return Medium("video", (t, h // 2, w // 2), part.second_per_grid)
+    return Medium("image", (t, h // 2, w // 2))
 
 
 def _patches_in_order(case: Case) -> list[Patches]:

@@ -63,7 +63,7 @@ def _converted(folder: Path) -> None:
 def open_words(folder: Path) -> None:
     """Uses all of a folder but its weights."""
     checkpoint = Checkpoint.open(folder)
-    checkpoint.preprocessing.video_limits(VideoConfig())
+    checkpoint.preprocessing.video_sizing(VideoConfig())
     tokenizer = checkpoint.tokenizer
     ids = tokenizer.encode_prompt(tokenizer.template.render(["video"]), slot="x", text="How many?")
     tokenizer.decode([*ids, 5, 10**6])

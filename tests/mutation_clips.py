@@ -7,10 +7,10 @@ import numpy as np
 from mutation_runs import Target
 from mutators import damage_media
 from numbered_clips import Case, make
+from patches_of_14 import sized
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.video.reader import read_video
-from vreason_jax.video.resize import PixelLimits
 
 CASES = [
     Case("libx264", "reordered", "mp4"),
@@ -29,7 +29,7 @@ CASES = [
     Case("apng", "closed", "apng"),
 ]
 COUNT = 24  # frames
-LIMITS = PixelLimits(784, 2**15)
+LIMITS = sized(784, 2**15)
 CONFIG = VideoConfig(timeout_seconds=20.0)  # less than the harness allows
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from mutation_runs import Target
+from patches_of_14 import sized
 from PIL import Image
 
 from vreason_jax.video.reader import read_image
-from vreason_jax.video.resize import PixelLimits
 
 SUFFIXES = ("png", "jpg", "gif", "webp", "tiff", "bmp", "avif")
-LIMITS = PixelLimits(784, 2**15)
+LIMITS = sized(784, 2**15)
 
 
 def _target(suffix: str) -> Target:

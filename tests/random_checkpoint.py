@@ -8,7 +8,8 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
-from vreason_jax.model.config import ModelConfig, model_config_from_hf
+from vreason_jax.families.registry import model_config_from_hf
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.runtime import names
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

@@ -20,9 +20,10 @@ from vreason_jax.engine.media import block_tokens
 from vreason_jax.engine.prefixes import Prefixes
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.engine.start import start as start_answers
+from vreason_jax.families.model import Model, abstract_model
+from vreason_jax.families.registry import model_config_from_hf
 from vreason_jax.model.cache import KVCache, LayerCache
-from vreason_jax.model.config import ModelConfig, model_config_from_hf
-from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.prompt.chat import TEXT_TOKEN, Prompt
 from vreason_jax.prompt.chat import VIDEO_TOKEN as VIDEO
 from vreason_jax.prompt.positions import Medium
@@ -66,7 +67,7 @@ def small_config() -> ModelConfig:
 
 
 @functools.cache
-def small_model() -> Qwen25VL:
+def small_model() -> Model:
     """Random float32 weights that hide nothing: norm weights not 1, biases not 0."""
     rng = np.random.default_rng(0)
     graph, abstract = nnx.split(abstract_model(small_config(), jnp.float32))
@@ -130,7 +131,7 @@ class Row:
     def prompt(self) -> Prompt:
         t, h, w = self.grid or (0, 0, 0)
         types = np.where(self.token_ids == VIDEO_TOKEN, VIDEO, TEXT_TOKEN)
-        media = (Medium("video", (t, 2 * h, 2 * w)),) if self.grid else ()
+        media = (Medium("video", (t, h, w)),) if self.grid else ()
         return Prompt(
             token_ids=self.token_ids.astype(np.int32),
             positions=self.positions.astype(np.int32),

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from vreason_jax.convert.__main__ import main
 from vreason_jax.convert.safetensors_export import write_safetensors
-from vreason_jax.model.config import read_model_config
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.runtime.checkpoint import load_arrays
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ import pytest
 import vreason_jax
 from vreason_jax.convert.conversion import convert
 from vreason_jax.embedded import ASSETS, CHECKPOINT, CLIP, embedded_question
-from vreason_jax.model.config import read_model_config
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.runtime.checkpoint import load_arrays, load_model
 from vreason_jax.shapes import KINDS

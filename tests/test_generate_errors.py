@@ -170,7 +170,10 @@ WRONG_CHECKPOINTS = {
         with_config(vision={"out_hidden_size": 48}),
         "expected out_hidden_size 96, got 48",
     ),
-    "other patches": (with_config(vision={"patch_size": 7, "window_size": 56}), "of 14 pixels"),
+    "other patches": (
+        with_config(vision={"patch_size": 7, "window_size": 56}),
+        "expected patch_size 7",
+    ),
     "heads that do not divide": (with_config(vision={"num_heads": 5}), "expected a vision width"),
     "half a head": (with_config(num_attention_heads=6.5), "num_attention_heads to be 1, 2, ..."),
     "words for a section": (with_config(text_config="words"), "expected text_config to be an obj"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 from generate_runs import QUESTION
+from patches_of_14 import GEOMETRY
 from tiny_vocabulary import ADDED_TOKENS
 
 from vreason_jax.video.patches import patchify
@@ -27,7 +28,7 @@ def test_the_dumped_inputs_of_a_video(run, place):
     assert arrays["frames"].shape == (2 * grid[0], 14 * grid[1], 14 * grid[2], 3)
     np.testing.assert_array_equal(arrays["second_per_grid_ts"], np.float32([2 / video["fps"]]))
     np.testing.assert_allclose(
-        patchify(arrays["frames"]).normalised(), arrays["pixel_values_videos"], atol=1e-6
+        patchify(arrays["frames"], GEOMETRY).normalised(), arrays["pixel_values_videos"], atol=1e-6
     )
 
 

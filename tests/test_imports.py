@@ -9,19 +9,19 @@ PACKAGE = Path(__file__).parent.parent / "vreason_jax"
 # What a folder must not import, directly: other folders of the package, or libraries.
 FORBIDDEN = {
     "": {"torch", "torchvision"},
-    "video": {"jax", "flax", "model", "controller", "decoding", "prompt"},
-    "prompt": {"jax", "flax", "model", "controller", "decoding", "video"},
-    "model": {"controller", "decoding", "prompt", "video"},
-    "controller": {"model", "decoding", "prompt", "video"},
-    "decoding": {"prompt", "video"},
+    "video": {"jax", "flax", "model", "controller", "decoding", "prompt", "families"},
+    "prompt": {"jax", "flax", "model", "controller", "decoding", "video", "families"},
+    "model": {"controller", "decoding", "prompt", "video", "families"},
+    "controller": {"model", "decoding", "prompt", "video", "families"},
+    "decoding": {"prompt", "video", "families"},
 }
 # Every folder and module of the package: each may import only what stands before it. A program that
 # is not named here comes last.
 ORDER = (
     "__version__", "arrays", "errors", "regular_files", "json_files", "toml_files", "settings",
-    "config", "video", "prompt", "questions", "controller", "model", "decoding", "runtime",
-    "command_line", "output", "shapes", "embedded", "checkpoint", "engine", "planning", "api",
-    "convert", "evaluation", "harnesses", "training",
+    "config", "geometry", "video", "prompt", "questions", "controller", "model", "families",
+    "decoding", "runtime", "command_line", "output", "shapes", "embedded", "checkpoint", "engine",
+    "planning", "api", "convert", "evaluation", "harnesses", "training",
 )  # fmt: skip
 
 

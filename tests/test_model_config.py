@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import pytest
 
 from vreason_jax.errors import UserError
-from vreason_jax.model.config import model_config_from_hf, read_model_config
-from vreason_jax.model.qwen25_vl import abstract_model
+from vreason_jax.families.model import abstract_model
+from vreason_jax.families.registry import model_config_from_hf, read_model_config
 
 VISION = {
     "depth": 32, "hidden_act": "silu", "hidden_size": 1280, "intermediate_size": 3420,
@@ -66,8 +66,9 @@ def test_the_facts_of_the_7b_model():
     text, vision = config.text, config.vision
     assert (text.layers, text.width, text.heads, text.kv_heads) == (28, 3584, 28, 4)
     assert (text.head_width, text.mlp_width, text.vocabulary) == (128, 18944, 152064)
-    assert (text.norm_eps, text.rope_theta, text.mrope_section) == (1e-6, 1e6, (16, 24, 24))
-    assert (vision.depth, vision.head_width, vision.patch_values) == (32, 80, 1176)
+    assert (text.norm_eps, text.rope_theta) == (1e-6, 1e6)
+    assert text.rope_axes == (0,) * 16 + (1,) * 24 + (2,) * 24
+    assert (vision.depth, vision.head_width, config.geometry.patch_values) == (32, 80, 1176)
     assert (vision.window_units, vision.full_attention_blocks) == (4, (7, 15, 23, 31))
     assert (config.tokens_per_second, text.max_positions) == (2.0, 128000)
     assert (config.dtype, text.tied) == ("bfloat16", False)

@@ -6,6 +6,8 @@ import pytest
 
 from vreason_jax.model import rope
 
+AXES = (0, 0, 1, 1, 1, 2, 2, 2)
+
 
 def plain_text_tables(positions, width, theta, section):
     """Cosines and sines [T, H] of one row, number by number in float32."""
@@ -26,7 +28,8 @@ def plain_text_tables(positions, width, theta, section):
 def test_text_tables_equal_plain_numpy(width, theta, section):
     rng = np.random.default_rng(0)
     positions = rng.integers(0, 2000, (3, 2, 9))
-    cosines, sines = rope.text_rope(jnp.asarray(positions), width, theta, section, jnp.float32)
+    axes = tuple(np.repeat(range(3), section).tolist())
+    cosines, sines = rope.text_rope(jnp.asarray(positions), width, theta, axes, jnp.float32)
     for row in range(2):
         expected = plain_text_tables(positions[:, row], width, theta, section)
         # The angles are equal to the bit; XLA and NumPy take cosines of them in float32.
@@ -36,8 +39,8 @@ def test_text_tables_equal_plain_numpy(width, theta, section):
 
 def test_equal_positions_on_all_axes_are_plain_rope():
     positions = np.tile(np.arange(7), (3, 1, 1))
-    one = rope.text_rope(jnp.asarray(positions), 16, 1e4, (2, 3, 3), jnp.float32)
-    other = rope.text_rope(jnp.asarray(positions), 16, 1e4, (8, 0, 0), jnp.float32)
+    one = rope.text_rope(jnp.asarray(positions), 16, 1e4, AXES, jnp.float32)
+    other = rope.text_rope(jnp.asarray(positions), 16, 1e4, (0,) * 8, jnp.float32)
     np.testing.assert_array_equal(one, other)
 
 
@@ -46,15 +49,15 @@ def test_each_axis_turns_its_own_section():
     for axis, slots in enumerate([range(0, 2), range(2, 5), range(5, 8)]):
         moved = positions.copy()
         moved[axis] = 1
-        _, sines = rope.text_rope(jnp.asarray(moved), 16, 1e4, (2, 3, 3), jnp.float32)
+        _, sines = rope.text_rope(jnp.asarray(moved), 16, 1e4, AXES, jnp.float32)
         turned = np.flatnonzero(np.asarray(sines)[0, 0]).tolist()
         assert turned == [*slots, *(s + 8 for s in slots)]
 
 
 def test_the_tables_are_cast_after_the_cosine():
     positions = jnp.full((3, 1, 1), 20_001)
-    narrow, _ = rope.text_rope(positions, 16, 1e4, (2, 3, 3), jnp.bfloat16)
-    wide, _ = rope.text_rope(positions, 16, 1e4, (2, 3, 3), jnp.float32)
+    narrow, _ = rope.text_rope(positions, 16, 1e4, AXES, jnp.bfloat16)
+    wide, _ = rope.text_rope(positions, 16, 1e4, AXES, jnp.float32)
     np.testing.assert_array_equal(narrow, wide.astype(jnp.bfloat16))
 
 
@@ -88,7 +91,7 @@ def test_products_of_rotated_vectors_depend_on_the_distance_alone():
 
     def score(at, other):
         positions = jnp.broadcast_to(jnp.array([at, other]), (3, 1, 2))
-        cosines, sines = rope.text_rope(positions, 16, 1e4, (2, 3, 3), jnp.float32)
+        cosines, sines = rope.text_rope(positions, 16, 1e4, AXES, jnp.float32)
         return rope.rotate(query, cosines[0, 0], sines[0, 0]) @ rope.rotate(
             key, cosines[0, 1], sines[0, 1]
         )

@@ -5,20 +5,30 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patches_of_14 import GEOMETRY
 from small_model import small_config
 
+from vreason_jax.families.qwen25_vl.config import WindowedVision
 from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
 from vreason_jax.model.windows import EMPTY, frame_plan, rung
 
 SIZES = st.integers(1, 40).map(lambda units: 2 * units)
 CONFIGS = st.sampled_from(
-    [small_config().vision, VisionConfig(2, 64, 128, 4, 128, window_pixels=56)]
+    [
+        small_config().vision,
+        WindowedVision(2, 64, 128, 4, 128, GEOMETRY, 56, ()),
+        VisionConfig(2, 64, 128, 4, 128, GEOMETRY),
+    ]
 )
 
 
-def window_of(row, column, config):
-    side = config.window_units * config.merge
+def window_of(row, column, width, config):
+    """The window of a patch, or which row's worth of the frame's tokens it is in."""
+    merge = config.geometry.merge
+    if not isinstance(config, WindowedVision):
+        return (row // merge * (width // merge) + column // merge) // config.row_units
+    side = config.window_units * merge
     return row // side, column // side
 
 
@@ -32,17 +42,17 @@ def test_every_patch_stands_in_one_slot_with_its_window_and_no_other(height, wid
     groups = {}
     for at in np.argwhere(real):
         name = (at[0], plan.window[tuple(at)])
-        place = window_of(plan.row[tuple(at)], plan.column[tuple(at)], config)
+        place = window_of(plan.row[tuple(at)], plan.column[tuple(at)], width, config)
         groups.setdefault(name, set()).add(place)
     assert all(len(windows) == 1 for windows in groups.values()), "two windows in one group"
     assert len({w for windows in groups.values() for w in windows}) == len(groups), "a cut window"
-    assert slots == (config.window_units * config.merge) ** 2
+    assert slots == config.row_units * config.geometry.merge**2
 
 
 @given(SIZES, SIZES, CONFIGS)
 def test_units_stay_together_and_come_out_in_prompt_order(height, width, config):
     plan = frame_plan(height, width, config)
-    merge = config.merge
+    merge = config.geometry.merge
     row, column = (a.reshape(-1, merge**2)[plan.slot_of_unit] for a in (plan.row, plan.column))
     np.testing.assert_array_equal(row // merge, np.repeat(row[:, :1] // merge, merge**2, 1))
     tokens = row[:, 0] // merge * (width // merge) + column[:, 0] // merge

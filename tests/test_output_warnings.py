@@ -5,7 +5,7 @@ import pytest
 from random_checkpoint import hf_config
 from trace_samples import sample_arrays, sample_trace
 
-from vreason_jax.model.config import model_config_from_hf
+from vreason_jax.families.registry import model_config_from_hf
 from vreason_jax.output import warnings as signs
 from vreason_jax.prompt.chat import Prompt
 from vreason_jax.prompt.positions import Medium, next_position, prompt_positions
@@ -113,8 +113,8 @@ def test_a_prompt_and_its_answer_may_fill_the_positions_but_not_go_beyond():
 @pytest.mark.parametrize(
     ("video", "reach"),
     [
-        (Medium("video", (4, 12, 12), 0.5), 10 + 4 * 36 + 1),  # more tokens than positions
-        (Medium("video", (4, 2, 2), 20.0), 10 + 3 * 40 + 1 + 1),  # more positions than tokens
+        (Medium("video", (4, 6, 6), 0.5), 10 + 4 * 36 + 1),  # more tokens than positions
+        (Medium("video", (4, 1, 1), 20.0), 10 + 3 * 40 + 1 + 1),  # more positions than tokens
     ],
 )
 def test_tokens_and_positions_both_count(video, reach):
@@ -124,7 +124,7 @@ def test_tokens_and_positions_both_count(video, reach):
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.5, False), (0.49, True), (1.0, False), (0, True)])
 def test_a_rate_that_the_time_axis_cannot_tell_apart_is_named_once(seconds, told):
-    video = Medium("video", (3, 2, 2), seconds)
+    video = Medium("video", (3, 1, 1), seconds)
     found = signs.prompt_warnings(*prompt_of(1, video, 1, video), max_new_tokens=1)
     assert len(found) == told
     if told:
@@ -132,5 +132,5 @@ def test_a_rate_that_the_time_axis_cannot_tell_apart_is_named_once(seconds, told
 
 
 def test_a_single_temporal_patch_and_an_image_have_no_rate():
-    short, image = Medium("video", (1, 2, 2), 0.01), Medium("image", (1, 2, 2), 0.01)
+    short, image = Medium("video", (1, 1, 1), 0.01), Medium("image", (1, 1, 1), 0.01)
     assert signs.prompt_warnings(*prompt_of(1, short, 1, image), max_new_tokens=1) == []

@@ -76,7 +76,7 @@ def _blocks_in_patch_order(vision, cut):
     frames, height, width = cut.grid
     plan = frame_plan(height, width, vision.config)
     rows, slots = plan.window.shape
-    per_unit, values = vision.config.merge**2, cut.values.shape[-1]
+    per_unit, values = vision.config.geometry.merge**2, cut.values.shape[-1]
     units = cut.values.reshape(frames, -1, per_unit * values)[:, plan.unit_of_slot]
     arrays = (np.broadcast_to(a, (frames, rows, slots)) for a in plan[1:4])
     scales = (np.broadcast_to(a, (frames, 3)) for a in cut.scales())
@@ -98,7 +98,7 @@ def test_windows_are_transformers_exactly(model, name):
             continue
         # HF lists the units window after window, and where each window ends, in patches.
         order, bounds = golden[f"{kind}_window_index"], golden[f"{kind}_window_bounds"]
-        per_unit = model.config.vision.merge**2
+        per_unit = model.config.geometry.merge**2
         theirs = {
             tuple(sorted(order[a // per_unit : b // per_unit].tolist()))
             for a, b in itertools.pairwise(bounds)

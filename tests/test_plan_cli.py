@@ -7,7 +7,7 @@ import pytest
 
 from vreason_jax import plan
 from vreason_jax.embedded import CHECKPOINT
-from vreason_jax.model.published import published_config
+from vreason_jax.families.registry import published_config
 from vreason_jax.runtime import mesh as mesh_lib
 
 PARTS = ("weights", "cache", "controller", "activations")

@@ -13,9 +13,9 @@ from jax.sharding import AbstractMesh
 from vreason_jax.controller import controller
 from vreason_jax.decoding.state import row_shardings
 from vreason_jax.embedded import CHECKPOINT
+from vreason_jax.families.qwen25_vl.published import SIZES
+from vreason_jax.families.registry import published_config, read_model_config
 from vreason_jax.model.cache import KVCache, LayerCache
-from vreason_jax.model.config import read_model_config
-from vreason_jax.model.published import SIZES, published_config
 from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, estimate, weight_bytes
 from vreason_jax.runtime.mesh import AXES, create_mesh, parameter_sharding

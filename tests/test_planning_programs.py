@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from vreason_jax.embedded import CHECKPOINT
-from vreason_jax.model.config import read_model_config
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.planning import programs
 from vreason_jax.planning.estimate import Load
 from vreason_jax.runtime.mesh import create_mesh

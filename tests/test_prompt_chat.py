@@ -23,8 +23,8 @@ from vreason_jax.prompt.chat import (
 from vreason_jax.prompt.template import SLOT, STANDARD_TEMPLATE, ChatTemplate
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 
-VIDEO = Medium("video", (2, 4, 6), 1.0)
-IMAGE = Medium("image", (1, 4, 4))
+VIDEO = Medium("video", (2, 2, 3), 1.0)
+IMAGE = Medium("image", (1, 2, 2))
 OPENING = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
 CLOSING = "<|im_end|>\n<|im_start|>assistant\n"
 

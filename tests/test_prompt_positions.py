@@ -19,7 +19,7 @@ def rows(text):
 @pytest.mark.parametrize("rule", ["max", "hf5"])
 def test_short_video_is_the_same_under_both_rules(rule):
     """Worked by hand: 2 text, vision_start, 2x2x3 video tokens, vision_end, 3 text."""
-    got = positions([3, Medium("video", (2, 4, 6), 1.0), 4], rule)
+    got = positions([3, Medium("video", (2, 2, 3), 1.0), 4], rule)
     want = rows("""
         0 1 2  3 3 3 3 3 3 5 5 5 5 5 5  6 7 8 9
         0 1 2  3 3 3 4 4 4 3 3 3 4 4 4  6 7 8 9
@@ -34,7 +34,7 @@ def test_short_video_is_the_same_under_both_rules(rule):
 )
 def test_long_video_tells_the_rules_apart(rule, text, following):
     """Six temporal patches, two positions apart, on 2x2 tokens: time outgrows space."""
-    got = positions([4, Medium("video", (6, 4, 4), 1.0), 4], rule)
+    got = positions([4, Medium("video", (6, 2, 2), 1.0), 4], rule)
     assert got[0, 4:28].tolist() == [4] * 4 + [6] * 4 + [8] * 4 + [10] * 4 + [12] * 4 + [14] * 4
     assert got[1, 4:28].tolist() == [4, 4, 5, 5] * 6
     assert got[2, 4:28].tolist() == [4, 5, 4, 5] * 6
@@ -46,7 +46,7 @@ def test_long_video_tells_the_rules_apart(rule, text, following):
     ("rule", "text", "following"), [("max", [8, 9, 10], 11), ("hf5", [6, 7, 8], 9)]
 )
 def test_half_second_patches_advance_by_one(rule, text, following):
-    got = positions([4, Medium("video", (4, 4, 4), 0.5), 3], rule)
+    got = positions([4, Medium("video", (4, 2, 2), 0.5), 3], rule)
     assert got[0, 4:20].tolist() == [4] * 4 + [5] * 4 + [6] * 4 + [7] * 4
     assert got[:, 20:].tolist() == [text] * 3
     assert next_position(got) == following
@@ -58,13 +58,13 @@ def test_long_clip_resumes_where_the_releases_of_transformers_do(rule, resume, f
 
     Under max the largest position is 16 + 2 * 63 = 142, and the twelve end at 154.
     """
-    got = positions([16, Medium("video", (64, 20, 36), 1.0), 12], rule)
+    got = positions([16, Medium("video", (64, 10, 18), 1.0), 12], rule)
     assert got[0, -12] == resume
     assert next_position(got) == following
 
 
 def test_image_steps_by_one_whatever_its_seconds():
-    got = positions([1, Medium("image", (1, 4, 8), 9.0), 1], "max", tokens_per_second=50)
+    got = positions([1, Medium("image", (1, 2, 4), 9.0), 1], "max", tokens_per_second=50)
     assert got.tolist() == rows("""
         0  1 1 1 1 1 1 1 1  5
         0  1 1 1 1 2 2 2 2  5
@@ -74,10 +74,10 @@ def test_image_steps_by_one_whatever_its_seconds():
 
 def test_temporal_steps_are_truncated_float32_products():
     """30 fps sampled at 3: 2/3 s, 4/3 positions a patch. Products are cut, not their step."""
-    medium = Medium("video", (7, 2, 2), 2 / 3)
+    medium = Medium("video", (7, 1, 1), 2 / 3)
     assert medium_positions(medium, 2)[0].tolist() == [0, 1, 2, 4, 5, 6, 8]
     # 0.29 * 100 is 28.999999999999996 in float64, exactly 29 in float32.
-    assert medium_positions(Medium("video", (101, 2, 2), 0.29), 1)[0][100] == 29
+    assert medium_positions(Medium("video", (101, 1, 1), 0.29), 1)[0][100] == 29
     assert int(100 * 0.29) == 28
 
 
@@ -95,11 +95,11 @@ def brute_force(layout, rule, tokens_per_second):
         own = [
             (p + int(np.float32(k) * step), p + row, p + column)
             for k in range(t)
-            for row in range(h // 2)
-            for column in range(w // 2)
+            for row in range(h)
+            for column in range(w)
         ]
         out += own
-        p = max(map(max, own)) + 1 if rule == "max" else p + max(h, w) // 2
+        p = max(map(max, own)) + 1 if rule == "max" else p + max(h, w)
     return np.array(out, dtype=np.int64).reshape(-1, 3).T
 
 
@@ -108,12 +108,12 @@ def random_layout(rng):
     for _ in range(rng.randrange(4)):
         kind = rng.choice(["video", "image"])
         frames = rng.randrange(1, 12) if kind == "video" else 1
-        grid = (frames, 2 * rng.randrange(1, 6), 2 * rng.randrange(1, 6))
+        grid = (frames, rng.randrange(1, 6), rng.randrange(1, 6))
         layout += [Medium(kind, grid, 2 / rng.uniform(0.1, 8)), rng.randrange(1, 20)]
     return layout
 
 
-SIDES = st.integers(1, 6).map(lambda blocks: 2 * blocks)
+SIDES = st.integers(1, 6)
 MEDIA = st.one_of(
     st.builds(
         Medium,
@@ -145,6 +145,11 @@ def test_what_follows_moves_nothing_that_comes_before(layout, rule, rate, text):
         assert next_position(whole) == whole[0, -1] + 1
 
 
+def in_patches(medium):
+    t, h, w = medium.grid
+    return t, 2 * h, 2 * w
+
+
 def test_hf5_equals_transformers_get_rope_index():
     torch = pytest.importorskip("torch", reason="needs torch: pip install vreason-jax[parity]")
     from types import SimpleNamespace
@@ -174,8 +179,8 @@ def test_hf5_equals_transformers_get_rope_index():
             model,
             types,
             types,
-            image_grid_thw=torch.tensor([m.grid for m in media if m.kind == "image"]),
-            video_grid_thw=torch.tensor([m.grid for m in videos]),
+            image_grid_thw=torch.tensor([in_patches(m) for m in media if m.kind == "image"]),
+            video_grid_thw=torch.tensor([in_patches(m) for m in videos]),
             second_per_grid_ts=torch.tensor([m.second_per_grid for m in videos]),
         )
         got = positions(layout, "hf5")
@@ -188,7 +193,7 @@ def test_hf5_equals_transformers_get_rope_index():
     [
         ("audio", (1, 2, 2), 1.0),
         ("video", (0, 2, 2), 1.0),
-        ("video", (1, 3, 2), 1.0),
+        ("video", (1, 2, 0), 1.0),
         ("video", (1, 2, 2), float("nan")),
     ],
 )

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patches_of_14 import GEOMETRY, IMAGE_LIMITS, VIDEO_LIMITS, preprocessing
 from release_cases import CASES, COLOUR, FRAMES, KINDS, SIZES, TAGGED_TEXT, WORDS
 
 from vreason_jax.config import VideoConfig
-from vreason_jax.model.config import read_model_config
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.prompt.template import SLOT, ChatTemplate
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.video.patches import patchify
-from vreason_jax.video.preprocessing import Preprocessing
-from vreason_jax.video.resize import IMAGE_LIMITS, VIDEO_LIMITS, smart_resize
+from vreason_jax.video.resize import smart_resize
 
 GOLDEN = Path(__file__).parent / "goldens" / "releases.json.xz"
 RELEASES = json.loads(lzma.decompress(GOLDEN.read_bytes()))
@@ -63,28 +63,26 @@ def test_the_model_has_the_same_facts(saved):
         "fullatt_block_indexes": list(vision.full_attention_blocks),
         "tokens_per_second": config.tokens_per_second,
     }
-    assert (facts["rope_theta"], facts["mrope_section"]) == (
-        text.rope_theta,
-        list(text.mrope_section),
-    )
+    section = [text.rope_axes.count(axis) for axis in range(3)]
+    assert (facts["rope_theta"], facts["mrope_section"]) == (text.rope_theta, section)
     assert (facts["tie_word_embeddings"], facts["dtype"]) == (text.tied, config.dtype)
 
 
 def test_images_and_frames_become_as_large_and_have_the_same_colours(saved):
     case, folder, expected = saved
-    found = Preprocessing.read(folder)
+    found = preprocessing(folder)
     limits = found.video.limits
     if case == "published":
         # The library takes the limits of images for video, this package its own.
         assert limits == VIDEO_LIMITS
         pair = VideoConfig(min_pixels=IMAGE_LIMITS.min_pixels, max_pixels=IMAGE_LIMITS.max_pixels)
-        limits = found.video_limits(pair)
+        limits = found.video_sizing(pair).limits
         assert list(grid(FRAMES, SIZES[-1], VIDEO_LIMITS)) == expected["video_grids"][-1]
     images = [list(grid(1, size, found.image.limits)) for size in SIZES]
     videos = [list(grid(FRAMES, size, limits)) for size in SIZES]
     assert (images, videos) == (expected["image_grids"], expected["video_grids"])
     for kind, name in ((found.image, "image_colour"), (found.video, "video_colour")):
-        patches = patchify(np.full((1, 28, 28, 3), COLOUR, np.uint8), kind.normalization)
+        patches = patchify(np.full((1, 28, 28, 3), COLOUR, np.uint8), GEOMETRY, kind.normalization)
         colours = patches.normalised()[0].reshape(3, -1)[:, 0]
         np.testing.assert_allclose(colours, expected[name], rtol=1e-6)
 
@@ -109,5 +107,5 @@ def test_prompts_read_the_same_and_have_the_same_ids(saved):
 
 def grid(frames, size, limits):
     """The patches of frames of a size along time, height and width."""
-    height, width = smart_resize(*size, limits)
+    height, width = smart_resize(*size, limits, GEOMETRY.token_pixels)
     return (frames + 1) // 2, height // 14, width // 14

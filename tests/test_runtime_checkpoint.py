@@ -262,7 +262,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 import jax, numpy as np, psutil
-from vreason_jax.model.config import read_model_config
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.runtime import names
 from vreason_jax.runtime.checkpoint import load_model
 

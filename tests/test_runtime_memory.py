@@ -3,7 +3,7 @@ import pytest
 from random_checkpoint import hf_config
 
 from vreason_jax.errors import UserError
-from vreason_jax.model.config import model_config_from_hf
+from vreason_jax.families.registry import model_config_from_hf
 from vreason_jax.runtime import memory
 
 PUBLISHED_7B = model_config_from_hf(

@@ -10,9 +10,8 @@ from random_checkpoint import hf_config
 
 from vreason_jax.decoding.state import place, row_specs
 from vreason_jax.errors import UserError
-from vreason_jax.model.config import model_config_from_hf
-from vreason_jax.model.published import published_config
-from vreason_jax.model.qwen25_tensors import TENSORS
+from vreason_jax.families.qwen25_vl.tensors import TENSORS
+from vreason_jax.families.registry import model_config_from_hf, published_config
 from vreason_jax.model.tensors import find_row
 from vreason_jax.runtime import mesh as mesh_lib
 from vreason_jax.runtime import names, sharing

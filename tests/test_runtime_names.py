@@ -4,9 +4,9 @@ import pytest
 from flax import nnx
 from random_checkpoint import hf_config
 
-from vreason_jax.model.config import model_config_from_hf
-from vreason_jax.model.qwen25_tensors import TENSORS
-from vreason_jax.model.qwen25_vl import abstract_model
+from vreason_jax.families.model import abstract_model
+from vreason_jax.families.qwen25_vl.tensors import TENSORS
+from vreason_jax.families.registry import model_config_from_hf
 from vreason_jax.model.tensors import find_row
 from vreason_jax.runtime import names
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 from jax.sharding import AbstractMesh
 
-from vreason_jax.model.published import published_config
+from vreason_jax.families.registry import published_config
 from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, estimate, weight_bytes
 from vreason_jax.runtime.mesh import AXES

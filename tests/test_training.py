@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden_cases import prompt_states
+from patches_of_14 import GEOMETRY
 
 from vreason_jax.convert.conversion import convert
 from vreason_jax.errors import UserError
-from vreason_jax.model.config import read_model_config
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
@@ -97,7 +98,7 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
         ids, positions = batch.token_ids[row, start:], batch.positions[row][:, start:]
         video = batch.video_starts[row] - start + np.arange(96)
         types = np.isin(np.arange(len(ids)), video) * VIDEO_TOKEN
-        medium = Medium("video", (8, 6, 8))
+        medium = Medium("video", (8, 3, 4))
         prompt = Prompt(ids, positions, 0, (medium,), types)
         patches = Patches(batch.pixels[row].reshape(-1, 1176), medium.grid)
         question = Prepared(Question((), ""), Media((), (patches,)), prompt)
@@ -109,7 +110,7 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
 def test_pixels_reach_the_model_as_patchify_gives_them(small_files):
     batch = BatchMaker(tiny(), small_files).batch(0)
     pick = picks(tiny(), 0, 16)[batch_row_of_first(small_files)]
-    patches = patchify(sample("train", pick.index, pick.kind, pick.level).frames)
+    patches = patchify(sample("train", pick.index, pick.kind, pick.level).frames, GEOMETRY)
     np.testing.assert_array_equal(batch["pixels"][0].reshape(-1, 1176), patches.values)
 
 

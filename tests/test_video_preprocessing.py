@@ -3,12 +3,12 @@
 import json
 
 import pytest
+from patches_of_14 import WITHOUT_FILES, preprocessing
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
 from vreason_jax.video.patches import CLIP_NORMALIZATION, Normalization
-from vreason_jax.video.preprocessing import Preprocessing
-from vreason_jax.video.resize import IMAGE_LIMITS, VIDEO_LIMITS, PixelLimits
+from vreason_jax.video.resize import PixelLimits
 
 PUBLISHED = {"min_pixels": 3136, "max_pixels": 12845056}
 IMAGE, VIDEO, NESTED = (
@@ -24,15 +24,16 @@ def folder(tmp_path):
         for name, values in files.items():
             text = values if isinstance(values, str) else json.dumps(values)
             (tmp_path / name).write_text(text)
-        return Preprocessing.read(tmp_path)
+        return preprocessing(tmp_path)
 
     return read
 
 
 def test_a_folder_without_files_has_the_published_settings(folder):
     found = folder({})
-    assert found == Preprocessing()
-    assert (found.video.limits, found.image.limits) == (VIDEO_LIMITS, IMAGE_LIMITS)
+    assert found == WITHOUT_FILES
+    assert found.video.limits == PixelLimits(100352, 200704)
+    assert found.image.limits == PixelLimits(3136, 12845056)
     assert found.video.normalization == CLIP_NORMALIZATION
 
 
@@ -91,11 +92,11 @@ def test_a_bound_that_is_left_out_gives_way_to_the_other(folder):
 
 def test_the_config_overrides_each_bound(folder):
     found = folder({VIDEO: {"min_pixels": 784, "max_pixels": 3136}})
-    assert found.video_limits(VideoConfig()) == PixelLimits(784, 3136)
-    assert found.video_limits(VideoConfig(max_pixels=1000)) == PixelLimits(784, 1000)
-    assert found.video_limits(VideoConfig(min_pixels=5, max_pixels=7)) == PixelLimits(5, 7)
+    assert found.video_sizing(VideoConfig()).limits == PixelLimits(784, 3136)
+    assert found.video_sizing(VideoConfig(max_pixels=1000)).limits == PixelLimits(784, 1000)
+    assert found.video_sizing(VideoConfig(min_pixels=5, max_pixels=7)).limits == PixelLimits(5, 7)
     with pytest.raises(UserError, match="expected min <= max, got 300000 > 3136"):
-        found.video_limits(VideoConfig(min_pixels=300_000))
+        found.video_sizing(VideoConfig(min_pixels=300_000))
 
 
 def test_videos_and_images_have_their_own_normalisation(folder):

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from patches_of_14 import sized
 from PIL import Image
 from video_files import (
     EACH_READER,
@@ -21,7 +22,6 @@ from video_files import (
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
 from vreason_jax.video.reader import clip_from_array, read_image, read_video
-from vreason_jax.video.resize import PixelLimits
 from vreason_jax.video.sampling import Segment
 
 ROTATIONS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # tkhd's a, b, c, d
@@ -39,7 +39,7 @@ def frame_folder(folder, count, size=(30, 40)):
 @pytest.mark.parametrize("name", ["down", "up"])
 def test_a_file_gives_the_frames_of_qwen_vl_utils(reader, name):
     golden = np.load(GOLDENS / "video_clip.npz")
-    limits = {"down": PixelLimits(3136, 6272), "up": PixelLimits(25088, 31360)}[name]
+    limits = {"down": sized(3136, 6272), "up": sized(25088, 31360)}[name]
     clip = read_video(GOLDENS / "video_clip.mp4", VideoConfig(reader=reader), limits)
     assert clip.reader == reader
     assert clip.frame_indices.tolist() == golden["frame_indices"].tolist()
@@ -89,13 +89,13 @@ def test_the_indices_of_a_clip_lead_to_its_frames(tmp_path, reader):
 @pytest.mark.parametrize("degrees", ROTATIONS)
 def test_a_rotated_video_comes_upright(tmp_path, degrees, reader):
     path = encode(tmp_path / "clip.mp4")
-    upright = read_video(path, VideoConfig(), PixelLimits(784, 10**6)).frames
+    upright = read_video(path, VideoConfig(), sized(784, 10**6)).frames
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 44  # version, flags and times stand before it (ISO 14496-12)
     a, b, c, d = (value << 16 for value in ROTATIONS[degrees])
     data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
-    turned = read_video(path, VideoConfig(reader=reader), PixelLimits(784, 10**6)).frames
+    turned = read_video(path, VideoConfig(reader=reader), sized(784, 10**6)).frames
     expected = np.rot90(upright, -degrees // 90, axes=(1, 2))
     assert turned.shape == expected.shape
     assert np.abs(turned.astype(int) - expected).max() <= 1
@@ -270,19 +270,19 @@ def test_malformed_arrays_are_an_error(frames, fps, expected):
 
 
 def test_frames_that_no_memory_holds_are_refused_by_the_settings_that_ask_for_them(tmp_path):
-    limits = PixelLimits(10**9, 10**9)
+    limits = sized(10**9, 10**9)
     with pytest.raises(UserError, match=r"4 frames of .*; lower video\.min_pixels, video\."):
         read_video(encode(tmp_path / "a.mp4"), VideoConfig(), limits)
     Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
     with pytest.raises(UserError, match="or for an image the checkpoint's own limits"):
-        read_image(tmp_path / "a.png", PixelLimits(2 * 10**9, 2 * 10**9))
+        read_image(tmp_path / "a.png", sized(2 * 10**9, 2 * 10**9))
     with pytest.raises(UserError, match=r"5 frames of .* pixels take 15 GB, expected at most 3\.2"):
         clip_from_array(np.zeros((5, 40, 60, 3), np.uint8), 2.0, VideoConfig(), limits)
 
 
 def test_an_image_is_a_clip_of_one_frame(tmp_path):
     Image.new("L", (64, 30), 77).save(tmp_path / "grey.png")
-    clip = read_image(tmp_path / "grey.png", PixelLimits(3136, 12845056))
+    clip = read_image(tmp_path / "grey.png", sized(3136, 12845056))
     assert clip.frames.shape == (1, 56, 84, 3)
     assert np.all(clip.frames == 77)
     assert (clip.reader, clip.frame_indices.tolist()) == ("image", [0])

@@ -1,5 +1,6 @@
 """Frame choice: the counts, indices and rates of qwen-vl-utils, and the cases it leaves open."""
 
+import functools
 import itertools
 import json
 import math
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
-from vreason_jax.video.sampling import (
-    Segment,
-    count_frames,
-    sample_frames,
-    spread_indices,
-)
+from vreason_jax.video import sampling
+from vreason_jax.video.sampling import Segment, spread_indices
 from vreason_jax.video.timeline import ASSUMED_FPS, Timeline
 
+count_frames = functools.partial(sampling.count_frames, group=2)
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "video_sampling.json").read_text())
+
+
+def sample_frames(timeline, config, segment=sampling.WHOLE):
+    return sampling.sample_frames(timeline, config, 2, segment)
 
 
 def test_counts_and_indices_equal_those_of_qwen_vl_utils():

@@ -118,8 +118,10 @@ def test_the_worker_dies_with_its_parent(tmp_path):
     script = (
         "from vreason_jax.config import VideoConfig\n"
         "from vreason_jax.video.reader import read_video\n"
-        "from vreason_jax.video.resize import PixelLimits\n"
-        f"read_video({str(path)!r}, VideoConfig(), PixelLimits(784, 3136))\n"
+        "from vreason_jax.geometry import Geometry\n"
+        "from vreason_jax.video.resize import PixelLimits, Sizing\n"
+        "sizing = Sizing(Geometry(14, 2, 2), PixelLimits(784, 3136))\n"
+        f"read_video({str(path)!r}, VideoConfig(), sizing)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(process.PACKAGE_PARENT)}
     parent = subprocess.Popen([sys.executable, "-c", script], env=environment)
@@ -214,8 +216,10 @@ def test_a_caller_needs_no_main_guard(tmp_path):
         "print('once')\n"
         "from vreason_jax.config import VideoConfig\n"
         "from vreason_jax.video.reader import read_video\n"
-        "from vreason_jax.video.resize import PixelLimits\n"
-        f"print(read_video({str(path)!r}, VideoConfig(), PixelLimits(784, 3136)).frames.shape)\n"
+        "from vreason_jax.geometry import Geometry\n"
+        "from vreason_jax.video.resize import PixelLimits, Sizing\n"
+        "sizing = Sizing(Geometry(14, 2, 2), PixelLimits(784, 3136))\n"
+        f"print(read_video({str(path)!r}, VideoConfig(), sizing).frames.shape)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(process.PACKAGE_PARENT)}
     done = subprocess.run(

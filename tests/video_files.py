@@ -7,14 +7,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from patches_of_14 import sized
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError
 from vreason_jax.video.reader import read_video
-from vreason_jax.video.resize import PixelLimits
 
 GOLDENS = Path(__file__).parent / "goldens"
-SMALL = PixelLimits(784, 4 * 784)
+SMALL = sized(784, 4 * 784)
 READERS = ("decord", "pyav")
 needs_decord = pytest.mark.skipif(
     importlib.util.find_spec("decord") is None,

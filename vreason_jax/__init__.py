@@ -1,4 +1,4 @@
-"""V-Reason for Qwen2.5-VL in JAX.
+"""V-Reason in JAX.
 
 Data flows one way, and the folders follow it:
 

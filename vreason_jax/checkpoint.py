@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from vreason_jax.config import ModelOptions, RunConfig
 from vreason_jax.errors import UserError, shown
-from vreason_jax.model.config import ModelConfig, read_model_config
+from vreason_jax.families.registry import family_of, read_model_config
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.prompt.chat import (
     QUESTION,
     Prompt,
@@ -48,12 +49,15 @@ class Checkpoint:
 
             model = CHECKPOINT
         folder = resolve_model_folder(model)
-        config, tokenizer = read_model_config(folder), PromptTokenizer.load(folder)
+        config = read_model_config(folder)
+        family = family_of(config)
+        tokenizer = PromptTokenizer.load(folder, family.prompt.template)
         try:
             tokenizer.ids.check_below(config.text.vocabulary)
         except UserError as error:
             raise UserError(f"{folder}: {error}") from None
-        return cls(folder, config, tokenizer, Preprocessing.read(folder))
+        preprocessing = Preprocessing.read(folder, config.geometry, family.media)
+        return cls(folder, config, tokenizer, preprocessing)
 
     def dtype(self, options: ModelOptions) -> jnp.dtype:
         """What the weights are run in: the config's, else float32 on a CPU, else the files'."""
@@ -92,22 +96,26 @@ class Checkpoint:
             wrapping=wrapping.replace(QUESTION, question.wrapping),
             position_rule=run.model.position_rule,
             tokens_per_second=self.config.tokens_per_second,
+            form=family_of(self.config).prompt,
+            config=run.prompt,
         )
         self._check_embedded(prompt)
         return Prepared(question, media, prompt)
 
     def _medium(self, clip: Clip, cut: Patches) -> Medium:
         """Returns the medium of a clip; raises UserError where its time is beyond all positions."""
+        geometry, rate = self.config.geometry, self.config.tokens_per_second
+        grid = geometry.token_grid(cut.grid)
         if clip.reader == "image":
-            return Medium("image", cut.grid)
-        seconds = second_per_grid(clip)
-        if cut.grid[0] * seconds * self.config.tokens_per_second >= LAST_POSITION:
+            return Medium("image", grid)
+        seconds = second_per_grid(clip, geometry)
+        if rate is not None and grid[0] * seconds * rate >= LAST_POSITION:
             raise UserError(
                 f"{clip.path or 'video'}: expected a clip of less than "
-                f"{LAST_POSITION / self.config.tokens_per_second:.3g} seconds, got frames at "
+                f"{LAST_POSITION / rate:.3g} seconds, got frames at "
                 f"{clip.fps:.3g} a second; give its right rate (--fps)"
             )
-        return Medium("video", cut.grid, seconds)
+        return Medium("video", grid, seconds)
 
     def check_memory(self, run: RunConfig, questions: Sequence[Prepared], samples: int = 1) -> None:
         """Raises UserError where the answers, asked at once, cannot even begin in all memory."""
@@ -131,16 +139,16 @@ class Checkpoint:
 
     def _clip(self, source: Source, run: RunConfig) -> Clip:
         if isinstance(source, ImageFile):
-            return read_image(source.path, self.preprocessing.image.limits)
+            return read_image(source.path, self.preprocessing.image_sizing)
         if 0 < source.fps < SLOWEST:
             raise UserError(f"fps: expected {SLOWEST:g} frames a second or more, got {source.fps}")
-        limits = self.preprocessing.video_limits(run.video)
+        sizing = self.preprocessing.video_sizing(run.video)
         if isinstance(source, VideoArray):
-            return clip_from_array(source.frames, source.fps, run.video, limits)
+            return clip_from_array(source.frames, source.fps, run.video, sizing)
         segment = Segment(source.start, source.end)
-        return read_video(source.path, run.video, limits, folder_fps=source.fps, segment=segment)
+        return read_video(source.path, run.video, sizing, folder_fps=source.fps, segment=segment)
 
     def _cut(self, clip: Clip) -> Patches:
         kinds = self.preprocessing
         kind = kinds.image if clip.reader == "image" else kinds.video
-        return patchify(clip.frames, kind.normalization)
+        return patchify(clip.frames, self.config.geometry, kind.normalization)

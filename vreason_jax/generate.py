@@ -179,7 +179,7 @@ class _Medium(argparse.Action):
 def _parser() -> OptionParser:
     parser = OptionParser(
         prog="python -m vreason_jax.generate",
-        description="Answers a question about a video with Qwen2.5-VL, reasoning by V-Reason.",
+        description="Answers a question about a video, reasoning by V-Reason.",
         epilog="Without arguments it answers the embedded question about the embedded clip.",
     )
     add = parser.add_argument

@@ -36,21 +36,27 @@ def _run(options: argparse.Namespace) -> None:
 def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
     # Imported late: --help and a mistyped option answer at once.
     from vreason_jax.config import VideoConfig
-    from vreason_jax.model.config import read_model_config
-    from vreason_jax.model.published import SIZES, published_config
+    from vreason_jax.families.registry import (
+        family_of,
+        published_config,
+        published_names,
+        read_model_config,
+    )
     from vreason_jax.planning.devices import parse_devices
     from vreason_jax.planning.request import Request
     from vreason_jax.video.preprocessing import Preprocessing
 
     devices = parse_devices(device)
-    if model.lower() in SIZES:
-        config, preprocessing = published_config(model.lower()), Preprocessing()
-    else:
-        folder = Path(model)
-        if not folder.is_dir():  # a plan fetches nothing
-            sizes = ", ".join(SIZES)
-            raise UserError(f"--model {shown(model)}: expected {sizes} or a checkpoint folder")
-        config, preprocessing = read_model_config(folder), Preprocessing.read(folder)
+    folder = Path(model)
+    if model.lower() in published_names():
+        config = published_config(model.lower())
+        preprocessing = Preprocessing.without_files(config.geometry, family_of(config).media)
+    elif folder.is_dir():
+        config = read_model_config(folder)
+        preprocessing = Preprocessing.read(folder, config.geometry, family_of(config).media)
+    else:  # a plan fetches nothing
+        names = ", ".join(published_names())
+        raise UserError(f"--model {shown(model)}: expected {names} or a checkpoint folder")
     return Request.of(
         preprocessing,
         VideoConfig(num_frames=options.num_frames, max_pixels=options.max_pixels),
@@ -115,8 +121,8 @@ def _parser() -> OptionParser:
         epilog="Several models or devices give a table.",
     )
     add = parser.add_argument
-    words = "a published size (3b, 7b, 32b, 72b) or a folder; several"
-    add("--model", nargs="+", required=True, metavar="SIZE_OR_DIR", help=words)
+    words = "a published model, such as 7b (another name lists them), or a folder; several"
+    add("--model", nargs="+", required=True, metavar="NAME_OR_DIR", help=words)
     words = "chips or a topology: v5e-8, v5e:2x4, v5p-8, h100:8; several"
     add("--device", nargs="+", required=True, metavar="KIND-N", help=words)
     add("--num-frames", type=_count, metavar="F", help="frames of a clip [16]")

@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> None:
 def _parser() -> OptionParser:
     parser = OptionParser(
         prog="python -m convert",
-        description="Converts a Qwen2.5-VL checkpoint from Hugging Face safetensors to Orbax, or "
+        description="Converts a checkpoint from Hugging Face safetensors to Orbax, or "
         "from Orbax back to safetensors; the files in --from decide which.",
     )
     parser.add_argument(

@@ -9,8 +9,9 @@ from typing import Any
 
 from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.json_files import read_json
-from vreason_jax.model.config import ModelConfig, read_model_config
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.output.folders import written_whole
 from vreason_jax.runtime import orbax_files, tensor_files
 from vreason_jax.runtime.checkpoint import load_arrays

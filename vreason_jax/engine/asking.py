@@ -142,8 +142,8 @@ class Asking:
 
     def _config_record(self, seed: int) -> dict[str, Any]:
         record = self._run.to_dict()
-        limits = self._engine.checkpoint.preprocessing.video_limits(self._run.video)
-        record["video"].update(dataclasses.asdict(limits))
+        sizing = self._engine.checkpoint.preprocessing.video_sizing(self._run.video)
+        record["video"].update(dataclasses.asdict(sizing.limits))
         record["model"]["dtype"] = self._engine.dtype.name
         record["sampling"]["seed"] = seed
         return record

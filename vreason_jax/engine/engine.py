@@ -22,8 +22,8 @@ from vreason_jax.engine.prefixes import Prefixes, copied
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.engine.start import Started, start
 from vreason_jax.errors import UserError
+from vreason_jax.families.model import Model
 from vreason_jax.model.cache import KVCache
-from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.questions import Prepared
 from vreason_jax.runtime import compilation, memory
 from vreason_jax.runtime.checkpoint import load_model
@@ -66,7 +66,7 @@ class Engine:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        model: Qwen25VL,
+        model: Model,
         mesh: Mesh,
         *,
         batch_size: int | None = None,

@@ -46,7 +46,7 @@ def encode_media(vision: VisionTower, media: Sequence[Patches], mesh: Mesh) -> E
     """Returns the embeddings of videos and images."""
     config, block = vision.config, block_tokens()
     blocks: list[jax.Array] = []
-    index = [np.zeros(int(np.prod(m.grid)) // config.merge**2, np.int64) for m in media]
+    index = [np.zeros(config.geometry.tokens(m.grid), np.int64) for m in media]
     slots = 0
     for frames, count in calls(media, config):
         plans = [frame_plan(*media[frame.medium].grid[1:], config) for frame in frames]
@@ -86,7 +86,7 @@ def calls(media: Sequence[Patches], config: VisionConfig) -> Iterator[tuple[list
 
 def places(rows: int, config: VisionConfig) -> tuple[int, int]:
     """Returns the two numbers of temporal patches of `rows` rows that a call takes."""
-    slots = rows * (config.window_units * config.merge) ** 2
+    slots = rows * config.row_units * config.geometry.merge**2
     most = max(1, patches_at_once() // slots)
     most = ladder.power_of_two(most + 1) // 2
     return most, max(1, most // 4)
@@ -111,7 +111,8 @@ def _laid_out(
 ) -> tuple[Frames, int]:
     """The arrays of a call with `count` places, and the number of tokens that it gives."""
     rows, slots = plans[0].window.shape
-    units, per_unit = rows * slots // config.merge**2, config.merge**2
+    per_unit = config.geometry.merge**2
+    units = rows * slots // per_unit
     values = media[frames[0].medium].values
     pixels = np.zeros((count, units, per_unit * values.shape[1]), values.dtype)
     mean, deviation = np.ones((2, count, 3), np.float32)

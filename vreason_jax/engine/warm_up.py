@@ -24,10 +24,10 @@ from vreason_jax.engine.engine import Engine
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
-from vreason_jax.prompt.positions import MERGE, Medium
+from vreason_jax.prompt.positions import Medium
 from vreason_jax.runtime import memory
-from vreason_jax.video.patches import PATCH, Patches
-from vreason_jax.video.resize import PixelLimits, smart_resize
+from vreason_jax.video.patches import Patches
+from vreason_jax.video.resize import Sizing
 
 Call = Callable[[], object]
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ class Limits:
     """What questions will be like: frames of so many pixels, and at most so many of the others."""
 
     frames: int
-    pixels: PixelLimits
+    sizing: Sizing
     text: int  # tokens of a prompt beside those of its media
 
     @classmethod
@@ -53,24 +53,25 @@ class Limits:
         `frames` None are those that the config allows.
         """
         most = frames or run.video.num_frames or run.video.max_frames
-        pixels = checkpoint.preprocessing.video_limits(run.video)
-        return cls(most, pixels, _OTHER_TOKENS + question)
+        sizing = checkpoint.preprocessing.video_sizing(run.video)
+        return cls(most, sizing, _OTHER_TOKENS + question)
 
     def frame_sizes(self) -> set[tuple[int, int]]:
         """Returns the sizes in patches that frames up to four times as wide as high come to."""
-        low, high = self.pixels.min_pixels, self.pixels.max_pixels
+        limits, patch = self.sizing.limits, self.sizing.geometry.patch_pixels
         sizes = set()
-        for area in np.geomspace(low, high, 9):
+        for area in np.geomspace(limits.min_pixels, limits.max_pixels, 9):
             for ratio in np.geomspace(0.25, 4, 129):
                 long, short = (max(1, round(math.sqrt(area * r))) for r in (ratio, 1 / ratio))
-                height, width = smart_resize(long, short, self.pixels)
-                sizes.add((height // PATCH, width // PATCH))
+                height, width = self.sizing.sides(long, short)
+                sizes.add((height // patch, width // patch))
         return sizes
 
     def video_tokens(self) -> tuple[int, int]:
         """Returns the fewest and the most tokens of a clip."""
-        tokens = [height * width // MERGE**2 for height, width in self.frame_sizes()]
-        return min(tokens), max(tokens) * math.ceil(self.frames / 2)
+        geometry = self.sizing.geometry
+        tokens = [geometry.tokens((1, *size)) for size in self.frame_sizes()]
+        return min(tokens), max(tokens) * math.ceil(self.frames / geometry.temporal_patch)
 
 
 def warm_up(
@@ -163,8 +164,9 @@ def _vision_calls(engine: Engine, limits: Limits) -> Iterator[Call]:
         grids.setdefault(rows, (height, width))
     for rows, grid in grids.items():
         for places in set(media.places(rows, config)):
-            count = min(places, math.ceil(limits.frames / 2) * engine.rows(1))
-            values = np.zeros((count * math.prod(grid), config.patch_values), np.uint8)
+            patches = math.ceil(limits.frames / config.geometry.temporal_patch)
+            count = min(places, patches * engine.rows(1))
+            values = np.zeros((count * math.prod(grid), config.geometry.patch_values), np.uint8)
             clip = Patches(values, (count, *grid))
             yield functools.partial(_encode, engine, clip)
 
@@ -234,5 +236,5 @@ def blank_prompt(video: int, text: int, *, before: int = 0) -> Prompt:
     types = np.repeat([TEXT_TOKEN, VIDEO_TOKEN, TEXT_TOKEN], [before, video, text])
     count = len(types)
     zeros = np.zeros(count, np.int32)
-    medium = Medium("video", (1, MERGE, MERGE * video))
+    medium = Medium("video", (1, 1, video))
     return Prompt(zeros, np.zeros((3, count), np.int32), 0, (medium,), types)

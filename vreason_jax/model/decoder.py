@@ -1,4 +1,4 @@
-"""The Qwen2.5-VL decoder: `body` (the first L-1 layers) and, beside it, `last`.
+"""The decoder: `body` (the first L-1 layers) and, beside it, `last`.
 
 The method differentiates through `last`, the norm and the head alone, which is why they have their
 own functions: `last_step` ends with the attention, `last_logits` does the rest.
@@ -88,7 +88,7 @@ class Decoder(nnx.Module):
         """Returns the M-RoPE cosines and sines for positions [3, B, T]."""
         config = self.config
         return rope.text_rope(
-            positions, config.head_width, config.rope_theta, config.mrope_section, dtype
+            positions, config.head_width, config.rope_theta, config.rope_axes, dtype
         )
 
     def logits(self, x: jax.Array) -> jax.Array:

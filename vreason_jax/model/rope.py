@@ -19,18 +19,16 @@ def inverse_frequencies(width: int, theta: float) -> np.ndarray:
 
 
 def text_rope(
-    positions: jax.Array, head_width: int, theta: float, section: tuple[int, ...], dtype: jnp.dtype
+    positions: jax.Array, head_width: int, theta: float, axes: tuple[int, ...], dtype: jnp.dtype
 ) -> tuple[jax.Array, jax.Array]:
     """Returns cosines and sines [B, T, H] in `dtype` for positions [3, B, T] (axes t, h, w).
 
-    The frequency slots are cut into contiguous sections, one an axis (HF modeling_qwen2_5_vl.py,
-    apply_multimodal_rotary_pos_emb). Angles are float32; the cast to `dtype` is HF's.
+    `axes` has the axis of each frequency. Angles are float32; the cast to `dtype` is HF's.
     """
     chex.assert_rank(positions, 3)
     chex.assert_axis_dimension(positions, 0, 3)
-    axes = np.repeat(np.arange(3), section)
     frequencies = inverse_frequencies(head_width, theta)
-    angles = positions[axes].astype(jnp.float32) * frequencies[:, None, None]
+    angles = positions[np.array(axes)].astype(jnp.float32) * frequencies[:, None, None]
     angles = jnp.moveaxis(angles, 0, -1)
     angles = jnp.concatenate([angles, angles], axis=-1)
     chex.assert_shape(angles, (*positions.shape[1:], head_width))

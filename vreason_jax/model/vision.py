@@ -1,9 +1,11 @@
 """The vision tower: patches of videos and images to embeddings in the decoder's width.
 
-Temporal patches never attend to each other (Qwen2.5-VL report section 2.1.1), so they are a plain
-batch axis. Each is laid out as R rows of W slots, a window each (model/windows.py): what its size
-is, is data, and frames of many sizes share a program.
+Temporal patches never attend to each other, so they are a plain batch axis. Each is laid out as R
+rows of W slots, a window each (model/windows.py): what its size is, is data, and frames of many
+sizes share a program. What families differ in, norms and MLPs, they pass to `VisionTower`.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +15,11 @@ from jax import lax
 from vreason_jax.arrays import Array
 from vreason_jax.model import rope
 from vreason_jax.model.config import VisionConfig
-from vreason_jax.model.layers import MASKED, Linear, Norm, SwiGLU
+from vreason_jax.model.layers import MASKED, Linear
 from vreason_jax.model.windows import EMPTY
 
-_NORM_EPS = 1e-6  # fixed in HF's code, whatever config.json says for the decoder
+NORM_EPS = 1e-6  # fixed in HF's code, whatever config.json says for the decoder
+MakeModule = Callable[[], nnx.Module]
 # Attention over whole frames takes queries in groups whose score matrix stays near this many
 # numbers.
 _SCORES_AT_ONCE = 2**25
@@ -35,16 +38,16 @@ class Frames(struct.PyTreeNode):
 
 
 class VisionBlock(nnx.Module):
-    """Attention within windows or within the frame, then a gated MLP, both residual."""
+    """Attention within windows or within the frame, then an MLP, both residual and pre-normed."""
 
-    def __init__(self, config: VisionConfig, dtype: jnp.dtype):
+    def __init__(self, config: VisionConfig, dtype: jnp.dtype, norm: MakeModule, mlp: MakeModule):
         width = config.width
         self.heads = config.heads
-        self.norm1 = Norm(width, eps=_NORM_EPS, dtype=dtype)
+        self.norm1 = norm()
         self.qkv = Linear(3 * width, width, bias=True, dtype=dtype)
         self.proj = Linear(width, width, bias=True, dtype=dtype)
-        self.norm2 = Norm(width, eps=_NORM_EPS, dtype=dtype)
-        self.mlp = SwiGLU(width, config.mlp_width, bias=True, dtype=dtype)
+        self.norm2 = norm()
+        self.mlp = mlp()
 
     def __call__(self, x, rotation, window, *, full: bool) -> jax.Array:
         """Returns x [F, R, W, D] after the block.
@@ -89,9 +92,9 @@ class VisionBlock(nnx.Module):
 class Merger(nnx.Module):
     """Joins the patches of a merged unit and projects them to the decoder's width."""
 
-    def __init__(self, config: VisionConfig, dtype: jnp.dtype):
-        joined = config.width * config.merge**2
-        self.norm = Norm(config.width, eps=_NORM_EPS, dtype=dtype)
+    def __init__(self, config: VisionConfig, dtype: jnp.dtype, norm: nnx.Module):
+        joined = config.width * config.geometry.merge**2
+        self.norm = norm
         self.fc1 = Linear(joined, joined, bias=True, dtype=dtype)
         self.fc2 = Linear(config.out_width, joined, bias=True, dtype=dtype)
 
@@ -102,19 +105,32 @@ class Merger(nnx.Module):
 
 
 class VisionTower(nnx.Module):
-    """Patch embedding, window and full-frame blocks, merger."""
+    """Patch embedding, blocks, merger."""
 
-    def __init__(self, config: VisionConfig, dtype: jnp.dtype):
+    def __init__(
+        self,
+        config: VisionConfig,
+        dtype: jnp.dtype,
+        *,
+        norm: MakeModule,
+        mlp: MakeModule,
+        patch_bias: bool = False,
+    ):
+        """`norm` and `mlp` make the modules of the blocks; the merger's norm is one of them too."""
         self.config = config
-        self.patch_embed = Linear(config.width, config.patch_values, bias=False, dtype=dtype)
-        self.blocks = nnx.List([VisionBlock(config, dtype) for _ in range(config.depth)])
-        self.merger = Merger(config, dtype)
+        values = config.geometry.patch_values
+        self.patch_embed = Linear(config.width, values, bias=patch_bias, dtype=dtype)
+        blocks = (VisionBlock(config, dtype, norm, mlp) for _ in range(config.depth))
+        self.blocks = nnx.List(blocks)
+        self.merger = Merger(config, dtype, norm())
 
     def __call__(self, frames: Frames) -> jax.Array:
         """Returns the embeddings [N, D] of the tokens that `frames.slot_of_token` names."""
-        x = self.run_blocks(frames)[-1]
-        units = x.reshape(-1, self.config.merge**2, x.shape[-1])
-        return self.merger(units)[frames.slot_of_token]
+        return self.merger(self.units(self.run_blocks(frames)[-1]))[frames.slot_of_token]
+
+    def units(self, x: jax.Array) -> jax.Array:
+        """Returns x [F, R, W, D] as merged units [all of them, patches of a unit, D]."""
+        return x.reshape(-1, self.config.geometry.merge**2, x.shape[-1])
 
     def run_blocks(self, frames: Frames) -> list[jax.Array]:
         """Returns each block's output [F, R, W, D]."""
@@ -123,7 +139,7 @@ class VisionTower(nnx.Module):
         angles = rope.vision_angles(frames.row, frames.column, self.config.head_width)
         rotation, outputs = (jnp.cos(angles), jnp.sin(angles)), []
         for index, block in enumerate(self.blocks):
-            full = index in self.config.full_attention_blocks
+            full = self.config.whole_frame(index)
             with jax.named_scope("vision_full" if full else "vision_window"):
                 outputs.append(block(x, rotation, frames.window, full=full))
             x = outputs[-1]
@@ -153,6 +169,6 @@ def _attention(query, key, value, mask):
 
 def _rotate_wide(x, cosines, sines):
     # The tower rotates in float32 and casts back, unlike the decoder.
-    # Source: HF modeling_qwen2_5_vl.py, apply_rotary_pos_emb_vision.
+    # Source: transformers, apply_rotary_pos_emb_vision.
     wide = rope.rotate(x.astype(jnp.float32), cosines[..., None, :], sines[..., None, :])
     return wide.astype(x.dtype)

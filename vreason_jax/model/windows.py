@@ -1,4 +1,4 @@
-"""Which patches the windowed vision blocks attend over, for one frame size (host side, NumPy)."""
+"""Where the patches of a frame stand in the vision tower, for one frame size (in NumPy)."""
 
 import functools
 from typing import NamedTuple
@@ -13,8 +13,8 @@ EMPTY = -1  # the window of a slot that holds no patch
 class FramePlan(NamedTuple):
     """Where each patch of a frame stands: in one of R rows of W slots, a full window each.
 
-    The smaller windows of the right and bottom edge share rows. Units of `merge` x `merge` patches,
-    which become a token each, stay together: U = W / merge^2 units a row.
+    Smaller windows share rows. Units of `merge` x `merge` patches, which become a token each, stay
+    together: U = W / merge^2 units a row.
     """
 
     unit_of_slot: np.ndarray  # [R * U] int32, in prompt order; 0 in empty slots
@@ -35,20 +35,14 @@ def frame_plan(height: int, width: int, config: VisionConfig) -> FramePlan:
     """Returns the plan of a frame of `height` x `width` patches (both multiples of the merge size).
 
     Units come in HF's order, raster over the frame, and inside a unit patches (0,0), (0,1), (1,0),
-    (1,1). Time never mixes in the tower, so one plan serves every temporal patch. Source: HF
-    modeling_qwen2_5_vl.py, get_window_index and rot_pos_emb.
+    (1,1). Time never mixes in the tower, so one plan serves every temporal patch.
     """
-    merge, side = config.merge, config.window_units
+    merge, room = config.geometry.merge, config.row_units
     units = np.arange(height * width // merge**2).reshape(height // merge, width // merge)
-    windows = [
-        units[top : top + side, left : left + side].reshape(-1)
-        for top in range(0, units.shape[0], side)
-        for left in range(0, units.shape[1], side)
-    ]
-    rows = _packed(windows, side * side)
+    rows = _packed(config.windows(units), room)
     count = rung(len(rows))
-    unit_of_slot = np.full((count, side * side), EMPTY)
-    window = np.full((count, side * side), EMPTY)
+    unit_of_slot = np.full((count, room), EMPTY)
+    window = np.full((count, room), EMPTY)
     for number, members in enumerate(rows):
         joined = np.concatenate(members)
         unit_of_slot[number, : len(joined)] = joined

@@ -8,7 +8,6 @@ import numpy as np
 
 from vreason_jax.output.files import write_atomic
 from vreason_jax.questions import Prepared
-from vreason_jax.video.patches import second_per_grid
 
 
 def dump_inputs(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -43,7 +42,8 @@ def input_arrays(question: Prepared) -> dict[str, np.ndarray]:
             arrays[grid] = np.array([p.grid for p in chosen], np.int32)
     videos = [clip for clip, kind in zip(media.clips, kinds, strict=True) if kind == "video"]
     if videos:
-        arrays["second_per_grid_ts"] = np.array([second_per_grid(c) for c in videos], np.float32)
+        seconds = [m.second_per_grid for m in prompt.media if m.kind == "video"]
+        arrays["second_per_grid_ts"] = np.array(seconds, np.float32)
         arrays["frame_indices"] = videos[0].frame_indices
     for number, clip in enumerate(videos):
         arrays["frames" if number == 0 else f"frames_{number}"] = clip.frames

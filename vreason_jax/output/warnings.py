@@ -13,7 +13,6 @@ import numpy as np
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.prompt.chat import Prompt
 from vreason_jax.prompt.positions import Medium, medium_positions
-from vreason_jax.video.sampling import FRAMES_PER_GRID
 
 HIGH_ENTROPY = 0.9  # share of log |V|, the entropy of a uniform guess
 EARLY_PEAK = 10  # tokens
@@ -31,7 +30,7 @@ def prompt_warnings(prompt: Prompt, config: ModelConfig, max_new_tokens: int) ->
     videos = [medium for medium in prompt.media if medium.kind == "video"]
     signs = [
         beyond_positions(prompt, config.text.max_positions, max_new_tokens),
-        *(unresolved_rate(medium, config.tokens_per_second) for medium in videos),
+        *(unresolved_rate(medium, config) for medium in videos),
     ]
     return list(dict.fromkeys(sign for sign in signs if sign is not None))
 
@@ -52,16 +51,17 @@ def beyond_positions(prompt: Prompt, limit: int, max_new_tokens: int) -> str | N
     )
 
 
-def unresolved_rate(video: Medium, tokens_per_second: float) -> str | None:
+def unresolved_rate(video: Medium, config: ModelConfig) -> str | None:
     """Warns of a video whose successive temporal patches share positions on the time axis."""
+    frames, tokens_per_second = config.geometry.temporal_patch, config.tokens_per_second
     times = np.unique(medium_positions(video, tokens_per_second)[0])
     patches = video.grid[0]
-    if len(times) == patches:
+    if len(times) == patches or tokens_per_second is None:
         return None
-    rate = FRAMES_PER_GRID / max(video.second_per_grid, 1e-9)
+    rate = frames / max(video.second_per_grid, 1e-9)
     return (
         f"a video shown at a rate of {rate:g} frames a second is above the "
-        f"{FRAMES_PER_GRID * tokens_per_second:g} that the model's time axis resolves "
+        f"{frames * tokens_per_second:g} that the model's time axis resolves "
         f"(tokens_per_second {tokens_per_second:g}): its {patches} temporal patches share "
         f"{len(times)} of the positions in time; lower video.num_frames, or give a folder its "
         "right --fps"

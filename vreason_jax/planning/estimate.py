@@ -193,15 +193,15 @@ def _operations(config: ModelConfig, load: Load) -> float:
 
     Of the last layer a prompt needs little; attention in the tower is left out.
     """
-    text, vision, patches = config.text, config.vision, 4 * load.video_tokens
+    text, vision, merge = config.text, config.vision, config.geometry.merge
     heads, kv_heads = text.heads * text.head_width, text.kv_heads * text.head_width
     layer = 2 * text.width * (heads + kv_heads) + 3 * text.width * text.mlp_width
     attention = heads * load.prompt  # scores and contexts, of half of all pairs
     block = 4 * vision.width**2 + 3 * vision.width * vision.mlp_width
-    joined = vision.width * vision.merge**2
+    joined = vision.width * merge**2
     return 2 * (
         load.prompt * (text.layers - 1) * (layer + attention)
-        + patches * vision.depth * block
+        + load.video_tokens * merge**2 * vision.depth * block
         + load.video_tokens * joined * (joined + vision.out_width)
         + text.width * text.vocabulary
     )

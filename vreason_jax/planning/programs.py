@@ -22,8 +22,8 @@ from vreason_jax.engine.rows import PromptRows
 from vreason_jax.engine.start import start
 from vreason_jax.engine.warm_up import blank_prompt
 from vreason_jax.errors import UserError, one_line
+from vreason_jax.families.model import Model
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.planning.estimate import BEFORE, PIECE, REST_PIECE, TEXT, Load, cache_shapes
 from vreason_jax.planning.request import Request
 from vreason_jax.runtime.checkpoint import build_model
@@ -137,7 +137,7 @@ def _piece(rows: int, length: int) -> Piece:
     return Piece(ids, positions, ids, np.int32(0))
 
 
-def _placed_model(config: ModelConfig, mesh: Mesh) -> Qwen25VL:
+def _placed_model(config: ModelConfig, mesh: Mesh) -> Model:
     def one(tensor: ExpectedTensor) -> jax.ShapeDtypeStruct:
         sharding = parameter_sharding(tensor.row, tensor.shape, mesh)
         return jax.ShapeDtypeStruct(tensor.shape, jnp.dtype(config.dtype), sharding=sharding)

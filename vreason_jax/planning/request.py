@@ -14,7 +14,7 @@ from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, Plan, estimate
 from vreason_jax.runtime.mesh import mesh_sizes, shown_sizes
 from vreason_jax.video.preprocessing import Preprocessing
-from vreason_jax.video.resize import SIDE_FACTOR, PixelLimits, check_room
+from vreason_jax.video.resize import PixelLimits, Sizing, check_room
 from vreason_jax.video.sampling import count_frames, max_frames_of
 
 _ENDLESS = 2**31  # frames of a clip
@@ -30,7 +30,7 @@ class Request:
     model: str  # as the user names it
     config: ModelConfig
     devices: Devices
-    pixels: PixelLimits  # of a frame
+    sizing: Sizing
     frames: int
     max_new_tokens: int
     batch_size: int  # on each copy of the model
@@ -45,12 +45,13 @@ class Request:
 
         Raises UserError for clips that a run would refuse as well.
         """
-        pixels = preprocessing.video_limits(video)
-        most = max_frames_of(video) if video.num_frames is None else _ENDLESS
-        frames = count_frames(most, 1.0, video)
-        side = math.isqrt(pixels.max_pixels)
+        sizing = preprocessing.video_sizing(video)
+        group = sizing.geometry.temporal_patch
+        most = max_frames_of(video, group) if video.num_frames is None else _ENDLESS
+        frames = count_frames(most, 1.0, video, group)
+        side = math.isqrt(sizing.limits.max_pixels)
         check_room(frames, side, side)
-        return cls(pixels=pixels, frames=frames, int8=int8, **settings)
+        return cls(sizing=sizing, frames=frames, int8=int8, **settings)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -62,7 +63,7 @@ class Request:
     @property
     def load(self) -> Load:
         """What is asked of the devices: clips of as many tokens as their frames can come to."""
-        tokens = _video_tokens(self.frames, self.pixels)
+        tokens = _video_tokens(self.frames, self.sizing)
         return Load(tokens, self.max_new_tokens, self.batch_size)
 
     def plan(self) -> Plan:
@@ -105,14 +106,15 @@ class Request:
         change = functools.partial(dataclasses.replace, self)
         if self.mesh and change(mesh=None).plan().fits:
             yield f"--mesh {shown_sizes(change(mesh=None).sizes)}"
-        low, high = self.pixels.min_pixels, self.pixels.max_pixels
+        limits, geometry = self.sizing.limits, self.sizing.geometry
+        low, high, group = limits.min_pixels, limits.max_pixels, geometry.temporal_patch
         for option, smaller, changed in (
             ("--batch-size", range(1, self.batch_size), lambda n: change(batch_size=n)),
             ("--max-new-tokens", range(_SHORTEST, self.max_new_tokens),
              lambda n: change(max_new_tokens=n)),
-            ("--num-frames", range(2, self.frames, 2), lambda n: change(frames=n)),
-            ("--max-pixels", range(low, high, SIDE_FACTOR**2),
-             lambda n: change(pixels=PixelLimits(low, n))),
+            ("--num-frames", range(group, self.frames, group), lambda n: change(frames=n)),
+            ("--max-pixels", range(low, high, geometry.token_pixels**2),
+             lambda n: change(sizing=Sizing(geometry, PixelLimits(low, n)))),
         ):  # fmt: skip
             largest = _largest(smaller, lambda n: changed(n).plan().fits)  # noqa: B023
             if largest is not None:
@@ -124,8 +126,8 @@ class Request:
 
 
 @functools.lru_cache(maxsize=256)
-def _video_tokens(frames: int, pixels: PixelLimits) -> int:
-    return Limits(frames, pixels, text=0).video_tokens()[1]
+def _video_tokens(frames: int, sizing: Sizing) -> int:
+    return Limits(frames, sizing, text=0).video_tokens()[1]
 
 
 def _largest(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:

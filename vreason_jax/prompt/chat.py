@@ -1,20 +1,47 @@
 """Builds the prompt of a question and its media: chat template, token ids, positions."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vreason_jax.config import PromptConfig
 from vreason_jax.errors import UserError, one_line
 from vreason_jax.prompt import positions as positions_lib
 from vreason_jax.prompt.positions import Medium
-from vreason_jax.prompt.template import SLOT
+from vreason_jax.prompt.template import SLOT, STANDARD_TEMPLATE
 from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.regular_files import read_text
 
 QUESTION = "{question}"  # where a wrapping puts the user's words
 TEXT_TOKEN, IMAGE_TOKEN, VIDEO_TOKEN = 0, 1, 2  # as transformers' mm_token_type_ids
+
+
+def one_run_each(
+    rendered: str, media: Sequence[Medium], config: PromptConfig
+) -> tuple[str, Sequence[Medium]]:
+    """Returns a rendered template as it is: each medium is one run of tokens."""
+    del config
+    return rendered, media
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptForm:
+    """How the prompts of a model family show media.
+
+    `template` is the chat template for folders without one. `lay_out(rendered, media, config)` is
+    given a rendered template, in which a pad token stands for each medium, and returns it as the
+    family has it, and the runs of media tokens that its pads stand for, in order.
+    """
+
+    template: str = STANDARD_TEMPLATE
+    lay_out: Callable[[str, Sequence[Medium], PromptConfig], tuple[str, Sequence[Medium]]] = (
+        one_run_each
+    )
+
+
+COMMON_FORM = PromptForm()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,20 +71,24 @@ def build_prompt(
     *,
     wrapping: str = QUESTION,
     position_rule: str = "max",
-    tokens_per_second: float,
+    tokens_per_second: float | None,
+    form: PromptForm = COMMON_FORM,
+    config: PromptConfig | None = None,
 ) -> Prompt:
     """Returns the prompt of one user turn: the media in the order given, then `text` verbatim.
 
     `text` stands in the `wrapping`, where that says {question}. The template adds the system turn
     and opens the assistant's. Added tokens count as such in both of them and never in `text`.
-    Every pad token of a medium is repeated t*h*w/4 times. Raises UserError for an empty turn and
-    for a template that does not show every medium once and in order.
+    Every pad token of a medium is repeated for each of its tokens, in the family's `form`. Raises
+    UserError for an empty turn and for a template that does not show every medium once and in
+    order.
     """
     check_question(wrapping.replace(QUESTION, text))
     rendered = tokenizer.template.render([medium.kind for medium in media])
     rendered = rendered.replace(SLOT, wrapping.replace(QUESTION, SLOT))
+    rendered, runs = form.lay_out(rendered, media, config or PromptConfig())
     ids = tokenizer.encode_prompt(rendered, slot=SLOT, text=text)
-    layout = _layout(tokenizer, ids, media)
+    layout = _layout(tokenizer, ids, runs)
     positions = positions_lib.prompt_positions(
         [part if isinstance(part, Medium) else len(part) for part in layout],
         rule=position_rule,
@@ -108,7 +139,7 @@ def _layout(
     if shown != wanted:
         raise UserError(
             f"chat template: expected it to show {_listing(wanted)}, it shows {_listing(shown)}; "
-            "use the chat_template.json of a Qwen2.5-VL checkpoint"
+            "use the chat_template.json of the model's published checkpoint"
         )
     remaining = iter(media)
     layout: list[list[int] | Medium] = [[]]

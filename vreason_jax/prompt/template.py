@@ -16,7 +16,7 @@ from vreason_jax.regular_files import read_text
 # Characters of the private-use area: no template means them.
 SLOT = "\ue000question\ue001"
 
-# The form that Qwen2.5-VL was trained with, for folders that ship no usable template.
+# The common form, for folders that ship no usable template.
 STANDARD_TEMPLATE = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -47,14 +47,19 @@ class ChatTemplate:
             raise self._broken(reply)
 
     @classmethod
-    def load(cls, folder: str | Path, settings: dict[str, Any] | None = None) -> "ChatTemplate":
+    def load(
+        cls,
+        folder: str | Path,
+        settings: dict[str, Any] | None = None,
+        standard: str = STANDARD_TEMPLATE,
+    ) -> "ChatTemplate":
         """Returns the template of a checkpoint folder.
 
         In this order, which is that of transformers from 4.52 on: the one in processor_config.json,
         chat_template.json (of the published repositories), chat_template.jinja, the default in
         additional_chat_templates, the one in tokenizer_config.json (`settings`). From the third on
         it may be the tokenizer's, for text alone: one that shows no media is passed over. In the
-        end stands Qwen2.5-VL's own form. Raises UserError for a broken file or template.
+        end stands `standard`, the family's own. Raises UserError for a broken file or template.
         """
         folder = Path(folder)
         for name in ("processor_config.json", "chat_template.json"):
@@ -67,8 +72,8 @@ class ChatTemplate:
             if template._shows_media():
                 return template
             passed_over = passed_over or source
-        notice = f"{passed_over}: the chat template shows no media; Qwen2.5-VL's own form is used"
-        return cls(STANDARD_TEMPLATE, "the built-in template", notice=passed_over and notice)
+        notice = f"{passed_over}: the chat template shows no media; the family's own form is used"
+        return cls(standard, "the built-in template", notice=passed_over and notice)
 
     def render(self, kinds: Sequence[str]) -> str:
         """Returns the prompt text of one user turn: media of these kinds, then `SLOT`.

@@ -1,4 +1,4 @@
-"""Text to token ids and back, for a Qwen2-class tokenizer."""
+"""Text to token ids and back, for a byte-level BPE tokenizer."""
 
 import codecs
 import dataclasses
@@ -11,7 +11,7 @@ from tokenizers import Encoding, Tokenizer
 from vreason_jax.errors import UserError, shown
 from vreason_jax.json_files import read_json
 from vreason_jax.prompt import tokenizer_files
-from vreason_jax.prompt.template import ChatTemplate
+from vreason_jax.prompt.template import STANDARD_TEMPLATE, ChatTemplate
 from vreason_jax.prompt.tokenizer_files import TokenizerFiles
 
 # config.json key and text of the tokens that the prompt is built around.
@@ -72,16 +72,19 @@ class PromptTokenizer:
         self._bytes: dict[int, bytes] = {}  # of the ids met so far
 
     @classmethod
-    def load(cls, folder: str | Path) -> "PromptTokenizer":
+    def load(
+        cls, folder: str | Path, standard_template: str = STANDARD_TEMPLATE
+    ) -> "PromptTokenizer":
         """Returns the tokenizer of a local checkpoint folder in HF layout.
 
         Reads tokenizer.json, or vocab.json and merges.txt; tokenizer_config.json; the chat
-        template; and the named ids from config.json and generation_config.json. Raises UserError
-        where something is missing, broken, or where config.json and the tokenizer disagree.
+        template, the standard one where the folder has none; and the named ids from config.json
+        and generation_config.json. Raises UserError where something is missing, broken, or where
+        config.json and the tokenizer disagree.
         """
         folder = Path(folder)
         files = tokenizer_files.read_tokenizer_files(folder)
-        template = ChatTemplate.load(folder, files.settings)
+        template = ChatTemplate.load(folder, files.settings, standard_template)
         return cls(files, _named_ids(folder, files), template)
 
     def __len__(self) -> int:
@@ -192,7 +195,7 @@ def _named_ids(folder: Path, files: TokenizerFiles) -> TokenIds:
 def _media_id(folder: Path, files: TokenizerFiles, config: dict, key: str, text: str) -> int:
     token_id = files.added.get(text)
     if token_id is None:
-        raise UserError(f"{folder}: the tokenizer has no added token {text}; not of Qwen2.5-VL")
+        raise UserError(f"{folder}: the tokenizer has no added token {text}, which shows media")
     wanted = _config_value(config, key)
     if wanted is not None and wanted != token_id:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Reads a Qwen2-class tokenizer folder in HF layout into a bare BPE and a table of added tokens.
+"""Reads a byte-level BPE tokenizer folder in HF layout into a bare BPE and a table of added tokens.
 
 Through the `tokenizers` library alone: importing transformers and its AutoTokenizer costs two to
 three seconds more, and gives the same ids. Nothing is unpickled and no code of the folder runs.
@@ -18,8 +18,8 @@ from vreason_jax.prompt.isolation import IsolationError, ask
 from vreason_jax.regular_files import read_bytes
 
 # Contractions, words with one leading symbol, single digits, punctuation, line ends, blanks
-# (the Qwen2 pattern; a tokenizer.json states it itself, vocab.json and merges.txt cannot).
-QWEN2_SPLIT = (
+# (the pattern of Qwen2; a tokenizer.json states it itself, vocab.json and merges.txt cannot).
+PUBLISHED_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -115,13 +115,13 @@ def byte_symbols() -> dict[str, int]:
     return table | {chr(0x100 + rank): byte for rank, byte in enumerate(others)}
 
 
-def qwen2_tokenizer(bpe: models.BPE) -> Tokenizer:
-    """Returns the tokenizer of a vocabulary that cuts texts as Qwen2's do, without added tokens."""
+def byte_level_tokenizer(bpe: models.BPE) -> Tokenizer:
+    """Returns the tokenizer of a vocabulary that cuts texts as published ones do."""
     tokenizer = Tokenizer(bpe)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.Split(Regex(PUBLISHED_SPLIT), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -141,7 +141,7 @@ def _assemble(folder: Path) -> Tokenizer:
             f"{folder}: no tokenizer; expected tokenizer.json, or vocab.json and merges.txt"
         )
     files = str(vocabulary), str(merges)
-    return qwen2_tokenizer(_guarded(folder, lambda: models.BPE.from_file(*files)))
+    return byte_level_tokenizer(_guarded(folder, lambda: models.BPE.from_file(*files)))
 
 
 def _without_added_tokens(full: Tokenizer) -> Tokenizer:
@@ -161,7 +161,7 @@ def _check_byte_level(folder: Path, bpe: Tokenizer) -> None:
         problem = f"its vocabulary lacks {len(missing)} of the 256 byte symbols"
     else:
         problem = f"got {type(bpe.model).__name__} with {type(bpe.decoder).__name__} decoding"
-    raise UserError(f"{folder}: expected a byte-level BPE tokenizer, as Qwen2.5-VL has; {problem}")
+    raise UserError(f"{folder}: expected a byte-level BPE tokenizer; {problem}")
 
 
 def _declared_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, tuple[int, AddedToken]]:

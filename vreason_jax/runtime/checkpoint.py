@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, SingleDeviceSharding
 
+from vreason_jax.families.model import Model, abstract_model
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.qwen25_vl import Qwen25VL, abstract_model
 from vreason_jax.runtime import check, names, orbax_files, tensor_files
 from vreason_jax.runtime.loading import Wanted, load
 from vreason_jax.runtime.mesh import parameter_sharding
@@ -30,7 +30,7 @@ def load_model(
     *,
     verify: bool = True,
     warn: Warn | None = None,
-) -> Qwen25VL:
+) -> Model:
     """Returns the model of a checkpoint folder, its parameters in `dtype` on the devices.
 
     Args:
@@ -81,7 +81,7 @@ def load_arrays(
     return config, dict(zip(paths, load(wanted), strict=True))
 
 
-def build_model(config: ModelConfig, arrays: Mapping[str, jax.Array]) -> Qwen25VL:
+def build_model(config: ModelConfig, arrays: Mapping[str, jax.Array]) -> Model:
     """Returns the model with `arrays` (by dotted path) as its parameters."""
     graph, state = nnx.split(abstract_model(config))
     flat = [

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from flax import nnx
 
+from vreason_jax.families.model import abstract_model
+from vreason_jax.families.registry import family_of
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.qwen25_tensors import TENSORS
-from vreason_jax.model.qwen25_vl import abstract_model
 from vreason_jax.model.tensors import Row, find_row
 
 _IGNORED = re.compile(r"rotary_emb\.inv_freq$")  # buffers that old releases saved
@@ -36,10 +36,10 @@ class ExpectedTensor(NamedTuple):
 @functools.lru_cache(maxsize=32)
 def expected_tensors(config: ModelConfig) -> Mapping[str, ExpectedTensor]:
     """Returns every tensor a checkpoint of `config` consists of, by its name on the Hub."""
-    expected = {}
+    expected, table = {}, family_of(config).tensors
     for path, leaf in nnx.to_flat_state(nnx.state(abstract_model(config))):
         path, shape = dotted(path), tuple(leaf.shape)
-        row, name = find_row(path, config.text.layers, TENSORS)
+        row, name = find_row(path, config.text.layers, table)
         stored = row.stored_shape(config) if row.stored_shape else shape
         assert math.prod(stored) == math.prod(shape)
         expected[name] = ExpectedTensor(path, name, shape, stored, row)

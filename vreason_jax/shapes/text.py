@@ -30,7 +30,7 @@ def question_text(problem: str, options: Sequence[str]) -> str:
 
 
 def prompt_text(question: str, video_tokens: int) -> str:
-    """Returns the prompt of Qwen2.5-VL for one video and a question, ready for the reply."""
+    """Returns the prompt for one video and a question, ready for the reply."""
     video = f"<|vision_start|>{VIDEO_PAD * video_tokens}<|vision_end|>"
     return (
         f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"

@@ -1,4 +1,4 @@
-"""A small tokenizer of the Qwen2 class, trained on the words of `shapes`."""
+"""A small byte-level BPE tokenizer, trained on the words of `shapes`."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from vreason_jax.prompt.tokenizer_files import byte_symbols, qwen2_tokenizer
+from vreason_jax.prompt.tokenizer_files import byte_level_tokenizer, byte_symbols
 from vreason_jax.shapes.kinds import KINDS, LEVELS
 from vreason_jax.shapes.sample import sample_text
 from vreason_jax.shapes.text import SYSTEM
@@ -108,7 +108,7 @@ def _train_merges(base_size: int) -> list[tuple[str, str]]:
 
 
 def _assemble(model: models.BPE) -> Tokenizer:
-    tokenizer = qwen2_tokenizer(model)
+    tokenizer = byte_level_tokenizer(model)
     if tokenizer.get_vocab_size():
         tokenizer.add_special_tokens(list(ADDED_TOKENS[:SPECIAL_TOKENS]))
         tokenizer.add_tokens(list(ADDED_TOKENS[SPECIAL_TOKENS:]))

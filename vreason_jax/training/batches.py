@@ -24,9 +24,9 @@ from vreason_jax.shapes.scene import COLOURS, FPS, HEIGHT, SHAPES, WIDTH
 from vreason_jax.shapes.text import encode_example
 from vreason_jax.shapes.tokenizer import load_tokenizer
 from vreason_jax.shapes.words import COLUMN_WORDS, ORDINALS, ROW_WORDS
-from vreason_jax.training.config import TrainConfig
+from vreason_jax.training.config import GEOMETRY, TrainConfig
 from vreason_jax.training.plan import batch_order, picks
-from vreason_jax.video.patches import FRAMES_PER_GRID, PATCH, patchify
+from vreason_jax.video.patches import patchify
 
 TOKENS_PER_SECOND = 2.0
 _AHEAD = 6  # batches
@@ -62,8 +62,9 @@ class BatchMaker:
 
     def example(self, text: SampleText) -> Encoded:
         """Returns the prompt, the reply's ids with the end of the turn, and their weights."""
-        grid = (text.scene.frames // FRAMES_PER_GRID, HEIGHT // PATCH, WIDTH // PATCH)
-        medium = Medium("video", grid, FRAMES_PER_GRID / FPS)
+        side, depth = GEOMETRY.token_pixels, GEOMETRY.temporal_patch
+        grid = (text.scene.frames // depth, HEIGHT // side, WIDTH // side)
+        medium = Medium("video", grid, depth / FPS)
         prompt = build_prompt(
             self._prompts, [medium], text.question, tokens_per_second=TOKENS_PER_SECOND
         )
@@ -147,8 +148,8 @@ def _send_batches(config: TrainConfig, checkpoint: Path, first: int, sender) -> 
 
 
 def _pixels(text: SampleText) -> np.ndarray:
-    """The clip's patches as bytes: uint8 [t, h * w, 1176]."""
-    patches = patchify(render(text.scene))
+    """The clip's patches as bytes: uint8 [t, h * w, patch values]."""
+    patches = patchify(render(text.scene), GEOMETRY)
     time, height, width = patches.grid
     return patches.values.reshape(time, height * width, -1)
 

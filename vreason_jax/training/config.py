@@ -7,12 +7,14 @@ from typing import Any
 
 from vreason_jax.config import CONFIG_FOLDER, DTYPES
 from vreason_jax.errors import UserError
+from vreason_jax.geometry import Geometry
 from vreason_jax.settings import apply_overrides, in_range, known_keys, one_of, table_values
 from vreason_jax.shapes.kinds import KINDS
 from vreason_jax.shapes.scene import FRAMES
 from vreason_jax.toml_files import read_named_toml
 
 FOLDER = CONFIG_FOLDER / "train"
+GEOMETRY = Geometry(patch_pixels=14, merge=2, temporal_patch=2)  # of the models that are trained
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from vreason_jax.output.folders import written_whole
 from vreason_jax.shapes.scene import HEIGHT, WIDTH, WINDOW_SIZE
 from vreason_jax.shapes.tokenizer import VOCABULARY_SIZE, added_token_ids, build_tokenizer
 from vreason_jax.training.batches import TOKENS_PER_SECOND
-from vreason_jax.training.config import ModelSizes, RunOptions
+from vreason_jax.training.config import GEOMETRY, ModelSizes, RunOptions
 from vreason_jax.video.patches import CLIP_NORMALIZATION
 
 MAX_POSITIONS = 4096
@@ -94,20 +94,20 @@ def _vision(model: ModelSizes) -> dict[str, Any]:
         "num_heads": model.vision_heads,
         "in_chans": 3,
         "out_hidden_size": model.text_width,
-        "patch_size": 14,
-        "spatial_merge_size": 2,
+        "patch_size": GEOMETRY.patch_pixels,
+        "spatial_merge_size": GEOMETRY.merge,
         "window_size": WINDOW_SIZE,
         "fullatt_block_indexes": [model.vision_depth - 1],
         "tokens_per_second": int(TOKENS_PER_SECOND),
-        "temporal_patch_size": 2,
+        "temporal_patch_size": GEOMETRY.temporal_patch,
     }
 
 
 def _processor() -> dict[str, Any]:
     return {
-        "patch_size": 14,
-        "temporal_patch_size": 2,
-        "merge_size": 2,
+        "patch_size": GEOMETRY.patch_pixels,
+        "temporal_patch_size": GEOMETRY.temporal_patch,
+        "merge_size": GEOMETRY.merge,
         "image_mean": list(CLIP_NORMALIZATION.mean),
         "image_std": list(CLIP_NORMALIZATION.std),
         "processor_class": "Qwen2_5_VLProcessor",

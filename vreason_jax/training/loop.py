@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from vreason_jax.errors import UserError
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.json_files import read_json
-from vreason_jax.model.config import read_model_config
 from vreason_jax.output.files import make_folder
 from vreason_jax.runtime.checkpoint import build_model
 from vreason_jax.training import snapshots

@@ -10,8 +10,8 @@ import numpy as np
 from flax import struct
 from jax import lax
 
+from vreason_jax.families.model import Model
 from vreason_jax.model.layers import MASKED
-from vreason_jax.model.qwen25_vl import Qwen25VL
 from vreason_jax.model.vision import Frames
 from vreason_jax.model.windows import FramePlan
 from vreason_jax.video.patches import CLIP_NORMALIZATION
@@ -25,7 +25,7 @@ _QUERY_BLOCK = 80
 class Batch:
     """Prompts of one length and replies of one length; each row has one video, all on one grid."""
 
-    pixels: jax.Array  # uint8 [B, t, h * w, 1176], in the order of video/patches.py
+    pixels: jax.Array  # uint8 [B, t, h * w, patch values], in the order of video/patches.py
     token_ids: jax.Array  # int32 [B, S]
     positions: jax.Array  # int32 [B, 3, S]
     starts: jax.Array  # int32 [B], first real slot
@@ -33,7 +33,7 @@ class Batch:
     weights: jax.Array  # float32 [B, T] of the reply's tokens, the last T slots; 0 at padding
 
 
-def reply_loss(model: Qwen25VL, batch: Batch, plan: FramePlan) -> tuple[jax.Array, jax.Array]:
+def reply_loss(model: Model, batch: Batch, plan: FramePlan) -> tuple[jax.Array, jax.Array]:
     """Returns the sum of weight x cross entropy over the reply's tokens, and that of the weights.
 
     These are sums, so that the shares of several devices add up to the loss of the whole batch.
@@ -46,7 +46,7 @@ def reply_loss(model: Qwen25VL, batch: Batch, plan: FramePlan) -> tuple[jax.Arra
     return jnp.sum(losses * batch.weights), jnp.sum(batch.weights)
 
 
-def reply_logits(model: Qwen25VL, batch: Batch, plan: FramePlan) -> jax.Array:
+def reply_logits(model: Model, batch: Batch, plan: FramePlan) -> jax.Array:
     """Returns float32 logits [B, T, V]: entry t predicts the reply's token t."""
     decoder, length = model.decoder, batch.weights.shape[1]
     x = _embed(model, batch, plan)
@@ -61,7 +61,7 @@ def reply_logits(model: Qwen25VL, batch: Batch, plan: FramePlan) -> jax.Array:
 
 
 def _frames(pixels: jax.Array, plan: FramePlan) -> Frames:
-    """All temporal patches of a batch [B, t, h * w, 1176], laid out by the plan of their size."""
+    """All temporal patches [B, t, h * w, patch values], laid out by the plan of their size."""
     values = pixels.shape[-1]
     count, (rows, slots) = pixels.shape[0] * pixels.shape[1], plan.window.shape
     units = plan.unit_of_slot.size

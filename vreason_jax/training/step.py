@@ -15,7 +15,6 @@ from vreason_jax.runtime.checkpoint import build_model
 from vreason_jax.shapes.scene import HEIGHT, WIDTH
 from vreason_jax.training.batches import Arrays
 from vreason_jax.training.loss import Batch, reply_loss
-from vreason_jax.video.patches import PATCH
 
 Parameters = dict[str, jax.Array]  # by dotted path, float32
 
@@ -41,7 +40,8 @@ def make_step(config: ModelConfig, optimizer: optax.GradientTransformation, mesh
 
     Donates parameters and state. The loss is the weighted mean over the batch's reply tokens.
     """
-    plan = frame_plan(HEIGHT // PATCH, WIDTH // PATCH, config.vision)
+    patch = config.geometry.patch_pixels
+    plan = frame_plan(HEIGHT // patch, WIDTH // patch, config.vision)
 
     def share(parameters, batch):
         total = jax.lax.psum(jnp.sum(batch.weights), "data")

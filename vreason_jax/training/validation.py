@@ -12,7 +12,7 @@ from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
 from vreason_jax.engine.answer import LENGTH
 from vreason_jax.engine.engine import Engine
-from vreason_jax.model.qwen25_vl import Qwen25VL
+from vreason_jax.families.model import Model
 from vreason_jax.output.answer import extract_answer
 from vreason_jax.questions import Prepared, Question, VideoArray
 from vreason_jax.settings import apply_overrides
@@ -42,7 +42,7 @@ class Validation:
         ]
         self._questions = [self._prepare(sample) for sample in self._samples]
 
-    def replies(self, model: Qwen25VL, mesh: Mesh) -> list[tuple[str, int]]:
+    def replies(self, model: Model, mesh: Mesh) -> list[tuple[str, int]]:
         """Returns the text and the number of tokens of each greedy reply."""
         size = max(1, self._batch // mesh.shape["data"])
         engine = Engine(self._checkpoint, model, mesh, batch_size=size)
@@ -53,7 +53,7 @@ class Validation:
             found += engine.answer(batch, self._run)
         return [(a.text, len(a.tokens.token) - (a.ended != LENGTH)) for a in found]
 
-    def scores(self, model: Qwen25VL, mesh: Mesh) -> dict[str, Any]:
+    def scores(self, model: Model, mesh: Mesh) -> dict[str, Any]:
         """Returns accuracy overall, by kind and by level, mean tokens, and share closed."""
         return score(self._samples, self.replies(model, mesh))
 

@@ -4,11 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from vreason_jax.geometry import CHANNELS, Geometry
 from vreason_jax.video.reader import Clip
-from vreason_jax.video.sampling import FRAMES_PER_GRID
-
-PATCH = 14  # pixels
-MERGE = 2  # patches of a merged token along each side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +23,9 @@ CLIP_NORMALIZATION = Normalization()
 class Patches:
     """One medium, ready for the vision tower, which normalises it: bytes are all that travels.
 
-    `values` [P, 1176], P = t*h*w for `grid` (t, h, w) in patches: row order is time, block row,
-    block column, then row and column inside the 2x2 block; a row holds (channel, frame of the
-    pair, y, x).
+    `values` [P, patch values], P = t*h*w for `grid` (t, h, w) in patches: row order is time, block
+    row, block column, then row and column inside the block that becomes a token; a row holds
+    (channel, frame of the patch, y, x).
     """
 
     values: np.ndarray  # uint8, or float32 that is normalised already
@@ -56,23 +53,26 @@ class Patches:
         return values.reshape(self.values.shape)
 
 
-def patchify(frames: np.ndarray, normalization: Normalization = CLIP_NORMALIZATION) -> Patches:
-    """Returns the patches of uint8 frames [F,h,w,3] whose sides are multiples of 28.
+def patchify(
+    frames: np.ndarray, geometry: Geometry, normalization: Normalization = CLIP_NORMALIZATION
+) -> Patches:
+    """Returns the patches of uint8 frames [F,h,w,3] whose sides are multiples of a token's.
 
-    An odd count is made even by repeating the last frame, so an image becomes a pair of itself.
-    Normalised they are bit-identical to those of transformers' Qwen2-VL processors on frames that
-    are already resized.
+    A last patch that lacks frames repeats the last one, so an image becomes a pair of itself.
+    Normalised they are bit-identical to those of transformers' processors on frames that are
+    already resized.
     """
-    if len(frames) % FRAMES_PER_GRID:
-        frames = np.concatenate([frames, frames[-1:]])
-    time, rows, columns = len(frames) // FRAMES_PER_GRID, *(n // PATCH for n in frames.shape[1:3])
-    # [t, pair, block row, row, y, block column, column, x, channel]
-    split = (time, FRAMES_PER_GRID, rows // MERGE, MERGE, PATCH, columns // MERGE, MERGE, PATCH, 3)
+    depth, merge, pixels = geometry.temporal_patch, geometry.merge, geometry.patch_pixels
+    missing = -len(frames) % depth
+    frames = np.concatenate([frames, *[frames[-1:]] * missing]) if missing else frames
+    time, rows, columns = len(frames) // depth, *(n // pixels for n in frames.shape[1:3])
+    # [t, frame of the patch, block row, row, y, block column, column, x, channel]
+    split = (time, depth, rows // merge, merge, pixels, columns // merge, merge, pixels, CHANNELS)
     cut = frames.reshape(split).transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
     values = cut.reshape(time * rows * columns, -1)
     return Patches(values, (time, rows, columns), normalization)
 
 
-def second_per_grid(clip: Clip) -> float:
-    """Returns the seconds of video that one temporal patch (two sampled frames) spans."""
-    return FRAMES_PER_GRID / clip.fps
+def second_per_grid(clip: Clip, geometry: Geometry) -> float:
+    """Returns the seconds of video that one temporal patch spans."""
+    return geometry.temporal_patch / clip.fps

@@ -7,17 +7,30 @@ from typing import Any
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.errors import UserError, shown
+from vreason_jax.geometry import Geometry
 from vreason_jax.json_files import read_json
-from vreason_jax.video.patches import CLIP_NORMALIZATION, MERGE, PATCH, Normalization
-from vreason_jax.video.resize import IMAGE_LIMITS, VIDEO_LIMITS, PixelLimits
-from vreason_jax.video.sampling import FRAMES_PER_GRID
+from vreason_jax.video.patches import CLIP_NORMALIZATION, Normalization
+from vreason_jax.video.resize import PixelLimits, Sizing
 
-# What transformers' image processor assumes where its file names no limits.
-UNNAMED_IMAGE_LIMITS = PixelLimits(IMAGE_LIMITS.min_pixels, 1280 * 28**2)
 LOW_KEYS, HIGH_KEYS = ("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")
 SIZE_KEYS = {*LOW_KEYS, *HIGH_KEYS}
 MOST_PIXELS = 2**53
 BICUBIC = 3  # PIL's and transformers' number for it
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaForm:
+    """What holds for the media of a model family where a checkpoint's files say nothing.
+
+    Limits are the fewest and the most tokens of a frame, or of an image. Those for video are
+    Video-R1's evaluation settings. The cap of qwen-vl-utils on the pixels of a whole video is not
+    applied: at 256 tokens a frame it first bites beyond 900 frames.
+    """
+
+    normalization: Normalization = CLIP_NORMALIZATION
+    video: tuple[int, int] = (128, 256)
+    image: tuple[int, int] = (4, 16384)
+    unnamed_image: tuple[int, int] = (4, 1280)  # where there is a file that names no limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,33 +45,51 @@ class Preparation:
 class Preprocessing:
     """What holds for the videos and for the images of a checkpoint."""
 
-    video: Preparation = Preparation(VIDEO_LIMITS, CLIP_NORMALIZATION)
-    image: Preparation = Preparation(IMAGE_LIMITS, CLIP_NORMALIZATION)
+    geometry: Geometry
+    video: Preparation
+    image: Preparation
 
     @classmethod
-    def read(cls, folder: Path) -> "Preprocessing":
+    def without_files(cls, geometry: Geometry, form: MediaForm) -> "Preprocessing":
+        """Returns what holds for a checkpoint whose files say nothing."""
+        video, image = (_pixels(limits, geometry) for limits in (form.video, form.image))
+        kinds = (Preparation(limits, form.normalization) for limits in (video, image))
+        return cls(geometry, *kinds)
+
+    @classmethod
+    def read(cls, folder: Path, geometry: Geometry, form: MediaForm) -> "Preprocessing":
         """Returns what a checkpoint folder says; raises UserError for what cannot be followed.
 
         Files that go first in transformers 5 go first here: a section of processor_config.json,
         then video_preprocessor_config.json (for videos), then preprocessor_config.json. Limits
         that are the published ones for images never count for video, wherever they stand: saving
-        copies them from file to file. Where nothing else is named, video has 100352 to 200704
-        pixels a frame, and a folder without files has 3136 to 12845056 for images.
+        copies them from file to file. Where nothing else is named, the limits are the form's.
         """
+        default = cls.without_files(geometry, form)
         nested = read_json(Path(folder) / "processor_config.json")
         image = _Section.find(folder, nested, "image_processor", "preprocessor_config.json")
         names = "video_preprocessor_config.json", "preprocessor_config.json"
         video = _Section.find(folder, nested, "video_processor", *names)
+        for section in (image, video):
+            section.check_supported(geometry)
+        limits = video.limits(default.video.limits)
+        copied = limits == default.image.limits
+        unnamed = _pixels(form.unnamed_image, geometry) if image.values else default.image.limits
         return cls(
-            video=Preparation(_video_limits(video), video.normalization()),
-            image=Preparation(
-                image.limits(UNNAMED_IMAGE_LIMITS if image.values else IMAGE_LIMITS),
-                image.normalization(),
+            geometry,
+            video=Preparation(
+                default.video.limits if copied else limits, video.normalization(form.normalization)
             ),
+            image=Preparation(image.limits(unnamed), image.normalization(form.normalization)),
         )
 
-    def video_limits(self, config: VideoConfig) -> PixelLimits:
-        """Returns the limits for frames; `config` goes before the checkpoint, bound by bound.
+    @property
+    def image_sizing(self) -> Sizing:
+        """How large images become."""
+        return Sizing(self.geometry, self.image.limits)
+
+    def video_sizing(self, config: VideoConfig) -> Sizing:
+        """Returns how large frames become; `config` goes before the checkpoint, bound by bound.
 
         Raises UserError for limits that cross.
         """
@@ -70,7 +101,7 @@ class Preprocessing:
                 f"video.min_pixels, video.max_pixels: expected min <= max, got {low} > {high}; "
                 "set both with --set"
             )
-        return PixelLimits(low, high)
+        return Sizing(self.geometry, PixelLimits(low, high))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,19 +123,18 @@ class _Section:
                 section = cls(read_json(Path(folder) / name), str(Path(folder) / name))
         if not isinstance(section.values, dict):
             raise UserError(f"{section.source}: expected an object, got {shown(section.values)}")
-        section.check_supported()
         return section
 
-    def check_supported(self) -> None:
+    def check_supported(self, geometry: Geometry) -> None:
         """Raises UserError for settings under which transformers would give other patches."""
         for key, wanted in (
             ("do_resize", True),
             ("do_rescale", True),
             ("do_normalize", True),
             ("resample", BICUBIC),
-            ("patch_size", PATCH),
-            ("merge_size", MERGE),
-            ("temporal_patch_size", FRAMES_PER_GRID),
+            ("patch_size", geometry.patch_pixels),
+            ("merge_size", geometry.merge),
+            ("temporal_patch_size", geometry.temporal_patch),
         ):
             value = self.values.get(key)
             if value is not None and value != wanted:
@@ -141,10 +171,10 @@ class _Section:
             raise UserError(f"{self.source}: expected a size of {keys}, got {shown(size)}")
         return size
 
-    def normalization(self) -> Normalization:
-        """Returns the section's image_mean and image_std, CLIP's where it names none."""
-        mean = self._colours("image_mean", CLIP_NORMALIZATION.mean)
-        std = self._colours("image_std", CLIP_NORMALIZATION.std)
+    def normalization(self, default: Normalization) -> Normalization:
+        """Returns the section's image_mean and image_std, the default's where it names none."""
+        mean = self._colours("image_mean", default.mean)
+        std = self._colours("image_std", default.std)
         if min(std) <= 0:
             raise UserError(f"{self.source}: expected image_std above 0, got {list(std)}")
         return Normalization(mean, std)
@@ -162,9 +192,9 @@ class _Section:
         return red, green, blue
 
 
-def _video_limits(section: _Section) -> PixelLimits:
-    limits = section.limits(VIDEO_LIMITS)
-    return VIDEO_LIMITS if limits == IMAGE_LIMITS else limits
+def _pixels(tokens: tuple[int, int], geometry: Geometry) -> PixelLimits:
+    low, high = (count * geometry.token_pixels**2 for count in tokens)
+    return PixelLimits(low, high)
 
 
 def _first(*values: Any) -> Any:

@@ -11,13 +11,7 @@ from vreason_jax.errors import UserError, one_line
 from vreason_jax.video.images import UNREADABLE, read_still
 from vreason_jax.video.names import existing_path
 from vreason_jax.video.process import decode, spooled
-from vreason_jax.video.resize import (
-    PixelLimits,
-    check_room,
-    resize_frames,
-    resize_image,
-    smart_resize,
-)
+from vreason_jax.video.resize import Sizing, check_room, resize_frames, resize_image
 from vreason_jax.video.sampling import (
     TARGET_FPS,
     WHOLE,
@@ -52,7 +46,7 @@ class Clip:
 def read_video(
     path: str | os.PathLike[str],
     config: VideoConfig,
-    limits: PixelLimits,
+    sizing: Sizing,
     *,
     folder_fps: float = TARGET_FPS,
     segment: Segment = WHOLE,
@@ -71,7 +65,7 @@ def read_video(
     is_folder = _check_path(found, shown)
     if is_folder and not is_usable_rate(folder_fps):
         raise UserError(f"--fps: expected a rate above 0 for {shown}, got {folder_fps}")
-    max_frames_of(config)
+    max_frames_of(config, sizing.geometry.temporal_patch)
     try:
         segment.check()
         request = {
@@ -79,7 +73,7 @@ def read_video(
             "path": found if found in STDIN else os.path.abspath(found),
             "folder_fps": folder_fps if is_folder else None,
             "segment": segment,
-            "limits": dataclasses.asdict(limits),
+            "sizing": dataclasses.asdict(sizing),
             "config": dataclasses.asdict(config),
         }
         header, frames = decode(request, config)
@@ -91,9 +85,7 @@ def read_video(
     return Clip(frames, header["fps"], indices, times, shown, header["reader"], notices)
 
 
-def clip_from_array(
-    frames: np.ndarray, fps: float, config: VideoConfig, limits: PixelLimits
-) -> Clip:
+def clip_from_array(frames: np.ndarray, fps: float, config: VideoConfig, sizing: Sizing) -> Clip:
     """Returns a clip of frames uint8 [F,h,w,3] that come at `fps` a second.
 
     All of them are used, an odd count too, since who passes frames has chosen them; with
@@ -108,20 +100,20 @@ def clip_from_array(
         )
     if not is_usable_rate(fps):
         raise UserError(f"expected a frame rate above 0 beside the frames, got {fps}")
-    total = len(frames)
+    total, group = len(frames), sizing.geometry.temporal_patch
     count = total
     if config.num_frames is not None:
-        count = count_frames(total, fps, config)
+        count = count_frames(total, fps, config, group)
     elif total > config.max_frames:
-        count = max_frames_of(config)
+        count = max_frames_of(config, group)
     indices = spread_indices(total, count)
-    size = smart_resize(frames.shape[1], frames.shape[2], limits)
+    size = sizing.sides(frames.shape[1], frames.shape[2])
     check_room(count, *size)
     chosen = resize_frames(frames[indices], *size)
     return Clip(chosen, count / total * fps, indices, indices / fps, None, "array")
 
 
-def read_image(path: str | os.PathLike[str], limits: PixelLimits) -> Clip:
+def read_image(path: str | os.PathLike[str], sizing: Sizing) -> Clip:
     """Returns an image as a clip of one frame; raises UserError for an unreadable file."""
     shown = os.fspath(path)
     found = shown if shown in STDIN else os.path.abspath(existing_path(shown))
@@ -130,7 +122,7 @@ def read_image(path: str | os.PathLike[str], limits: PixelLimits) -> Clip:
     try:
         with warnings.catch_warnings(), spooled(found, VideoConfig.timeout_seconds) as file:
             warnings.simplefilter("ignore")  # PIL's remarks on large or odd files
-            frames = resize_image(read_still(file), limits)
+            frames = resize_image(read_still(file), sizing)
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
     except UNREADABLE as error:

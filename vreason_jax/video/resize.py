@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from vreason_jax.errors import UserError
+from vreason_jax.geometry import Geometry
 
-SIDE_FACTOR = 28  # pixels: a patch of 14, merged two by two
 MAX_ASPECT_RATIO = 200
 MOST_BYTES = 3 * 2**30  # of the frames of a clip; half of what a decoding process may have
 
@@ -28,14 +29,25 @@ class PixelLimits:
             )
 
 
-# Video-R1's evaluation settings. The cap of qwen-vl-utils on the pixels of a whole video is not
-# applied: at 200704 pixels a frame it first bites beyond 900 frames.
-VIDEO_LIMITS = PixelLimits(128 * SIDE_FACTOR**2, 256 * SIDE_FACTOR**2)
-IMAGE_LIMITS = PixelLimits(4 * SIDE_FACTOR**2, 16384 * SIDE_FACTOR**2)
+@dataclasses.dataclass(frozen=True)
+class Sizing:
+    """How large frames become for one model."""
+
+    geometry: Geometry
+    limits: PixelLimits
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Sizing":
+        """Returns the sizing that `dataclasses.asdict` made plain values of."""
+        return cls(Geometry(**values["geometry"]), PixelLimits(**values["limits"]))
+
+    def sides(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the height and width in pixels that frames are resized to; see `smart_resize`."""
+        return smart_resize(height, width, self.limits, self.geometry.token_pixels)
 
 
-def smart_resize(height: int, width: int, limits: PixelLimits) -> tuple[int, int]:
-    """Returns the height and width in pixels, multiples of 28, that a frame is resized to.
+def smart_resize(height: int, width: int, limits: PixelLimits, unit: int) -> tuple[int, int]:
+    """Returns the height and width in pixels, multiples of `unit`, that a frame is resized to.
 
     Sides go to the nearest multiple (half to even); an area outside the limits is scaled back to
     them from the original sides. Same results as smart_resize of transformers and qwen-vl-utils.
@@ -46,17 +58,14 @@ def smart_resize(height: int, width: int, limits: PixelLimits) -> tuple[int, int
             f"expected frames with an aspect ratio of at most {MAX_ASPECT_RATIO}, "
             f"got {width}x{height} pixels"
         )
-    sides = [max(SIDE_FACTOR, round(side / SIDE_FACTOR) * SIDE_FACTOR) for side in (height, width)]
+    sides = [max(unit, round(side / unit) * unit) for side in (height, width)]
     area = sides[0] * sides[1]
     if area > limits.max_pixels:
         shrink = math.sqrt(height * width / limits.max_pixels)
-        sides = [
-            max(SIDE_FACTOR, math.floor(side / shrink / SIDE_FACTOR) * SIDE_FACTOR)
-            for side in (height, width)
-        ]
+        sides = [max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width)]
     elif area < limits.min_pixels:
         grow = math.sqrt(limits.min_pixels / (height * width))
-        sides = [math.ceil(side * grow / SIDE_FACTOR) * SIDE_FACTOR for side in (height, width)]
+        sides = [math.ceil(side * grow / unit) * unit for side in (height, width)]
     return sides[0], sides[1]
 
 
@@ -88,12 +97,12 @@ def resize_frames(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized
 
 
-def resize_image(image: Image.Image, limits: PixelLimits) -> np.ndarray:
-    """Returns an RGB image as uint8 [1,h,w,3] within `limits`, resized as qwen-vl-utils does.
+def resize_image(image: Image.Image, sizing: Sizing) -> np.ndarray:
+    """Returns an RGB image as uint8 [1,h,w,3] in its size, resized as qwen-vl-utils does.
 
     It resizes images with PIL on 8-bit RGB, unlike videos.
     """
-    height, width = smart_resize(image.height, image.width, limits)
+    height, width = sizing.sides(image.height, image.width)
     check_room(1, height, width)
     if (image.height, image.width) != (height, width):
         image = image.resize((width, height), Image.Resampling.BICUBIC)

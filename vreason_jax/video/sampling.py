@@ -11,7 +11,6 @@ from vreason_jax.video.timeline import Timeline
 
 TARGET_FPS = 2.0
 MIN_FRAMES = 4
-FRAMES_PER_GRID = 2  # the patch embedding takes frames in pairs
 
 
 class Segment(NamedTuple):
@@ -60,11 +59,13 @@ class Sample(NamedTuple):
     fps: float
 
 
-def sample_frames(timeline: Timeline, config: VideoConfig, segment: Segment = WHOLE) -> Sample:
+def sample_frames(
+    timeline: Timeline, config: VideoConfig, group: int, segment: Segment = WHOLE
+) -> Sample:
     """Returns which frames are read, as qwen-vl-utils 0.0.14 chooses them by count and rate.
 
-    Of a `segment` they are chosen as if it were the whole clip; the indices count from the start
-    of the file.
+    The model takes them `group` at a time, usually in pairs. Of a `segment` they are chosen as if
+    it were the whole clip; the indices count from the start of the file.
 
     The chosen rate is F / total * fps, so that a clip keeps its length in seconds. A clip of one
     frame gives that frame (where qwen-vl-utils refuses it), one of two gives both, one of three
@@ -75,39 +76,39 @@ def sample_frames(timeline: Timeline, config: VideoConfig, segment: Segment = WH
     first, last = segment.frames(timeline)
     rate = timeline.rate(first, last)
     held = last - first + 1
-    indices = spread_indices(held, count_frames(held, rate, config))
+    indices = spread_indices(held, count_frames(held, rate, config, group))
     return Sample(indices + np.int32(first), len(indices) / held * rate)
 
 
-def count_frames(total: int, fps: float, config: VideoConfig) -> int:
-    """Returns how many of `total` frames are read: an even number, or 1 for a one-frame clip.
+def count_frames(total: int, fps: float, config: VideoConfig, group: int) -> int:
+    """Returns how many of `total` frames are read: a multiple of `group`, or all of a shorter clip.
 
-    With `num_frames`: its nearest even number, ties to a multiple of four (7 -> 8, 5 -> 4), at
-    least 2, at most `total`. Else two a second, at least 4, at most `max_frames` and `total`,
-    rounded down to even. (smart_nframes of qwen_vl_utils; it refuses where this clamps.)
+    With `num_frames`: the nearest multiple, of pairs ties to a multiple of four (7 -> 8, 5 -> 4),
+    at least one group, at most `total`. Else two a second, at least 4, at most `max_frames` and
+    `total`, rounded down. (smart_nframes of qwen_vl_utils; it refuses where this clamps.)
     """
-    if total < FRAMES_PER_GRID:
+    if total < group:
         return total
     if config.num_frames is not None:
-        wanted = max(round(config.num_frames / FRAMES_PER_GRID) * FRAMES_PER_GRID, FRAMES_PER_GRID)
-        return floor_to_pairs(min(wanted, total))
+        wanted = max(round(config.num_frames / group) * group, group)
+        return _floored(min(wanted, total), group)
     wanted = max(total / fps * TARGET_FPS, MIN_FRAMES)
-    return floor_to_pairs(min(wanted, max_frames_of(config), total))
+    return _floored(min(wanted, max_frames_of(config, group), total), group)
 
 
-def max_frames_of(config: VideoConfig) -> int:
-    """Returns `max_frames` rounded down to even; raises UserError where that leaves none."""
-    if config.max_frames < FRAMES_PER_GRID:
+def max_frames_of(config: VideoConfig, group: int) -> int:
+    """Returns `max_frames` as whole groups; raises UserError where that leaves none."""
+    if config.max_frames < group:
         raise UserError(
-            f"video.max_frames: expected at least {FRAMES_PER_GRID} (frames are taken in pairs), "
+            f"video.max_frames: expected at least {group} (frames are taken {group} at a time), "
             f"got {config.max_frames}"
         )
-    return floor_to_pairs(config.max_frames)
+    return _floored(config.max_frames, group)
 
 
-def floor_to_pairs(count: float) -> int:
-    """Returns the largest even number that is not above `count`."""
-    return math.floor(count / FRAMES_PER_GRID) * FRAMES_PER_GRID
+def _floored(count: float, group: int) -> int:
+    """The largest multiple of `group` that is not above `count`."""
+    return math.floor(count / group) * group
 
 
 def spread_indices(total: int, count: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from vreason_jax.video.decoders import DecodeError, Decoder, NotInstalledError
 from vreason_jax.video.decord_decoder import DecordDecoder
 from vreason_jax.video.images import AnimationDecoder, FolderDecoder, is_animated_webp
 from vreason_jax.video.pyav_decoder import PacketsMislead, PyavDecoder
-from vreason_jax.video.resize import PixelLimits, check_room, resize_frames, smart_resize
+from vreason_jax.video.resize import Sizing, check_room, resize_frames
 from vreason_jax.video.sampling import Segment, sample_frames
 from vreason_jax.video.spool import copy_stream
 from vreason_jax.video.truncation import missing_bytes
@@ -66,17 +66,17 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
     """Returns the header and the frames of a request; raises DecodeError and UserError."""
     if request["reader"] == "spool":
         return {"bytes": copy_stream(request["path"], request["target"])}, None
-    config, limits = VideoConfig(**request["config"]), PixelLimits(**request["limits"])
+    config, sizing = VideoConfig(**request["config"]), Sizing.of(request["sizing"])
     segment, path = Segment(*request["segment"]), request["path"]
     if request["reader"] == "folder":
-        return read_frames(FolderDecoder(path, request["folder_fps"]), config, limits, segment)
+        return read_frames(FolderDecoder(path, request["folder_fps"]), config, sizing, segment)
     _check_one_file(path)
     missing = missing_bytes(path)
     if missing:
         raise UserError(
             f"expected a whole video file, it is cut off: at least {missing} bytes short"
         )
-    return read_file(path, request["reader"], config, limits, segment)
+    return read_file(path, request["reader"], config, sizing, segment)
 
 
 def _check_one_file(path: str) -> None:
@@ -90,29 +90,29 @@ def _check_one_file(path: str) -> None:
 
 
 def read_file(
-    path: str, reader: str, config: VideoConfig, limits: PixelLimits, segment: Segment
+    path: str, reader: str, config: VideoConfig, sizing: Sizing, segment: Segment
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Returns the header and the frames of a video file by a reader; raises DecodeError."""
     if reader == "decord":
-        return read_frames(DecordDecoder(path), config, limits, segment)
+        return read_frames(DecordDecoder(path), config, sizing, segment)
     if is_animated_webp(path):
-        return read_frames(AnimationDecoder(path), config, limits, segment)
+        return read_frames(AnimationDecoder(path), config, sizing, segment)
     try:
-        return read_frames(PyavDecoder(path), config, limits, segment)
+        return read_frames(PyavDecoder(path), config, sizing, segment)
     except PacketsMislead:
-        return read_frames(PyavDecoder(path, straight=True), config, limits, segment)
+        return read_frames(PyavDecoder(path, straight=True), config, sizing, segment)
 
 
 def read_frames(
-    decoder: Decoder, config: VideoConfig, limits: PixelLimits, segment: Segment
+    decoder: Decoder, config: VideoConfig, sizing: Sizing, segment: Segment
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Returns the frames that `config` chooses, resized from their size as shown."""
     timeline = decoder.timeline
-    sample = sample_frames(timeline, config, segment)
+    sample = sample_frames(timeline, config, sizing.geometry.temporal_patch, segment)
     frames = None
     for number, frame in enumerate(decoder.frames(sample.indices)):
         if frames is None:
-            height, width = smart_resize(frame.height, frame.width, limits)
+            height, width = sizing.sides(frame.height, frame.width)
             check_room(len(sample.indices), height, width)
             frames = np.empty((len(sample.indices), height, width, 3), np.uint8)
         frames[number] = resize_frames(frame.pixels[None], frames.shape[1], frames.shape[2])[0]

@@ -12,7 +12,7 @@ from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.locate import locate
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.benchmarks.subtitles import text_at
-from vreason_jax.evaluation.results.run_folder import RunFolder, State
+from vreason_jax.evaluation.results.run_folder import Grid, RunFolder, State
 from vreason_jax.evaluation.running import plan, videos
 from vreason_jax.evaluation.running.claims import Claims
 from vreason_jax.evaluation.running.controls import controlled_clip
@@ -78,6 +78,7 @@ class Batches:
 
     def _planned(self, groups: Iterable[Group]) -> Iterator[list[Row]]:
         buckets: plan.Buckets[Row] = plan.Buckets(self._rows)
+        geometry = self._setup.checkpoint.config.geometry
         for group, clip in self._queue.read((group, self._job(group)) for group in groups):
             status, reason = self._failure(group, clip)
             if status is not None:
@@ -87,7 +88,7 @@ class Batches:
             if grid is None:
                 continue
             for row in self._rows_of(group, clip):
-                batch = buckets.add(row, plan.length_class(grid))
+                batch = buckets.add(row, plan.length_class(geometry.tokens(grid)))
                 if batch:
                     yield batch
         yield from buckets.rest()
@@ -122,7 +123,7 @@ class Batches:
         status = videos.STATUSES[code]
         return clip if status == clip.status else ReadClip(status, "", clip.seconds)
 
-    def _grid(self, group: Group, clip: ReadClip | None) -> plan.Grid | None:
+    def _grid(self, group: Group, clip: ReadClip | None) -> Grid | None:
         key = plan.clip_key(group[0])
         if clip is None:
             return self._folder.grid(key)

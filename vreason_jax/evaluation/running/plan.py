@@ -2,14 +2,11 @@
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from vreason_jax.decoding import ladder
 from vreason_jax.evaluation.benchmarks.record import Record, clip_name
-from vreason_jax.evaluation.results.run_folder import Grid
-from vreason_jax.prompt.positions import MERGE
 
 Group = Sequence[Record]  # the questions about one clip
 Item = TypeVar("Item")
@@ -40,9 +37,9 @@ def share_of(records: Sequence[Record], replica: int, replicas: int) -> list[lis
     return [group for clip, group in clips.items() if replica_of(clip, replicas) == replica]
 
 
-def length_class(grid: Grid) -> int:
+def length_class(tokens: int) -> int:
     """Returns a number that clips share which are read in as many pieces: they waste little."""
-    return len(ladder.read_pieces(math.prod(grid) // MERGE**2))
+    return len(ladder.read_pieces(tokens))
 
 
 @dataclasses.dataclass

@@ -182,9 +182,9 @@ def prepare(request: Request, warn: Warn) -> Setup:
     records = list(dataset.records)
     first = next(iter(methods.values()))
     read_wrapping(first.prompt.template)
-    max_frames_of(first.video)
     checkpoint = Checkpoint.open(request.model)
-    checkpoint.preprocessing.video_limits(first.video)
+    checkpoint.preprocessing.video_sizing(first.video)
+    max_frames_of(first.video, checkpoint.config.geometry.temporal_patch)
     name = model_name(request.model)
     common = {
         "benchmark": request.benchmark,

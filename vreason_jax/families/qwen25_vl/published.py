@@ -1,10 +1,9 @@
 """The shapes of the published Qwen2.5-VL models, as their config.json files say."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-from vreason_jax.model.config import ModelConfig, model_config_from_hf
+from vreason_jax.families.qwen25_vl.config import NAME
 
 _TEXT_KEYS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -33,7 +32,7 @@ def hf_values(text: tuple[int | bool, ...], vision: Mapping[str, Any]) -> dict[s
     half = width // values["num_attention_heads"] // 2
     return {
         "architectures": ["Qwen2_5_VLForConditionalGeneration"],
-        "model_type": "qwen2_5_vl",
+        "model_type": NAME,
         **values,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-6,
@@ -58,9 +57,3 @@ def published_values(size: str) -> dict[str, Any]:
     vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": mlp_width, "num_heads": 16,
               "fullatt_block_indexes": [7, 15, 23, 31]}  # fmt: skip
     return hf_values(text, vision)
-
-
-@functools.cache
-def published_config(size: str) -> ModelConfig:
-    """Returns the ModelConfig of the published model of a size, one of SIZES."""
-    return model_config_from_hf(published_values(size))

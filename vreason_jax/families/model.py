@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: vision tower and decoder."""
+"""A model of any family: vision tower and decoder."""
 
 import functools
 
@@ -7,21 +7,21 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from vreason_jax.families.registry import family_of
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.decoder import Decoder
-from vreason_jax.model.vision import VisionTower
 
 
-class Qwen25VL(nnx.Module):
+class Model(nnx.Module):
     """The whole model. Parameters are zeros: checkpoints fill them (runtime/checkpoint.py)."""
 
     def __init__(self, config: ModelConfig, dtype: jnp.dtype):
         self.config = config
-        self.vision = VisionTower(config.vision, dtype)
-        self.decoder = Decoder(config.text, dtype)
+        family = family_of(config)
+        self.vision = family.tower(config.vision, dtype)
+        self.decoder = family.decoder(config.text, dtype)
 
 
-def random_model(config: ModelConfig, dtype: DTypeLike, seed: int = 0) -> Qwen25VL:
+def random_model(config: ModelConfig, dtype: DTypeLike, seed: int = 0) -> Model:
     """Returns the model with random weights made on the device: norms 1, the rest N(0, 0.02^2)."""
     graph, abstract = nnx.split(abstract_model(config, dtype))
     leaves, structure = jax.tree.flatten_with_path(abstract)
@@ -43,6 +43,6 @@ def _normal(key, shape, dtype):
 
 
 @functools.lru_cache(maxsize=32)  # tracing a model of 80 layers takes a second
-def abstract_model(config: ModelConfig, dtype: DTypeLike = jnp.float32) -> Qwen25VL:
+def abstract_model(config: ModelConfig, dtype: DTypeLike = jnp.float32) -> Model:
     """Returns the model with shapes and dtypes for parameters: nothing is allocated."""
-    return nnx.eval_shape(lambda: Qwen25VL(config, jnp.dtype(dtype)))
+    return nnx.eval_shape(lambda: Model(config, jnp.dtype(dtype)))

@@ -8,26 +8,6 @@ from vreason_jax.errors import UserError, shown
 LARGEST_COUNT = 2**31 - 1  # what the devices index by
 SMALLEST_NUMBER, LARGEST_NUMBER = 1e-37, 3.4e38  # of float32
 
-# What the library's classes assume, which transformers 4.49 leaves out when it saves. Those that
-# fit no published model come with tensors of other shapes, which loading names.
-VISION_DEFAULTS = {
-    "depth": 32,
-    "hidden_size": 3584,
-    "intermediate_size": 3420,
-    "num_heads": 16,
-    "out_hidden_size": 3584,
-    "patch_size": 14,
-    "temporal_patch_size": 2,
-    "spatial_merge_size": 2,
-    "window_size": 112,
-    "in_channels": 3,
-    "tokens_per_second": 4,
-    "fullatt_block_indexes": [7, 15, 23, 31],
-}
-MAX_POSITIONS = 32768
-WIDEST_WINDOW = 2**15  # pixels; each window is padded to its whole size
-MOST_TOKENS_PER_SECOND = 1e4  # of long videos the positions still are int32
-
 
 class Lookup:
     """Config values under one prefix; `need` names the missing key."""
@@ -84,12 +64,6 @@ def dtype_of(root: dict[str, Any], nested: dict[str, Any]) -> str:
     if name not in DTYPES:
         raise UserError(f"expected a dtype of {', '.join(DTYPES)}, got {shown(value)}")
     return name
-
-
-def vision_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns a vision_config with what it leaves out."""
-    given = {key: value for key, value in values.items() if value is not None}
-    return {**VISION_DEFAULTS, **given}
 
 
 def check_attention(text: Lookup, layers: int, max_positions: int) -> None:

@@ -1,0 +1,12 @@
+"""Qwen2.5-VL, in 3B, 7B, 32B and 72B."""
+
+from vreason_jax.families.family import Family
+from vreason_jax.families.qwen25_vl import config, published, tensors, tower
+
+FAMILY = Family(
+    name=config.NAME,
+    read=config.read,
+    tower=tower.Tower,
+    tensors=tensors.TENSORS,
+    published={name: published.published_values(name) for name in published.SIZES},
+)
