@@ -50,7 +50,10 @@ class ToyTower(nnx.Module):
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """A reasoner of the toy family."""
-    rows = (*decoder_rows("model"), Row("vision.first.weight", "visual.first.weight"))
+    rows = (
+        *decoder_rows("model", qkv_bias=True, qk_norm=False),
+        Row("vision.first.weight", "visual.first.weight"),
+    )
     family = Family(name="toy", read=read_toy, tower=ToyTower, tensors=rows)
     monkeypatch.setitem(registry.FAMILIES, "toy", family)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "toy", "vocab_size": 320}))

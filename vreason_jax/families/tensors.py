@@ -5,7 +5,7 @@ from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.tensors import Row, Unit, linear_rows
 
 
-def decoder_rows(prefix: str) -> tuple[Row, ...]:
+def decoder_rows(prefix: str, *, qkv_bias: bool, qk_norm: bool) -> tuple[Row, ...]:
     """Returns the rows of the decoder, whose names on the Hub begin with `prefix`.
 
     Heads and MLP widths are cut, so a layer needs one sum over `model` after attention and one
@@ -13,8 +13,9 @@ def decoder_rows(prefix: str) -> tuple[Row, ...]:
     """
     layer, hub = "decoder.layers.*", f"{prefix}.layers.*"
 
-    def attention(letter: str, unit: Unit) -> tuple[Row, Row]:
-        return linear_rows(f"{layer}.attention.{letter}", f"{hub}.self_attn.{letter}_proj", unit)
+    def attention(letter: str, unit: Unit) -> tuple[Row, ...]:
+        path, name = f"{layer}.attention.{letter}", f"{hub}.self_attn.{letter}_proj"
+        return linear_rows(path, name, unit)[: 1 + qkv_bias]
 
     def mlp(part: str, axis: int) -> Row:
         name = f"{hub}.mlp.{part}_proj.weight"
@@ -23,6 +24,7 @@ def decoder_rows(prefix: str) -> tuple[Row, ...]:
     def norm(path: str, name: str) -> Row:
         return Row(f"{layer}.{path}.weight", f"{hub}.{name}.weight")
 
+    norms = (norm(f"attention.{letter}_norm", f"self_attn.{letter}_norm") for letter in "qk")
     output = f"{hub}.self_attn.o_proj.weight"
     return (
         Row("decoder.embedding", f"{prefix}.embed_tokens.weight", Unit.WORDS),
@@ -34,13 +36,14 @@ def decoder_rows(prefix: str) -> tuple[Row, ...]:
         *attention("k", Unit.KV_HEADS),
         *attention("v", Unit.KV_HEADS),
         Row(f"{layer}.attention.o.weight", output, Unit.QUERY_HEADS, axis=1),
+        *(norms if qk_norm else ()),
         mlp("gate", 0),
         mlp("up", 0),
         mlp("down", 1),
     )
 
 
-def tower_rows(prefix: str) -> tuple[Row, ...]:
+def tower_rows(prefix: str, *, patch_bias: bool, layer_norm: bool) -> tuple[Row, ...]:
     """Returns the rows of a tower's patch embedding, and of its blocks' attention and norms.
 
     The tower is whole on each device: it is small beside the decoder.
@@ -49,9 +52,9 @@ def tower_rows(prefix: str) -> tuple[Row, ...]:
     embed = f"{prefix}.patch_embed.proj"
     return (
         Row("vision.patch_embed.weight", f"{embed}.weight", stored_shape=_convolution),
-        Row("vision.patch_embed.bias", f"{embed}.bias"),
-        *linear_rows(f"{block}.norm1", f"{hub}.norm1"),
-        *linear_rows(f"{block}.norm2", f"{hub}.norm2"),
+        *([Row("vision.patch_embed.bias", f"{embed}.bias")] if patch_bias else []),
+        *linear_rows(f"{block}.norm1", f"{hub}.norm1")[: 1 + layer_norm],
+        *linear_rows(f"{block}.norm2", f"{hub}.norm2")[: 1 + layer_norm],
         *linear_rows(f"{block}.qkv", f"{hub}.attn.qkv"),
         *linear_rows(f"{block}.proj", f"{hub}.attn.proj"),
     )

@@ -6,8 +6,8 @@ from vreason_jax.model.tensors import Row, linear_rows
 _MLP, _HUB_MLP = "vision.blocks.*.mlp", "visual.blocks.*.mlp"
 
 TENSORS = (
-    *decoder_rows("model"),
-    *tower_rows("visual"),
+    *decoder_rows("model", qkv_bias=True, qk_norm=False),
+    *tower_rows("visual", patch_bias=False, layer_norm=False),
     *linear_rows(f"{_MLP}.gate", f"{_HUB_MLP}.gate_proj"),
     *linear_rows(f"{_MLP}.up", f"{_HUB_MLP}.up_proj"),
     *linear_rows(f"{_MLP}.down", f"{_HUB_MLP}.down_proj"),
