@@ -138,6 +138,7 @@ class Row:
             next_position=int(self.positions.max()) + 1,
             media=media,
             token_types=types.astype(np.int32),
+            words=(self.length - self.after + 1, self.length - 1),
         )
 
 

@@ -12,6 +12,7 @@ from vreason_jax import embedded
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
 from vreason_jax.decoding import loop
+from vreason_jax.decoding.placement import Fed, last_attention, value_context
 from vreason_jax.engine.engine import Engine
 from vreason_jax.questions import as_question
 from vreason_jax.settings import apply_overrides
@@ -36,19 +37,21 @@ def started(run, dtype="bfloat16"):
     return engine(dtype).start(engine(dtype).read([prepared], TOKENS), run, keep=False)
 
 
-def probed(decoder, context, state, settings):
+def probed(decoder, context, state):
     """What the tail of the next token begins with, its logits with and without the shift.
 
     In programs of their own: inside one, XLA may keep the bfloat16 inputs in more digits.
     """
     inputs = tail_inputs(decoder, context, state)
     shift = state.controller.shift
-    return (*inputs, shift), *tails(decoder, inputs, shift, settings)
+    return (*inputs, shift), *tails(decoder, inputs, shift)
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def tails(decoder, inputs, shift, settings):
-    tail = loop._tail(decoder, *inputs, settings)
+@jax.jit
+def tails(decoder, inputs, shift):
+    hidden, weights, plain = inputs
+    seen = weights[..., : shift.shape[2]]
+    tail = lambda shift: decoder.last_logits(hidden, plain + value_context(seen, shift))  # noqa: E731
     return tail(shift), tail(jnp.zeros_like(shift))
 
 
@@ -61,9 +64,7 @@ def tail_inputs(decoder, context, state):
     rotation = decoder.rotation(jnp.broadcast_to(position[None, :, None], (3, 1, 1)), x.dtype)
     slots = jnp.arange(state.cache.capacity)
     mask = context.layout.visible(slots) & (slots < state.slot)[None]
-    hidden, cache = decoder.body_step(x, rotation, state.cache, state.slot, mask)
-    weights, plain, _ = decoder.last_step(hidden, rotation, cache, state.slot, mask)
-    return hidden, weights, plain
+    return last_attention(decoder, state.cache, Fed(x, rotation, state.slot, mask))[:3]
 
 
 class Tail64:
@@ -101,7 +102,7 @@ def test_the_deltas_effect_is_that_of_exact_arithmetic_at_every_token(rate):
     step = jax.jit(loop.decode_token, static_argnums=3)
     clear = 0
     for token in range(24):
-        inputs, seen, unseen = probed(decoder, begun.context, state, begun.settings)
+        inputs, seen, unseen = probed(decoder, begun.context, state)
         change = np.asarray(seen - unseen, np.float64)[0]
         assert inputs[0].dtype == jnp.bfloat16 and seen.dtype == jnp.float32
         assert change.any() == (token > run.controller.every)

@@ -75,7 +75,7 @@ def whole_step_entropy(delta, context, state, norm="vector"):
     query, keys, values = decoder.last.inputs(x, rotation)
     values = jax.lax.dynamic_update_slice(cache.last.values, values, (0, 0, state.slot, 0))
     steered = values[0, :, : delta.shape[2]]
-    at_video = jnp.broadcast_to(context.video_mask[0][..., None], steered.shape)
+    at_video = jnp.broadcast_to(context.target.mask[0][..., None], steered.shape)
     old = jnp.where(at_video, steered, 0.0)
     moved = jnp.where(at_video, new_values(old, delta[0], norm), steered)
     moved = jnp.concatenate([moved, values[0, :, delta.shape[2] :]], axis=1)
@@ -112,7 +112,7 @@ def test_the_gradient_equals_the_gradient_through_the_whole_model(norm):
 def test_the_gradient_is_zero_outside_the_video_and_nowhere_else():
     context, taken = steps((LONG, SHORT, TEXT), 2)
     moment = first_moment(taken[-1][1])
-    mask = np.asarray(context.video_mask)
+    mask = np.asarray(context.target.mask)
     assert mask.sum(axis=(1, 2)).tolist() == [24, 12, 0]  # 12, 6 and 0 tokens of two heads
     np.testing.assert_array_equal(moment[~mask], 0)
     assert (np.abs(moment[mask]).max(axis=-1) > 0).all()
@@ -123,7 +123,7 @@ def test_the_gradient_is_zero_outside_the_video_and_nowhere_else():
 def test_the_video_slots_are_where_the_video_is():
     context, _ = updates()
     expected = LONG.before + np.arange(LONG.tokens)
-    for head in np.asarray(context.video_mask)[0]:
+    for head in np.asarray(context.target.mask)[0]:
         np.testing.assert_array_equal(np.flatnonzero(head), expected)
 
 

@@ -239,12 +239,14 @@ def test_chunks_and_settings_share_a_trace_a_program_and_the_states_memory(monke
 
 
 def test_settings_are_no_part_of_what_is_compiled():
-    one = DecodeSettings.of(config_of(), MESH, has_video=True)
-    assert DecodeSettings.of(config_of(**SETTINGS), MESH, has_video=True) == one
-    assert DecodeSettings.of(config_of(controller__norm="tensor"), MESH, has_video=True) != one
-    assert DecodeSettings.of(config_of(controller__objective="none"), MESH, has_video=True) != one
+    one = DecodeSettings.of(config_of(), MESH, steered=True)
+    assert DecodeSettings.of(config_of(**SETTINGS), MESH, steered=True) == one
+    assert DecodeSettings.of(config_of(controller__norm="tensor"), MESH, steered=True) != one
+    assert DecodeSettings.of(config_of(controller__objective="none"), MESH, steered=True) != one
+    prompt = config_of(controller__placement="prompt")
+    assert DecodeSettings.of(prompt, MESH, steered=True) == one
     extra = [
-        DecodeSettings.of(config_of(**changes), MESH, has_video=True)
+        DecodeSettings.of(config_of(**changes), MESH, steered=True)
         for changes in (
             {"controller__resample_after_update": True},
             {"controller__objective": "random_direction"},
@@ -253,6 +255,6 @@ def test_settings_are_no_part_of_what_is_compiled():
     assert extra[0] == extra[1] != one
 
 
-def test_without_video_the_controller_is_off():
-    assert not DecodeSettings.of(config_of(), MESH, has_video=False).controlled
-    assert DecodeSettings.of(config_of(), MESH, has_video=True).controlled
+def test_with_nothing_to_steer_the_controller_is_off():
+    assert not DecodeSettings.of(config_of(), MESH, steered=False).controlled
+    assert DecodeSettings.of(config_of(), MESH, steered=True).controlled

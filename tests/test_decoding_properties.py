@@ -160,7 +160,7 @@ def test_every_prune_policy_runs_and_keeps_the_positions(policy):
     # Counted from the unpruned prompt.
     assert begun.context.next_position[0] == LONG.positions.max() + 1
     assert begun.slot == begun.state.slot == LONG.length - 6
-    np.testing.assert_array_equal(begun.context.video_mask.sum(-1), [[6, 6]])
+    np.testing.assert_array_equal(begun.context.target.mask.sum(-1), [[6, 6]])
     # The first token is drawn before anything is dropped.
     np.testing.assert_allclose(begun.first.entropy[0], plain().entropy[0, 0], rtol=1e-5)
 
@@ -199,7 +199,7 @@ def test_pruning_drops_the_smallest_values_of_each_layer_and_head_in_order():
     assert (sets[0][0] != sets[0][1]).any(), "heads must differ"
     for head, slots in enumerate(sets[-1]):
         video = np.flatnonzero(np.isin(slots, VIDEO))
-        np.testing.assert_array_equal(np.flatnonzero(pruned.context.video_mask[0, head]), video)
+        np.testing.assert_array_equal(np.flatnonzero(pruned.context.target.mask[0, head]), video)
 
 
 def test_lite_steers_the_slots_that_are_left():

@@ -56,8 +56,12 @@ def test_early_peak_needs_more_than_10_tokens_and_an_objective_that_looks_at_it(
 
 
 def test_prompt_without_video_tells_that_the_controller_was_off():
-    (sign,) = all_signs(sample_trace(40, video=0), value_norm=None)
-    assert "no video tokens" in sign
+    trace = sample_trace(40, video=0)
+    (sign,) = all_signs(trace, value_norm=None)
+    assert "no video tokens" in sign and "controller.placement=question" in sign
+    # What is not steered by video needs none.
+    trace["config"]["controller"]["placement"] = "question"
+    assert "no video tokens" not in str(all_signs(trace, value_norm=None))
     assert all_signs(sample_trace(40, video=0, objective="none")) == []
 
 

@@ -53,6 +53,8 @@ def test_prompt_reads_as_the_qwen_form_with_expanded_pads(tokenizer):
     image = "<|vision_start|>" + "<|image_pad|>" * 4 + "<|vision_end|>"
     assert shown(tokenizer, prompt) == f"{OPENING}{video}{image} What?\n{CLOSING}"
     assert prompt.media == (VIDEO, IMAGE)
+    words = prompt.token_ids[slice(*prompt.words)]
+    assert tokenizer.decode(words, skip_special_tokens=False) == " What?\n"
 
 
 def test_media_keep_the_order_given_and_their_token_types(tokenizer):

@@ -102,6 +102,16 @@ def test_users_words_may_contain_the_slot(tokenizer, words):
     assert ids[1:] == tokenizer.encode_text(f"user\n{words}\n")
 
 
+@pytest.mark.parametrize("words", ["\n\nx", " x y", "é Ä", "<|im_end|>", "What?"])
+def test_the_users_words_are_found_among_the_ids(tokenizer, words):
+    rendered = f"<|im_start|>user\n<|vision_end|>so {SLOT} then<|im_end|>"
+    ids = tokenizer.encode_prompt(rendered, slot=SLOT, text=words)
+    first, end = tokenizer.words_at(rendered, slot=SLOT, text=words)
+    assert words in tokenizer.decode(ids[first:end], skip_special_tokens=False)
+    for part in (ids[first + 1 : end], ids[first : end - 1]):
+        assert words not in tokenizer.decode(part, skip_special_tokens=False)
+
+
 def test_decode_equals_transformers(tokenizer, reference):
     rng = random.Random(1)
     for skip in (True, False):

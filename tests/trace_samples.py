@@ -37,7 +37,9 @@ def sample_trace(size=40, *, objective="switch", every=4, video=64, **arrays) ->
         silent = ("alpha", "updated", "grad_norm", "delta_norm")
         values |= {key: np.zeros_like(values[key]) for key in silent}
     values |= {key: np.asarray(value) for key, value in arrays.items()}
-    controller = {"objective": objective, "every": every, "learning_rate": 3e-4}
+    controller = {
+        "objective": objective, "placement": "video", "every": every, "learning_rate": 3e-4,
+    }  # fmt: skip
     return build_trace(
         values,
         text="<answer>B</answer>",

@@ -23,6 +23,7 @@ DTYPES = ("float32", "bfloat16", "float16")  # of weights
 OBJECTIVES = (
     "switch", "min", "max", "none", "inverted", "random", "random_direction", "frozen",
 )  # fmt: skip
+PLACEMENTS = ("video", "question", "prompt")
 PRUNE_POLICIES = (
     "value_norm", "drop_low_key", "drop_high_key", "random", "uniform", "per_frame",
 )  # fmt: skip
@@ -33,6 +34,7 @@ class ControllerConfig:
     """The entropy controller (V-Reason; the readings are explained in docs/method.md)."""
 
     objective: str = "switch"
+    placement: str = "video"  # where the delta acts
     every: int = 4  # tokens between updates
     learning_rate: float = 3e-4
     weight_decay: float = 0.01
@@ -45,6 +47,7 @@ class ControllerConfig:
 
     def __post_init__(self):
         one_of("controller.objective", self.objective, OBJECTIVES)
+        one_of("controller.placement", self.placement, PLACEMENTS)
         one_of("controller.ema_init", self.ema_init, ("zero", "first"))
         one_of("controller.norm", self.norm, ("vector", "tensor", "none"))
         in_range("controller.every", self.every, 1)

@@ -11,6 +11,7 @@ from vreason_jax.controller import switching
 from vreason_jax.controller.entropy import token_entropy
 from vreason_jax.controller.value_delta import value_shift
 from vreason_jax.decoding import sampling
+from vreason_jax.decoding.placement import Fed
 from vreason_jax.decoding.state import (
     DecodeContext,
     DecodeSettings,
@@ -84,36 +85,17 @@ def next_logits(
     rotation = decoder.rotation(positions, x.dtype)
     slots = jnp.arange(state.cache.capacity)
     mask = context.layout.visible(slots) & (slots < state.slot)[None]
-    hidden, cache = decoder.body_step(x, rotation, state.cache, state.slot, mask)
-    with jax.named_scope("last_layer"):
-        weights, plain, cache = decoder.last_step(hidden, rotation, cache, state.slot, mask)
-        state = state.replace(cache=cache)
-        tail = _tail(decoder, hidden, weights, plain, settings)
-        logits, controller, facts = _steer(tail, context, state, settings)
+    fed = Fed(x, rotation, state.slot, mask)
+    step = settings.placement.step(decoder, state.cache, fed, context.target)
+    state = state.replace(cache=step.cache)
+    with jax.named_scope("tail"):
+        logits, controller, facts = _steer(step, context, state, settings)
     return state.replace(controller=controller, slot=state.slot + 1), logits, facts
 
 
-def _tail(decoder, hidden, weights, plain, settings):
-    """The network as a function of the value shift [B, K, M, H]: last layer, norm and head.
-
-    Of heads that lie in the cache several times the shift is given once, or as often.
-    """
-    if not settings.controlled:
-        return lambda shift: decoder.last_logits(hidden, plain)
-
-    def tail(shift):
-        at_video = weights[..., : shift.shape[2]]
-        shift = jnp.repeat(shift, weights.shape[1] // shift.shape[1], axis=1)
-        # Small numbers that matrix units would round to bfloat16 unless told otherwise.
-        extra = jnp.einsum("bkgm,bkmh->bkgh", at_video, shift, precision="highest")
-        return decoder.last_logits(hidden, plain + extra[..., None, :])
-
-    return tail
-
-
-def _steer(tail, context, state, settings):
+def _steer(step, context, state, settings):
     """Logits of the token, its controllers and facts; at an update step with the delta's step."""
-    controller, numbers = state.controller, context.numbers
+    tail, controller, numbers = step.tail, state.controller, context.numbers
     coins = jax.vmap(lambda key: switching.coin(key, numbers))(_keys(context, _ALPHA, state.step))
 
     def plain():
@@ -121,7 +103,7 @@ def _steer(tail, context, state, settings):
         return logits, *_observe(context, state, logits, coins)
 
     def updating():
-        values = _video_values(context, state)
+        values = step.values()
         logits, gradient = _entropy_gradient(tail, context, controller, values, settings)
         observed, facts = _observe(context, state, logits, coins)
         updated, facts = _update(observed, facts, gradient, values, context, settings)
@@ -143,7 +125,7 @@ def _observe(context, state, logits, coins):
 
     batch = entropy.shape[0]
     controller, alpha = by_row(one, batch)(state.controller, entropy, coins)
-    # A row without video, in a batch where others have some, has no controller either.
+    # A row with nothing to steer, such as one without video, has no controller either.
     alpha = jnp.where(context.steered, alpha, 0.0)
     return controller, {
         "entropy": entropy,
@@ -158,7 +140,7 @@ def _entropy_gradient(tail, context, controller, values, settings):
     shift = functools.partial(value_shift, norm=settings.norm)
 
     def total_entropy(delta):
-        logits = tail(jax.vmap(shift)(values, delta, context.video_mask))
+        logits = tail(jax.vmap(shift)(values, delta, context.target.mask))
         # Rows do not share a delta, so the sum's gradient is each row's own.
         return jnp.sum(token_entropy(logits)), logits
 
@@ -178,16 +160,9 @@ def _update(controller, facts, gradient, values, context, settings):
             row, gradient, alpha, values, mask, key, context.numbers, settings.norm
         )
 
-    rows = (controller, gradient, facts["alpha"], values, context.video_mask, keys)
+    rows = (controller, gradient, facts["alpha"], values, context.target.mask, keys)
     controller, norm = by_row(one, gradient.shape[0])(*rows)
     return controller, {**facts, "updated": context.steered, "grad_norm": norm}
-
-
-def _video_values(context, state):
-    """The last layer's values [B, K, M, H], each head once, of the slots that are steered."""
-    _, heads, slots = context.video_mask.shape
-    values = state.cache.last.values
-    return values[:, :: values.shape[1] // heads, :slots]
 
 
 def _as_it_lay(state: DecodeState, settings: DecodeSettings) -> DecodeState:

@@ -18,6 +18,7 @@ def prune_cache(
     cache: KVCache,
     real: jax.Array,
     kept: jax.Array,
+    marks: tuple[jax.Array, ...],
     drops: prune.DropPlan,
     seeds: jax.Array,
     *,
@@ -25,14 +26,15 @@ def prune_cache(
     capacity: int,
     repeats: int,
     mesh: Mesh,
-) -> tuple[KVCache, jax.Array]:
-    """Returns the cache without what `drops` says, and where the last layer's video is then.
+) -> tuple[KVCache, tuple[jax.Array, ...]]:
+    """Returns the cache without what `drops` says, and where the last layer's marks are then.
 
-    The slots that stay move together to the front, each head's own. The mask is [B, K, capacity]
-    bool. Heads lie in the cache `repeats` times, in the mask once.
+    The slots that stay move together to the front, each head's own. Marks are then [B, K, capacity]
+    bool. Heads lie in the cache `repeats` times, in the marks once.
 
     Args:
       real: [B, S] bool, false at padding. kept: [B] int32, the slots that each row keeps.
+      marks: each [B, S] bool, slots that are to be found again.
       seeds: [B, 2] uint32, of the answers.
     """
     layers = (*cache.body, cache.last)
@@ -42,9 +44,9 @@ def prune_cache(
     packed = [_taken(*both, capacity) for both in zip(layers, sources, strict=True)]
     source, rows = sources[-1][:, ::repeats, :capacity], jnp.arange(len(real))[:, None, None]
     stays = jnp.arange(source.shape[2])[None, None] < kept[:, None, None]
-    mask = (drops.group < real.shape[1])[rows, source] & stays
-    mask = jnp.pad(mask, ((0, 0), (0, 0), (0, capacity - mask.shape[2])))
-    result = KVCache(body=tuple(packed[:-1]), last=packed[-1]), mask
+    spare = (0, 0), (0, 0), (0, capacity - source.shape[2])
+    moved = tuple(jnp.pad(mark[rows, source] & stays, spare) for mark in marks)
+    result = KVCache(body=tuple(packed[:-1]), last=packed[-1]), moved
     return lax.with_sharding_constraint(result, row_shardings(result, mesh, len(real)))
 
 

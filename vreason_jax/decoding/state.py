@@ -14,6 +14,7 @@ from vreason_jax.arrays import Array
 from vreason_jax.config import RunConfig
 from vreason_jax.controller.controller import ControllerState
 from vreason_jax.controller.numbers import ControllerNumbers
+from vreason_jax.decoding.placement import LastValues, Nowhere, Placement, Target
 from vreason_jax.decoding.sampling import SamplingNumbers
 from vreason_jax.model.attention import Layout
 from vreason_jax.model.cache import KVCache
@@ -24,20 +25,26 @@ class DecodeSettings:
     """The static side of decoding: what a compiled program depends on beside shapes."""
 
     mesh: Mesh  # that the state lies on before and after
-    controlled: bool  # whether a value delta is trained at all
+    placement: Placement  # where a delta acts
     norm: str = "vector"  # of the values with the delta (controller/value_delta.py)
     # Whether an update may compute the tail once more. A branch for it, even one that is not taken,
     # makes XLA keep copies of the tail's weights: 120 MB a chip for the 7B on four.
     extra_tail: bool = False
 
     @classmethod
-    def of(cls, config: RunConfig, mesh: Mesh, *, has_video: bool):
-        """Returns the settings of a run; without video tokens the controller is off."""
+    def of(cls, config: RunConfig, mesh: Mesh, *, steered: bool):
+        """Returns the settings of a run; with nothing to be `steered` the controller is off."""
         controller = config.controller
-        if not has_video or controller.objective == "none":
-            return cls(mesh, controlled=False)
+        if not steered or controller.objective == "none":
+            return cls(mesh, Nowhere())
         extra = controller.resample_after_update or controller.objective == "random_direction"
-        return cls(mesh, controlled=True, norm=controller.norm, extra_tail=extra)
+        placement = LastValues(window=controller.placement == "question")
+        return cls(mesh, placement, norm=controller.norm, extra_tail=extra)
+
+    @property
+    def controlled(self) -> bool:
+        """Whether a delta is trained at all."""
+        return self.placement != Nowhere()
 
 
 class DecodeContext(struct.PyTreeNode):
@@ -47,8 +54,8 @@ class DecodeContext(struct.PyTreeNode):
     last_position: Array  # [B] int32, rope position of the prompt's last token
     next_position: Array  # [B] int32, of the first generated one; the others count on from it
     seeds: Array  # [B, 2] uint32, (seed, hash of the question): the answer's PRNG key
-    steered: Array  # [B] bool, rows with video, which have a controller
-    video_mask: Array  # [B, K, M] bool, which of the cache's first M slots the delta steers
+    steered: Array  # [B] bool, rows that have a controller
+    target: Target
     numbers: ControllerNumbers
     sampling: SamplingNumbers
 

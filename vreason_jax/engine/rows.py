@@ -11,6 +11,8 @@ from vreason_jax.decoding.reading import TEXT, Piece
 from vreason_jax.model.attention import Layout
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 
+SINKS = 4  # tokens at a prompt's beginning
+
 
 @dataclasses.dataclass(frozen=True)
 class PromptRows:
@@ -89,6 +91,23 @@ class PromptRows:
             at = np.flatnonzero(prompt.token_types == VIDEO_TOKEN)
             row[at] = np.repeat(np.arange(len(sizes)), sizes)
         return frames
+
+    def marked(self, tokens: str, slots: int) -> np.ndarray:
+        """Returns bool [B, slots]: where tokens of a kind stand that a placement may steer.
+
+        `video`; `question`, the user's words; or `prompt`, all but its first tokens, which many
+        heads attend to whatever they are (Xiao et al. 2024, "attention sinks").
+        """
+        real = self.real(slots)
+        match tokens:
+            case "question":
+                first, end = np.array([prompt.words for prompt in self.prompts]).T[..., None]
+                place = np.cumsum(real, axis=1) - 1
+                return real & (place >= first) & (place < end)
+            case "prompt":
+                return real & (np.cumsum(real, axis=1) > SINKS)
+            case _:
+                return self.frame_of_slot(slots) != NO_VIDEO
 
     def real(self, slots: int) -> np.ndarray:
         """Returns bool [B, slots]: where prompts stand, with their last tokens."""

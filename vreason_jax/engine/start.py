@@ -13,6 +13,7 @@ from vreason_jax.controller import prune
 from vreason_jax.controller.numbers import ControllerNumbers
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.driver import Started, after_first_token
+from vreason_jax.decoding.placement import Nowhere, Target
 from vreason_jax.decoding.pruning import prune_cache, without_video_values
 from vreason_jax.decoding.sampling import SamplingNumbers
 from vreason_jax.decoding.state import (
@@ -44,17 +45,15 @@ def start(
       seeds: [B, 2] uint32, (seed, hash of the question).
       hide_video: sets the last layer's values of the video to 0 after the first token.
     """
-    frames = rows.frame_of_slot(cache.capacity)
-    heads = cache.last.keys.shape[1] // decoder.config.kv_repeats
-    video = np.repeat((frames != prune.NO_VIDEO)[:, None], heads, axis=1)
-    settings = DecodeSettings.of(run, mesh, has_video=bool(video.any()))
+    marked = rows.marked(run.controller.placement, cache.capacity)
+    settings = DecodeSettings.of(run, mesh, steered=bool(marked.any()))
     context = DecodeContext(
         layout=rows.layout(),
         last_position=np.array([prompt.positions[0, -1] for prompt in rows.prompts], np.int32),
         next_position=np.array([prompt.next_position for prompt in rows.prompts], np.int32),
         seeds=seeds,
-        steered=video.any(axis=(1, 2)),
-        video_mask=video,
+        steered=marked.any(axis=1),
+        target=Target(_of_heads(marked, decoder)),
         numbers=ControllerNumbers.of(run.controller),
         sampling=SamplingNumbers.of(run.sampling),
     )
@@ -63,41 +62,46 @@ def start(
     token, seen = place((token, seen), mesh, len(seeds))
     slot = rows.answer_start
     if not (hide_video or run.prune.fraction):
-        return _begun(context, cache, token, seen, settings, slot=slot, step=0)
+        return _begun(decoder, context, cache, token, seen, settings, slot=slot, step=0)
     # The first token is drawn from what the whole prompt says: the change comes after it.
-    plain = dataclasses.replace(settings, controlled=False)
-    begun = _begun(context, cache, token, seen, plain, slot=slot, step=0)
+    plain = dataclasses.replace(settings, placement=Nowhere())
+    begun = _begun(decoder, context, cache, token, seen, plain, slot=slot, step=0)
     begun = after_first_token(decoder, begun)
     state, first, slot = begun.state, begun.first, begun.slot
-    cache = state.cache
+    cache, video = state.cache, _of_heads(rows.marked("video", state.cache.capacity), decoder)
     if run.prune.fraction:
-        repeats = decoder.config.kv_repeats
-        context, cache, slot = _pruned(context, cache, rows, frames, run, repeats, mesh)
+        context, cache, video, slot = _pruned(decoder, context, cache, rows, marked, run, mesh)
     if hide_video:
-        cache = without_video_values(cache, place(context.video_mask, mesh, len(seeds)))
-    begun = _begun(context, cache, state.token, state.seen, settings, slot=slot, step=1)
+        cache = without_video_values(cache, place(video, mesh, len(seeds)))
+    begun = _begun(decoder, context, cache, state.token, state.seen, settings, slot=slot, step=1)
     begun.first = first
     ema, peak = state.controller.ema, state.controller.peak
     begun.state = begun.state.replace(controller=begun.state.controller.replace(ema=ema, peak=peak))
     return begun
 
 
-def _begun(context, cache, token, seen, settings: DecodeSettings, *, slot: int, step: int):
-    """Answers with deltas of 0, over the slots up to the last of the video that they steer."""
-    last = int(np.flatnonzero(context.video_mask.any(axis=(0, 1))).max(initial=0))
-    mask = context.video_mask[..., : ladder.steered(last + 1) if settings.controlled else 0]
-    rows, heads, slots = mask.shape
-    _, lying, _, width = cache.last.values.shape
-    shapes = controller_shapes(rows, heads, slots, width, lying // heads)
+def _begun(
+    decoder: Decoder, context, cache, token, seen, settings: DecodeSettings, *, slot: int, step: int
+):
+    """Answers with deltas of 0."""
+    rows, placement = len(context.steered), settings.placement
+    target = placement.target(context.target.mask)
+    shapes = controller_shapes(rows, *placement.sizes(target, decoder.config))
     controllers = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
     controllers = controllers.replace(peak=np.full(rows, -np.inf, np.float32))
     context, controllers, at, number = place(
-        (context.replace(video_mask=mask), controllers, np.int32(slot), np.int32(step)),
+        (context.replace(target=target), controllers, np.int32(slot), np.int32(step)),
         settings.mesh,
         rows,
     )
     state = DecodeState(cache, controllers, token, at, number, seen)
     return Started(context, state, settings, slot)
+
+
+def _of_heads(marked: np.ndarray, decoder: Decoder) -> np.ndarray:
+    """Slots [B, S] as those of each head [B, K, S], heads that lie in the cache twice once."""
+    heads = decoder.config.kv_heads // decoder.config.kv_repeats
+    return np.repeat(marked[:, None], heads, axis=1)
 
 
 @functools.cache
@@ -109,18 +113,19 @@ def controller_shapes(
     return jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows, *a.shape), a.dtype), one)
 
 
-def _pruned(context, cache, rows: PromptRows, frames: np.ndarray, run, repeats: int, mesh: Mesh):
-    """The context and caches that have lost slots, and the slot that answers go on at."""
+def _pruned(decoder, context, cache, rows: PromptRows, marked: np.ndarray, run, mesh: Mesh):
+    """The context, the cache and its video slots, less what is dropped; the slot to go on at."""
+    frames = rows.frame_of_slot(cache.capacity)
     plan, dropped = prune.plan_drops(frames, run.prune)
-    real = rows.real(frames.shape[1])
+    real = rows.real(cache.capacity)
     kept = (real.sum(axis=1) - dropped).astype(np.int32)
-    slot = int(kept.max())
-    cache, video = prune_cache(
+    slot, marks = int(kept.max()), (marked, frames != prune.NO_VIDEO)
+    cache, moved = prune_cache(
         cache,
-        *place((real, kept, plan, context.seeds), mesh, len(kept)),
+        *place((real, kept, marks, plan, context.seeds), mesh, len(kept)),
         policy=run.prune.policy,
         capacity=ladder.capacity(slot + ladder.first_room(slot, run.sampling.max_new_tokens)),
-        repeats=repeats,
+        repeats=decoder.config.kv_repeats,
         mesh=mesh,
     )
     layout = Layout(
@@ -129,4 +134,5 @@ def _pruned(context, cache, rows: PromptRows, frames: np.ndarray, run, repeats: 
         rest_end=np.zeros_like(kept),
         answer_start=np.array(slot, np.int32),
     )
-    return context.replace(layout=layout, video_mask=to_host(video)), cache, slot
+    steered, video = to_host(moved)
+    return context.replace(layout=layout, target=Target(steered)), cache, video, slot

@@ -118,22 +118,31 @@ def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_C
     text = limits.text + ladder.piece_lengths()[-1]
     found: dict[tuple, _Case] = {}
     for run in runs:
-        settings = DecodeSettings.of(run, engine.mesh, has_video=True)
+        settings = DecodeSettings.of(run, engine.mesh, steered=True)
         for prompt in range(least, most + text + 1):
-            for video in {max(1, min(prompt - rest, most)) for rest in (2, text)}:
+            for video in {max(1, min(prompt - rest, most)) for rest in _rests(run, text)}:
                 path = _capacities(run, prompt, video, longest)
                 case = _Case(run, path[0], video, prompt - video)
                 found.setdefault((settings, run.prune, path), case)
     return list(found.values())
 
 
+def _rests(run: RunConfig, text: int) -> tuple[int, ...]:
+    """How much text may stand behind a clip: the ends, where the delta does not follow it."""
+    ends = (2, text)
+    asked = run.controller.placement == "question"
+    return (*ends, *range(ladder.steered(1), text, ladder.steered(1))) if asked else ends
+
+
 def _capacities(run: RunConfig, prompt: int, video: int, longest: int) -> tuple[int, ...]:
-    """Those that a prompt's cache has, read, pruned and full; and that of its video alone."""
+    """Those that a prompt's cache has, read, pruned and full; and that of its delta."""
     tokens, kept = run.sampling.max_new_tokens, prompt - int(video * run.prune.fraction)
     read = ladder.capacity(prompt + ladder.first_room(prompt, longest))
     pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if kept < prompt else read
     full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
-    return read, pruned, full, ladder.steered(video - prompt + kept)
+    left = video - prompt + kept
+    steered = {"question": prompt - video, "prompt": kept}.get(run.controller.placement, left)
+    return read, pruned, full, ladder.steered(steered)
 
 
 def _threads(engine: Engine, capacity: int) -> int:
@@ -237,4 +246,5 @@ def blank_prompt(video: int, text: int, *, before: int = 0) -> Prompt:
     count = len(types)
     zeros = np.zeros(count, np.int32)
     medium = Medium("video", (1, 1, video))
-    return Prompt(zeros, np.zeros((3, count), np.int32), 0, (medium,), types)
+    words = (before + video, count)
+    return Prompt(zeros, np.zeros((3, count), np.int32), 0, (medium,), types, words)

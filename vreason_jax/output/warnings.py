@@ -16,7 +16,7 @@ from vreason_jax.prompt.positions import Medium, medium_positions
 
 HIGH_ENTROPY = 0.9  # share of log |V|, the entropy of a uniform guess
 EARLY_PEAK = 10  # tokens
-IDLE_RATIO = 1e-4  # of the video values' norm
+IDLE_RATIO = 1e-4  # of the steered values' norm
 
 # Objectives whose direction depends on where the EMA peaks.
 PEAK_OBJECTIVES = ("switch", "inverted", "random_direction", "frozen")
@@ -132,11 +132,12 @@ def early_peak(trace: Mapping[str, Any]) -> str | None:
 
 def no_video_tokens(trace: Mapping[str, Any]) -> str | None:
     """Warns that the controller was off because the prompt has no video to steer by."""
-    if trace["config"]["controller"]["objective"] == "none" or trace["tokens"]["video"] > 0:
+    if trace["config"]["controller"]["objective"] == "none" or _is_steered(trace):
         return None
     return (
         "the prompt has no video tokens, so the controller was off and this is plain decoding: "
-        "pass --video, or --baseline to say so"
+        "pass --video, or controller.placement=question to steer by the words, or --baseline to "
+        "say so"
     )
 
 
@@ -154,7 +155,7 @@ def idle_controller(trace: Mapping[str, Any], value_norm: float | None) -> str |
     if not np.any(_numbers(trace["grad_norm"])[updated]):
         return (
             f"the controller changed nothing: all {updated.sum()} gradients are zero, as the "
-            "video values do not reach the logits; try --dtype float32, or another checkpoint"
+            "steered values do not reach the logits; try --dtype float32, or another checkpoint"
         )
     return _small_step(controller, _numbers(trace["delta_norm"]), value_norm)
 
@@ -174,7 +175,11 @@ def _small_step(controller: Mapping[str, Any], delta: np.ndarray, value_norm) ->
 
 
 def _controller_runs(trace: Mapping[str, Any]) -> bool:
-    return trace["config"]["controller"]["objective"] != "none" and trace["tokens"]["video"] > 0
+    return trace["config"]["controller"]["objective"] != "none" and _is_steered(trace)
+
+
+def _is_steered(trace: Mapping[str, Any]) -> bool:
+    return trace["config"]["controller"]["placement"] != "video" or trace["tokens"]["video"] > 0
 
 
 def _numbers(values: Any) -> np.ndarray:

@@ -53,6 +53,7 @@ class Prompt:
     next_position: int  # of the first generated token
     media: tuple[Medium, ...]
     token_types: np.ndarray  # int32 [S]: TEXT_TOKEN, IMAGE_TOKEN or VIDEO_TOKEN
+    words: tuple[int, int] = (0, 0)  # the first token of the user's words, and the end
 
     @property
     def shared_length(self) -> int:
@@ -100,6 +101,7 @@ def build_prompt(
         next_position=positions_lib.next_position(positions),
         media=tuple(media),
         token_types=np.concatenate([_part_types(part) for part in layout]),
+        words=_words(tokenizer, rendered, text, layout),
     )
 
 
@@ -149,6 +151,20 @@ def _layout(
         else:
             layout[-1].append(token_id)  # type: ignore[union-attr]
     return layout
+
+
+def _words(
+    tokenizer: PromptTokenizer, rendered: str, text: str, layout: Sequence[list[int] | Medium]
+) -> tuple[int, int]:
+    """Where the user's words stand among the prompt's tokens, which are more than its ids."""
+    sizes = [
+        size
+        for part in layout
+        for size in ([part.token_count] if isinstance(part, Medium) else [1] * len(part))
+    ]
+    places = np.cumsum([0, *sizes])
+    first, end = tokenizer.words_at(rendered, slot=SLOT, text=text)
+    return int(places[first]), int(places[end])
 
 
 def _listing(kinds: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import codecs
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +103,28 @@ class PromptTokenizer:
         two of them everything is one piece of BPE, so `text` merges with what stands around it.
         """
         ids = []
-        position = 0
-        found = _encode(self._finder, rendered)
-        # A token's flags may let it take the blanks beside it along.
-        for rank, (start, end) in zip(found.ids, found.offsets, strict=True):
-            ids += self._encode_piece(rendered[position:start], slot, text)
-            ids.append(self.added_tokens[self._finder.id_to_token(rank) or ""])
-            position = end
-        return ids + self._encode_piece(rendered[position:], slot, text)
+        for piece, added in self._pieces(rendered):
+            ids += self._encode_piece(piece, slot, text)
+            ids += added
+        return ids
+
+    def words_at(self, rendered: str, *, slot: str, text: str) -> tuple[int, int]:
+        """Returns which of `encode_prompt`'s ids hold characters of `text`: the first, and the end.
+
+        Where the slot stands in several places, those of its first piece of BPE.
+        """
+        count = 0
+        for piece, added in self._pieces(rendered):
+            if slot in piece:
+                after = len(piece) - piece.rindex(slot) - len(slot)
+                whole, begin = piece.replace(slot, text), piece.index(slot)
+                offsets = _encode(self._bpe, whole).offsets
+                inside = [
+                    n for n, (a, b) in enumerate(offsets) if b > begin and a + after < len(whole)
+                ]
+                return count + min(inside, default=0), count + max(inside, default=-1) + 1
+            count += len(self._encode_piece(piece, slot, text)) + len(added)
+        return 0, 0
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """Returns the text of `ids`; broken UTF-8 becomes U+FFFD."""
@@ -125,6 +139,19 @@ class PromptTokenizer:
         """
         skipped = self._control if skip_special_tokens else ()
         return b"".join(self._token_bytes(i) for i in map(int, ids) if i not in skipped)
+
+    def _pieces(self, rendered: str) -> Iterator[tuple[str, list[int]]]:
+        """Yields the text up to each added token and that token's id; at the end, no id."""
+        position = 0
+        found = _encode(self._finder, rendered)
+        # A token's flags may let it take the blanks beside it along.
+        for rank, (start, end) in zip(found.ids, found.offsets, strict=True):
+            yield (
+                rendered[position:start],
+                [self.added_tokens[self._finder.id_to_token(rank) or ""]],
+            )
+            position = end
+        yield rendered[position:], []
 
     def _encode_piece(self, piece: str, slot: str, text: str) -> list[int]:
         if slot:
