@@ -18,7 +18,7 @@ from vreason_jax.families.model import random_model
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.questions import Prepared
 from vreason_jax.runtime.checkpoint import load_model
-from vreason_jax.runtime.names import dotted
+from vreason_jax.runtime.names import dotted, split_all
 
 TOKENS = DECODE_CHUNK
 _LARGEST_FILE = 4e9  # bytes; a larger model is made in place, on both sides, with other weights
@@ -145,7 +145,8 @@ def _write(shape: str, config: ModelConfig, folder: Path, dtype: str) -> bool:
     if config.text.width > 2048:
         return False
     state = nnx.to_flat_state(nnx.state(random_model(config, jnp.dtype(dtype)), nnx.Param))
-    arrays = {dotted(path): leaf[...] for path, leaf in state}
+    joined = {dotted(path): np.asarray(leaf[...]) for path, leaf in state}
+    arrays = split_all(config, joined)
     if sum(array.nbytes for array in arrays.values()) > _LARGEST_FILE:
         return False
     write_safetensors(folder, config, arrays)

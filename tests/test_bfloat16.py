@@ -85,7 +85,7 @@ class Tail64:
         context = plain[0, :, :, 0] + np.einsum("kgm,kmh->kgh", at_video, shift[0])
         x = hidden[0, 0] + self.weights["last.attention.o.weight"] @ context.reshape(-1)
         y = self.norm(x, "last.post_norm")
-        gate, up = (self.weights[f"last.mlp.{name}.weight"] @ y for name in ("gate", "up"))
+        gate, up = self.weights["last.mlp.gate_up.weight"] @ y
         x = x + self.weights["last.mlp.down.weight"] @ (gate / (1 + np.exp(-gate)) * up)
         head = self.weights.get("head", self.weights["embedding"])
         return head @ self.norm(x, "norm")

@@ -41,15 +41,16 @@ def test_a_narrow_norm_is_cast_back_before_the_weight():
 
 
 # One row, the most that lead with the weight, and one more: both ways of writing the product.
+@pytest.mark.parametrize("out", [(5,), (2, 3)])
 @pytest.mark.parametrize("rows", [(1,), (_FEW_ROWS,), (_FEW_ROWS + 1,), (3, 1), (4, 5)])
-def test_linear_and_its_gradients_equal_the_einsum(rows):
-    x, weight, upstream = draw(*rows, 6), draw(5, 6), draw(*rows, 5)
+def test_linear_and_its_gradients_equal_the_einsum(rows, out):
+    x, weight, upstream = draw(*rows, 6), draw(*out, 6), draw(*rows, *out)
 
     def total(function):
         return lambda x, w: jnp.sum(function(x, w) * upstream)
 
     def plain(x, w):
-        return jnp.einsum("...i,oi->...o", x, w)
+        return jnp.tensordot(x, w, (-1, -1))
 
     np.testing.assert_allclose(layers.linear(x, weight), plain(x, weight), atol=1e-5)
     got = jax.grad(total(layers.linear), argnums=(0, 1))(x, weight)
@@ -93,8 +94,11 @@ def test_the_gated_mlp_is_down_of_silu_gate_times_up():
     def affine(part, x):
         return x @ np.asarray(part.weight[...], np.float64).T + np.asarray(part.bias[...])
 
-    gate = affine(module.gate, x)
-    expected = affine(module.down, gate / (1 + np.exp(-gate)) * affine(module.up, x))
+    weight, bias = (
+        np.asarray(each[...], np.float64) for each in (module.gate_up.weight, module.gate_up.bias)
+    )
+    gate, up = (x @ weight[part].T + bias[part] for part in range(2))
+    expected = affine(module.down, gate / (1 + np.exp(-gate)) * up)
     np.testing.assert_allclose(module(x.astype(np.float32)), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -147,23 +151,23 @@ def test_attention_over_a_narrow_cache_is_summed_wide():
     np.testing.assert_allclose(context[0, 0, 0, 0], expected, atol=2**-9 * 2)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 20])
-def test_wide_rows_times_narrow_weights_are_exact_to_about_float32(rows):
+@pytest.mark.parametrize(("rows", "out"), [(1, (64,)), (3, (64,)), (20, (64,)), (1, (2, 32))])
+def test_wide_rows_times_narrow_weights_are_exact_to_about_float32(rows, out):
     rng = np.random.default_rng(rows)
     x = jnp.asarray(rng.standard_normal((rows, 96)), jnp.float32)
-    weight = jnp.asarray(rng.standard_normal((64, 96)), jnp.bfloat16)
+    weight = jnp.asarray(rng.standard_normal((*out, 96)), jnp.bfloat16)
     exact_weight = np.asarray(weight, np.float64)
     got = jax.jit(layers.linear)(x, weight)
-    expected = np.asarray(x, np.float64) @ exact_weight.T
+    expected = np.tensordot(np.asarray(x, np.float64), exact_weight, (1, -1))
     assert got.dtype == jnp.float32
     # bfloat16 products err by 4e-3 here.
     np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
-    change = jnp.asarray(rng.standard_normal((rows, 64)), jnp.float32)
+    change = jnp.asarray(rng.standard_normal((rows, *out)), jnp.float32)
     _, back = jax.vjp(layers.linear, x, weight)
     to_x, to_weight = back(change)
-    expected = np.asarray(change, np.float64) @ exact_weight
+    expected = np.tensordot(np.asarray(change, np.float64), exact_weight, len(out))
     np.testing.assert_allclose(to_x, expected, atol=2e-6 * np.abs(expected).max())
-    expected = np.asarray(change, np.float64).T @ np.asarray(x, np.float64)
+    expected = np.tensordot(np.asarray(change, np.float64), np.asarray(x, np.float64), (0, 0))
     assert to_weight.dtype == jnp.bfloat16
     np.testing.assert_allclose(
         np.asarray(to_weight, np.float64), expected, atol=5e-3 * np.abs(expected).max()

@@ -19,7 +19,7 @@ from vreason_jax.model.cache import KVCache, LayerCache
 from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, estimate, weight_bytes
 from vreason_jax.runtime.mesh import AXES, create_mesh, parameter_sharding
-from vreason_jax.runtime.names import expected_tensors
+from vreason_jax.runtime.names import parameters
 from vreason_jax.runtime.sharing import shared_config
 
 LOAD = Load(video_tokens=6144, max_new_tokens=1024, rows=2)
@@ -55,10 +55,9 @@ def test_bytes_are_those_of_the_arrays_on_a_mesh(data, model):
     shared, rows = shared_config(config, model), SMALL.rows * data
     weights = [
         jax.device_put(
-            np.zeros(tensor.shape, config.dtype),
-            parameter_sharding(tensor.row, tensor.shape, mesh),
+            np.zeros(each.shape, config.dtype), parameter_sharding(each.cut, each.shape, mesh)
         )
-        for tensor in expected_tensors(shared).values()
+        for each in parameters(shared)
     ]
     text = shared.text
     layer = LayerCache.of(
@@ -90,9 +89,9 @@ def test_int8_halves_the_body_and_leaves_the_last_layer_and_the_tower():
     shared = shared_config(config, 4)
     stored, int8 = weight_bytes(shared, mesh), weight_bytes(shared, mesh, int8=True)
     changed = {path for path in stored if stored[path] != int8[path]}
-    assert len(changed) == 7 and all(path.startswith("decoder.body.") for path in changed)
-    gate, layers = "decoder.body.0.mlp.gate.weight", shared.text.layers - 1
-    assert int8[gate] == stored[gate] // 2 + layers * 4 * shared.text.mlp_width // 4
+    assert len(changed) == 4 and all(path.startswith("decoder.body.") for path in changed)
+    both, layers = "decoder.body.0.mlp.gate_up.weight", shared.text.layers - 1
+    assert int8[both] == stored[both] // 2 + layers * 4 * 2 * shared.text.mlp_width // 4
     plans = [plan_of(config, sizes, LOAD, int8=flag) for flag in (False, True)]
     assert plans[1].tokens_per_second > 1.3 * plans[0].tokens_per_second
 

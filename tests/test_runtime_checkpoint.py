@@ -51,10 +51,10 @@ def test_a_model_holds_the_files_values(tmp_path):
     config, tensors = write_checkpoint(tmp_path)
     model = load_model(tmp_path, config, "bfloat16", warn=no_warning)
     flat = nnx.to_flat_state(nnx.state(model))
-    arrays = {names.dotted(path): leaf[...] for path, leaf in flat}
-    assert_holds(arrays, config, tensors)
-    last = model.decoder.last.mlp.gate.weight[...]
-    assert np.array_equal(last, tensors["model.layers.2.mlp.gate_proj.weight"])
+    arrays = {names.dotted(path): np.asarray(leaf[...]) for path, leaf in flat}
+    assert_holds(names.split_all(config, arrays), config, tensors)
+    last = model.decoder.last.mlp.gate_up.weight[...]
+    assert np.array_equal(last[0], tensors["model.layers.2.mlp.gate_proj.weight"])
 
 
 @pytest.mark.parametrize("scheme", ["new", "base"])
@@ -95,7 +95,7 @@ def test_all_wrong_tensors_are_counted_and_listed_before_data_is_read(tmp_path, 
     tensors["model.layers.9.mlp.up_proj.weight"] = np.zeros((2, 2), BFLOAT16)
     tensors["visual.merger.ln_q.weight"] = np.zeros(25, BFLOAT16)
     save_tensors(tmp_path / "model.safetensors", tensors)
-    monkeypatch.setattr("vreason_jax.runtime.tensor_files.read_tensor", no_warning)
+    monkeypatch.setattr("vreason_jax.runtime.tensor_files.read_rows", no_warning)
     with pytest.raises(WrongTensors) as caught:
         load_arrays(tmp_path, config, None)
     line = str(caught.value)

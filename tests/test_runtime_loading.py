@@ -6,8 +6,9 @@ import pytest
 from random_checkpoint import write_checkpoint
 
 from vreason_jax.runtime import loading, tensor_files
-from vreason_jax.runtime.checkpoint import load_arrays
+from vreason_jax.runtime.checkpoint import load_arrays, load_model
 from vreason_jax.runtime.mesh import create_mesh
+from vreason_jax.runtime.sharing import Share
 
 
 @pytest.fixture
@@ -26,11 +27,11 @@ def bytes_read(monkeypatch):
 @pytest.mark.skipif(
     jax.device_count() < 4, reason="needs four devices: tests/conftest.py fakes them on a CPU"
 )
-@pytest.mark.parametrize("dtype", [None, "float32"])
+@pytest.mark.parametrize(("load", "dtype"), [(load_arrays, None), (load_model, "float32")])
 @pytest.mark.parametrize("mesh", ["model=1", "data=2,model=2"])
-def test_each_byte_is_read_once(tmp_path, bytes_read, mesh, dtype):
+def test_each_byte_is_read_once(tmp_path, bytes_read, mesh, load, dtype):
     config, tensors = write_checkpoint(tmp_path)
-    load_arrays(tmp_path, config, dtype, create_mesh(mesh, config))
+    load(tmp_path, config, dtype, create_mesh(mesh, config))
     assert sum(bytes_read) == sum(tensor.nbytes for tensor in tensors.values())
 
 
@@ -38,7 +39,7 @@ def test_each_byte_is_read_once(tmp_path, bytes_read, mesh, dtype):
     jax.device_count() < 4, reason="needs four devices: tests/conftest.py fakes them on a CPU"
 )
 def test_a_process_reads_the_rows_of_its_own_devices_alone(tmp_path):
-    write_checkpoint(tmp_path)
+    _, tensors = write_checkpoint(tmp_path)
     stored = next(t for t in tensor_files.stored_tensors(tmp_path) if t.name == "lm_head.weight")
 
     class Local:
@@ -49,13 +50,13 @@ def test_a_process_reads_the_rows_of_its_own_devices_alone(tmp_path):
             rows = (slice(quarter, 2 * quarter), slice(2 * quarter, 3 * quarter))
             return {number: (row, slice(None)) for number, row in enumerate(rows)}
 
-    wanted = loading.Wanted(stored, stored.dtype, Local())  # pyright: ignore[reportArgumentType]
+    share = Share("decoder.head", stored.shape, 0, ())
+    wanted = loading.Wanted((stored,), share, stored.dtype, Local())  # pyright: ignore[reportArgumentType]
     rows, width = stored.shape
-    assert wanted.rows == slice(rows // 4, 3 * (rows // 4))
     assert wanted.nbytes == 2 * (rows // 4) * width * stored.dtype.itemsize
-    own = tensor_files.read_tensor(stored, stored.dtype, wanted.rows)
-    whole = tensor_files.read_tensor(stored, stored.dtype)
-    np.testing.assert_array_equal(own, whole[wanted.rows])
+    own = np.concatenate(list(loading._read(wanted).values()))
+    expected = tensors["lm_head.weight"][rows // 4 : 3 * (rows // 4)]
+    np.testing.assert_array_equal(own, expected)
 
 
 def test_no_more_than_a_part_lies_in_memory_before_the_devices_take_it(tmp_path, monkeypatch):

@@ -10,9 +10,7 @@ from random_checkpoint import hf_config
 
 from vreason_jax.decoding.state import place, row_specs
 from vreason_jax.errors import UserError
-from vreason_jax.families.qwen25_vl.tensors import TENSORS
 from vreason_jax.families.registry import model_config_from_hf, published_config
-from vreason_jax.model.tensors import find_row
 from vreason_jax.runtime import mesh as mesh_lib
 from vreason_jax.runtime import names, sharing
 
@@ -112,14 +110,15 @@ def test_a_mesh_that_leaves_devices_of_several_hosts_out_is_refused(monkeypatch)
 def test_every_parameter_of_a_shared_model_is_cut_where_its_row_says(devices):
     mesh = AbstractMesh((1, devices), mesh_lib.AXES)
     config = sharing.shared_config(SMALL, devices)
-    for tensor in names.expected_tensors(config).values():
-        spec = mesh_lib.parameter_sharding(tensor.row, tensor.shape, mesh).spec
-        cut = [n for axis, n in zip(spec, tensor.shape, strict=False) if axis]
-        assert all(length % devices == 0 for length in cut), tensor.path
-        inside = re.search(r"(attention\.[qkvo]|mlp\.(gate|up|down))\.", tensor.path)
-        assert bool(cut) == bool(inside and tensor.path.startswith("decoder")) or (
-            tensor.path in ("decoder.embedding", "decoder.head")
+    for path, shape, axis, tensors in names.parameters(config):
+        spec = mesh_lib.parameter_sharding(axis, shape, mesh).spec
+        cut = [n for axis, n in zip(spec, shape, strict=False) if axis]
+        assert all(length % devices == 0 for length in cut), path
+        inside = re.search(r"(attention\.(qkv|o)|mlp\.(gate_up|down))\.", path)
+        assert bool(cut) == bool(inside and path.startswith("decoder")) or (
+            path in ("decoder.embedding", "decoder.head")
         )
+        assert len({tensor.row.unit is None for tensor in tensors}) == 1
 
 
 @pytest.mark.parametrize(
@@ -127,20 +126,20 @@ def test_every_parameter_of_a_shared_model_is_cut_where_its_row_says(devices):
     [
         ("decoder.embedding", (90, 48), P("model", None)),
         ("decoder.head", (91, 48), P()),  # does not divide: whole on each device
-        ("decoder.last.attention.q.weight", (45, 48), P()),
-        ("decoder.body.0.attention.q.weight", (48, 48), P("model", None)),
-        ("decoder.last.attention.v.bias", (24,), P("model")),
+        ("decoder.last.attention.qkv.weight", (3, 4, 12, 48), P()),
+        ("decoder.body.0.attention.qkv.weight", (2, 4, 12, 48), P("model", None, None, None)),
+        ("decoder.last.attention.qkv.bias", (2, 4, 12), P("model", None, None)),
         ("decoder.last.attention.o.weight", (48, 48), P(None, "model")),
-        ("decoder.body.1.mlp.up.weight", (72, 48), P("model", None)),
+        ("decoder.body.1.mlp.gate_up.weight", (2, 72, 48), P(None, "model", None)),
         ("decoder.last.mlp.down.weight", (48, 72), P(None, "model")),
         ("decoder.body.1.post_norm.weight", (48,), P()),
-        ("vision.blocks.0.mlp.gate.weight", (33, 24), P()),
+        ("vision.blocks.0.mlp.gate_up.weight", (2, 33, 24), P()),
     ],
 )
 def test_heads_and_mlp_widths_are_cut_and_the_rest_is_whole(path, shape, spec):
-    row, _ = find_row(path, 3, TENSORS)
+    cut = next(each.cut for each in names.parameters(SMALL) if each.path == path)
     mesh = AbstractMesh((1, 2), mesh_lib.AXES)
-    assert mesh_lib.parameter_sharding(row, shape, mesh).spec == spec
+    assert mesh_lib.parameter_sharding(cut, shape, mesh).spec == spec
 
 
 @NEEDS_8

@@ -1,13 +1,14 @@
 import dataclasses
 
+import numpy as np
 import pytest
 from flax import nnx
-from random_checkpoint import hf_config
+from random_checkpoint import hf_config, random_tensors
 
 from vreason_jax.families.model import abstract_model
 from vreason_jax.families.qwen25_vl.tensors import TENSORS
 from vreason_jax.families.registry import model_config_from_hf
-from vreason_jax.model.tensors import find_row
+from vreason_jax.model.tensors import find_rows
 from vreason_jax.runtime import names
 
 CONFIG = model_config_from_hf(hf_config())
@@ -49,15 +50,30 @@ def test_a_parameter_has_the_name_of_the_hubs_files(path, name):
     assert names.expected_tensors(CONFIG)[name].path == path
 
 
-def test_every_parameter_has_one_row_and_a_name_of_its_own_and_no_row_is_idle():
-    expected = names.expected_tensors(CONFIG)
+def test_every_tensor_has_one_row_and_makes_one_parameter_and_no_row_is_idle():
+    parameters = names.parameters(CONFIG)
     state = nnx.to_flat_state(nnx.state(abstract_model(CONFIG)))
-    assert {tensor.path for tensor in expected.values()} == {
-        names.dotted(path) for path, _ in state
+    assert [each.path for each in parameters] == [names.dotted(path) for path, _ in state]
+    tensors = [tensor for each in parameters for tensor in each.tensors]
+    assert len({tensor.path for tensor in tensors}) == len(tensors)
+    assert {tensor.name for tensor in tensors} == set(names.expected_tensors(CONFIG))
+    assert {tensor.row for tensor in tensors} == set(TENSORS)
+    assert len({row.path for row in TENSORS}) == len(TENSORS)
+
+
+def test_what_is_joined_comes_apart_to_the_last_bit():
+    tensors = random_tensors(CONFIG)
+    expected = names.expected_tensors(CONFIG).values()
+    arrays = {each.path: tensors[each.name].reshape(each.shape) for each in expected}
+    joined = names.join_all(CONFIG, arrays)
+    assert {path: array.shape for path, array in joined.items()} == {
+        each.path: each.shape for each in names.parameters(CONFIG)
     }
-    assert len(expected) == len(state)
-    assert {tensor.row for tensor in expected.values()} == set(TENSORS)
-    assert len(set(TENSORS)) == len(TENSORS)
+    parts = names.split_all(CONFIG, {path: np.asarray(array) for path, array in joined.items()})
+    assert parts.keys() == arrays.keys()
+    assert all(parts[path].tobytes() == arrays[path].tobytes() for path in arrays)
+    first = arrays["decoder.last.attention.q.weight"].reshape(2, 2, 12, 48)
+    assert np.array_equal(joined["decoder.last.attention.qkv.weight"][:, :2], first)
 
 
 def test_the_patch_embedding_is_a_convolution_in_files():
@@ -92,7 +108,7 @@ def test_three_naming_schemes_come_to_one(name, canonical):
 
 
 def test_a_path_outside_the_table_or_twice_in_it_is_an_error():
-    path = "decoder.body.0.mlp.up.weight"
+    path = "decoder.body.0.mlp.down.weight"
     for table, rows in ((TENSORS[:1], 0), (TENSORS + TENSORS, 2)):
         with pytest.raises(ValueError, match=rf"{path}: expected one row .* {rows} match"):
-            find_row(path, 3, table)
+            find_rows(path, table)

@@ -76,24 +76,26 @@ def test_each_device_holds_its_share(tmp_path):
     text = engine.model.config.text
     assert (text.kv_heads, text.heads, text.mlp_width, text.kv_repeats) == (8, 16, 64, 4)
     layer = engine.model.decoder.last
-    for weight, rows in (
-        (layer.attention.q.weight, 2 * 16),
-        (layer.attention.k.weight, 16),
-        (layer.mlp.gate.weight, 8),
+    for weight, own in (
+        (layer.attention.qkv.weight, (1, 2 + 2, 16)),
+        (layer.mlp.gate_up.weight, (2, 8)),
     ):
         shards = weight[...].addressable_shards
-        assert {shard.data.shape[0] for shard in shards} == {rows}
+        assert {shard.data.shape[:-1] for shard in shards} == {own}
 
 
 @NEEDS_8
 def test_filled_heads_and_neurons_are_zeros_and_the_others_the_files_own(tmp_path):
     folder = folder_of(tmp_path, 2, 7)
     alone, shared = (engine_of(folder, f"model={n}").model.decoder.last for n in (1, 4))
-    stored = np.asarray(alone.attention.q.weight[...]).reshape(2, 7, 16, -1)
-    queries = np.asarray(shared.attention.q.weight[...]).reshape(2, 8, 16, -1)
-    np.testing.assert_array_equal(queries[:, :7], stored)
+    stored, dealt = (np.asarray(part.attention.qkv.weight[...]) for part in (alone, shared))
+    queries = dealt[:, :4].reshape(2, 8, 16, -1)
+    np.testing.assert_array_equal(queries[:, :7], stored[:, :7])
     assert not queries[:, 7].any()
+    np.testing.assert_array_equal(dealt[:, 4:], np.repeat(stored[:, 7:], 2, axis=0))
     output = np.asarray(shared.attention.o.weight[...]).reshape(-1, 2, 8, 16)
     assert not output[:, :, 7].any() and jnp.any(output[:, :, 6])
-    keys = np.asarray(shared.attention.k.bias[...]).reshape(2, 2, 16)
-    np.testing.assert_array_equal(keys[:, 0], keys[:, 1])
+    gate_up, own = (np.asarray(part.mlp.gate_up.weight[...]) for part in (shared, alone))
+    width = own.shape[1]
+    np.testing.assert_array_equal(gate_up[:, :width], own)
+    assert not gate_up[:, width:].any()

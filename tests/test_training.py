@@ -23,6 +23,7 @@ from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.runtime.checkpoint import build_model, load_arrays, load_model
+from vreason_jax.runtime.names import join_all
 from vreason_jax.runtime.tensor_files import SINGLE
 from vreason_jax.shapes import KINDS, sample
 from vreason_jax.training import loop, snapshots
@@ -89,7 +90,7 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
         p: a + 0.1 * random.standard_normal(a.shape).astype(np.float32)
         for p, a in parameters.items()
     }
-    model = build_model(config, jax.tree.map(jnp.asarray, parameters))
+    model = build_model(config, join_all(config, jax.tree.map(jnp.asarray, parameters)))
     plan = frame_plan(6, 8, config.vision)
     logits = jax.jit(reply_logits)(model, batch, plan)
 

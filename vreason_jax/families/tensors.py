@@ -2,7 +2,7 @@
 
 from vreason_jax.geometry import CHANNELS
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.tensors import Row, Unit, linear_rows
+from vreason_jax.model.tensors import Row, Unit, joined_rows, linear_rows
 
 
 def decoder_rows(prefix: str, *, qkv_bias: bool, qk_norm: bool) -> tuple[Row, ...]:
@@ -13,13 +13,11 @@ def decoder_rows(prefix: str, *, qkv_bias: bool, qk_norm: bool) -> tuple[Row, ..
     """
     layer, hub = "decoder.layers.*", f"{prefix}.layers.*"
 
-    def attention(letter: str, unit: Unit) -> tuple[Row, ...]:
-        path, name = f"{layer}.attention.{letter}", f"{hub}.self_attn.{letter}_proj"
-        return linear_rows(path, name, unit)[: 1 + qkv_bias]
-
-    def mlp(part: str, axis: int) -> Row:
-        name = f"{hub}.mlp.{part}_proj.weight"
-        return Row(f"{layer}.mlp.{part}.weight", name, Unit.NEURONS, axis)
+    def qkv(kind: str) -> tuple[Row, ...]:
+        # By key/value head, as devices share them: its queries, its key, its value.
+        units = {"q": Unit.QUERY_HEADS, "k": Unit.KV_HEADS, "v": Unit.KV_HEADS}
+        parts = {letter: (f"{hub}.self_attn.{letter}_proj", units[letter]) for letter in "qkv"}
+        return joined_rows(f"{layer}.attention.qkv", parts, kind, axis=1, cut=0)
 
     def norm(path: str, name: str) -> Row:
         return Row(f"{layer}.{path}.weight", f"{hub}.{name}.weight")
@@ -32,15 +30,19 @@ def decoder_rows(prefix: str, *, qkv_bias: bool, qk_norm: bool) -> tuple[Row, ..
         Row("decoder.norm.weight", f"{prefix}.norm.weight"),
         norm("input_norm", "input_layernorm"),
         norm("post_norm", "post_attention_layernorm"),
-        *attention("q", Unit.QUERY_HEADS),
-        *attention("k", Unit.KV_HEADS),
-        *attention("v", Unit.KV_HEADS),
+        *qkv("weight"),
+        *(qkv("bias") if qkv_bias else ()),
         Row(f"{layer}.attention.o.weight", output, Unit.QUERY_HEADS, axis=1),
         *(norms if qk_norm else ()),
-        mlp("gate", 0),
-        mlp("up", 0),
-        mlp("down", 1),
+        *gate_up_rows(f"{layer}.mlp", f"{hub}.mlp", "weight", Unit.NEURONS),
+        Row(f"{layer}.mlp.down.weight", f"{hub}.mlp.down_proj.weight", Unit.NEURONS, axis=1),
     )
+
+
+def gate_up_rows(path: str, name: str, kind: str, unit: Unit | None = None) -> tuple[Row, ...]:
+    """Returns the rows of a gated MLP's first product, its weight or its bias."""
+    parts = {part: (f"{name}.{part}_proj", unit) for part in ("gate", "up")}
+    return joined_rows(f"{path}.gate_up", parts, kind, axis=0, cut=1 if unit else None)
 
 
 def tower_rows(prefix: str, *, patch_bias: bool, layer_norm: bool) -> tuple[Row, ...]:

@@ -25,22 +25,17 @@ class Attention(nnx.Module):
 
     def __init__(self, config: TextConfig, dtype: jnp.dtype):
         self.config = config
-        inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
-        self.q = Linear(inner, config.width, bias=True, dtype=dtype)
-        self.k = Linear(shared, config.width, bias=True, dtype=dtype)
-        self.v = Linear(shared, config.width, bias=True, dtype=dtype)
+        # By key/value head, as devices share them: its queries, its key, its value.
+        joined = config.kv_heads, config.heads // config.kv_heads + 2, config.head_width
+        self.qkv = Linear(joined, config.width, bias=True, dtype=dtype)
+        inner = config.heads * config.head_width
         self.o = Linear(config.width, inner, bias=False, dtype=dtype)
 
     def inputs(self, x: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns query [B, K, G, T, H] and keys and values [B, K, T, H] of x [B, T, D]."""
-        batch, length, _ = x.shape
-        kv_heads, width = self.config.kv_heads, self.config.head_width
-        cosines, sines = (table[:, :, None] for table in rotation)
-        query = rope.rotate(self.q(x).reshape(batch, length, -1, width), cosines, sines)
-        keys = rope.rotate(self.k(x).reshape(batch, length, -1, width), cosines, sines)
-        values = self.v(x).reshape(batch, length, -1, width)
-        query = query.reshape(batch, length, kv_heads, -1, width).transpose(0, 2, 3, 1, 4)
-        return query, keys.transpose(0, 2, 1, 3), values.transpose(0, 2, 1, 3)
+        joined = self.qkv(x).transpose(0, 2, 3, 1, 4)  # [B, K, G + 2, T, H]
+        turned = rope.rotate(joined[:, :, :-1], *(table[:, None, None] for table in rotation))
+        return turned[:, :, :-1], turned[:, :, -1], joined[:, :, -1]
 
     def output(self, context: jax.Array, dtype: jnp.dtype) -> jax.Array:
         """Returns [B, T, D] for the heads' context [B, K, G, T, H]."""

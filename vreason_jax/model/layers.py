@@ -15,14 +15,15 @@ MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
 
 
 class Linear(nnx.Module):
-    """Weight [out, in] and bias [out], or none, as the checkpoint stores them."""
+    """Weight [out, in] and bias [out], or none; where several are joined, `out` is a shape."""
 
-    def __init__(self, out_width: int, in_width: int, *, bias: bool, dtype: jnp.dtype):
-        self.weight = nnx.Param(jnp.zeros((out_width, in_width), dtype))
-        self.bias = nnx.Param(jnp.zeros((out_width,), dtype)) if bias else None
+    def __init__(self, out: int | tuple[int, ...], in_width: int, *, bias: bool, dtype: jnp.dtype):
+        shape = (out,) if isinstance(out, int) else out
+        self.weight = nnx.Param(jnp.zeros((*shape, in_width), dtype))
+        self.bias = nnx.Param(jnp.zeros(shape, dtype)) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Returns x [..., in] times the weight, plus the bias: [..., out], in the dtype of x."""
+        """Returns x [..., in] times the weight, plus the bias: [..., *out], in the dtype of x."""
         y = linear(x, self.weight[...])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
@@ -43,21 +44,21 @@ class SwiGLU(nnx.Module):
     """The gated MLP of both towers: down(silu(gate(x)) * up(x))."""
 
     def __init__(self, width: int, mlp_width: int, *, bias: bool, dtype: jnp.dtype):
-        self.gate = Linear(mlp_width, width, bias=bias, dtype=dtype)
-        self.up = Linear(mlp_width, width, bias=bias, dtype=dtype)
+        self.gate_up = Linear((2, mlp_width), width, bias=bias, dtype=dtype)
         self.down = Linear(width, mlp_width, bias=bias, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns [..., width] for x [..., width]."""
-        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+        both = self.gate_up(x)
+        return self.down(jax.nn.silu(both[..., 0, :]) * both[..., 1, :])
 
 
 def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) -> jax.Array:
     """Returns y[..., o] = sum_i x[..., i] weight[o, i], summed in float32, in `out_dtype` or x's.
 
-    float32 activations keep their digits whatever the weights are stored in. With few rows the
-    product is written weight-first and the backward one activation-first: both then read the
-    [out, in] weight along its rows, which XLA's CPU code needs to be fast.
+    `o` may be several axes. float32 activations keep their digits whatever the weights are stored
+    in. With few rows the product is written weight-first and the backward one activation-first:
+    both then read the weight along its rows, which XLA's CPU code needs to be fast.
     """
     out_dtype = jnp.dtype(out_dtype or x.dtype)
     rows = x.reshape(-1, x.shape[-1])
@@ -65,17 +66,17 @@ def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) 
         product = _exact_rows(rows, weight).astype(out_dtype)
     else:
         product = _linear_rows(rows, weight, out_dtype)
-    return product.reshape(*x.shape[:-1], weight.shape[0])
+    return product.reshape(*x.shape[:-1], *weight.shape[:-1])
 
 
 @jax.custom_vjp
 def _exact_rows(rows: jax.Array, weight: jax.Array) -> jax.Array:
-    """Returns rows [R, in] times weight [out, in]: [R, out], exact to about float32.
+    """Returns rows [R, in] times weight [*out, in]: [R, *out], exact to about float32.
 
     Matrix units multiply in bfloat16 unless told, and told they may widen the weight in memory,
     which for a head is gigabytes. So the weight stays as it is stored and is read once.
     """
-    return _exact(rows, weight, 1)
+    return _exact(rows, weight, _forward(weight))
 
 
 def _exact_rows_forward(rows, weight):
@@ -85,37 +86,50 @@ def _exact_rows_forward(rows, weight):
 def _exact_rows_backward(saved, gradient):
     rows, weight = saved
     # Nobody trains through this product; where the second is not used it is not computed.
-    return _exact(gradient, weight, 0), jnp.einsum("ro,ri->oi", gradient, rows).astype(weight.dtype)
+    return _exact(gradient, weight, _backward(weight)), _weight_gradient(gradient, rows, weight)
 
 
 _exact_rows.defvjp(_exact_rows_forward, _exact_rows_backward)
 
 
-def _exact(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
-    """Contracts rows [R, N] with an axis of the weight.
+def _forward(weight: jax.Array) -> tuple[int, ...]:
+    """The weight's axes over which y = weight x sums."""
+    return (weight.ndim - 1,)
+
+
+def _backward(weight: jax.Array) -> tuple[int, ...]:
+    return tuple(range(weight.ndim - 1))
+
+
+def _weight_gradient(gradient: jax.Array, rows: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.tensordot(gradient, rows, (0, 0)).astype(weight.dtype)
+
+
+def _exact(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """Contracts rows [R, *N] with axes of the weight.
 
     On a CPU one row is multiplied and summed in float32, in one pass; matrix units take it as they
     take several.
     """
-    contract = functools.partial(_in_terms, axis=axis)
+    contract = functools.partial(_in_terms, axes=axes)
     if rows.shape[0] > 1:
         return contract(rows, weight)
-    one = functools.partial(_multiplied_and_summed, axis=axis)
+    one = functools.partial(_multiplied_and_summed, axes=axes)
     return lax.platform_dependent(rows, weight, cpu=one, default=contract)
 
 
-def _multiplied_and_summed(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
+def _multiplied_and_summed(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     # A reading of its own to XLA, which would else keep a widened copy for the backward product.
     rows, weight = lax.optimization_barrier((rows, weight))
-    row = jnp.broadcast_to(jnp.expand_dims(rows[0], 1 - axis), weight.shape)
-    return jnp.sum(weight.astype(jnp.float32) * row, axis=axis)[None]
+    row = lax.broadcast_in_dim(rows[0], weight.shape, axes)
+    return jnp.sum(weight.astype(jnp.float32) * row, axis=axes)[None]
 
 
-def _in_terms(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
+def _in_terms(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     """One product over three bfloat16 terms of each row: their 24 bits are all of float32's."""
     contract = functools.partial(
         lax.dot_general,
-        dimension_numbers=(((1,), (axis,)), ((), ())),
+        dimension_numbers=((tuple(range(1, rows.ndim)), axes), ((), ())),
         preferred_element_type=jnp.float32,
     )
     if weight.dtype != jnp.bfloat16:  # float16 has not the range for small terms
@@ -128,7 +142,7 @@ def _in_terms(rows: jax.Array, weight: jax.Array, axis: int) -> jax.Array:
         rest = rest - term
     # Products of bfloat16 numbers are exact; asking for more would widen the weight.
     product = contract(jnp.concatenate(terms), weight, precision="default")
-    return jnp.sum(product.reshape(3, rows.shape[0], -1), axis=0)
+    return jnp.sum(product.reshape(3, rows.shape[0], *product.shape[1:]), axis=0)
 
 
 def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
@@ -136,39 +150,48 @@ def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> ja
         return _one_row(rows, weight)
     if rows.shape[0] <= _FEW_ROWS:
         return _weight_first(rows, weight, out_dtype)
-    return lax.dot_general(rows, weight, (((1,), (1,)), ((), ())), preferred_element_type=out_dtype)
+    dimensions = (((1,), _forward(weight)), ((), ()))
+    return lax.dot_general(rows, weight, dimensions, preferred_element_type=out_dtype)
 
 
 def _weight_first(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
-    dimensions = (((1,), (1,)), ((), ()))
-    return lax.dot_general(weight, rows, dimensions, preferred_element_type=out_dtype).T
+    dimensions = ((_forward(weight), (1,)), ((), ()))
+    product = lax.dot_general(weight, rows, dimensions, preferred_element_type=out_dtype)
+    return jnp.moveaxis(product, -1, 0)
 
 
 @jax.custom_vjp
 def _one_row(row: jax.Array, weight: jax.Array) -> jax.Array:
-    """Returns row [1, in] times weight [out, in]: [1, out]."""
+    """Returns row [1, in] times weight [*out, in]: [1, *out]."""
     return _weight_first(row, weight, row.dtype)
 
 
 def _one_row_backward(saved, gradient):
     row, weight = saved
-    back = lax.platform_dependent(gradient, weight, cpu=_by_blocks, default=jnp.matmul)
-    return back, jnp.einsum("ro,ri->oi", gradient, row)
+    back = lax.platform_dependent(gradient, weight, cpu=_by_blocks, default=_back)
+    return back, _weight_gradient(gradient, row, weight)
 
 
 _one_row.defvjp(lambda row, weight: (_one_row(row, weight), (row, weight)), _one_row_backward)
 
 
+def _back(gradient: jax.Array, weight: jax.Array) -> jax.Array:
+    return jnp.tensordot(gradient, weight, weight.ndim - 1)
+
+
 def _by_blocks(row: jax.Array, weight: jax.Array) -> jax.Array:
-    """Returns row [1, out] times weight [out, in]: XLA's CPU code gives each core its blocks.
+    """Returns row [1, *out] times weight [*out, in]: XLA's CPU code gives each core its blocks.
 
     It would else leave the product to one core, which takes twice as long for a head.
     """
-    blocks = math.gcd(weight.shape[0], _BLOCKS)
+    *outer, inner, width = weight.shape
+    blocks = math.gcd(inner, _BLOCKS)
     products = jnp.einsum(
-        "bo,boi->bi", row.reshape(blocks, -1), weight.reshape(blocks, -1, weight.shape[1])
+        "...o,...oi->...i",
+        row.reshape(*outer, blocks, -1),
+        weight.reshape(*outer, blocks, -1, width),
     )
-    return jnp.sum(products, axis=0, keepdims=True)
+    return jnp.sum(products.reshape(-1, width), axis=0, keepdims=True)
 
 
 def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:

@@ -1,9 +1,9 @@
-"""What the rows of a family's table of tensors say: one for each kind of parameter."""
+"""What the rows of a family's table of tensors say: one for each kind of tensor in a checkpoint."""
 
 import dataclasses
 import enum
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from vreason_jax.model.config import ModelConfig
 
@@ -18,15 +18,39 @@ class Unit(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """A kind of parameter. `*` stands for the number of a layer or block in its path and name."""
+class Joint:
+    """A parameter that several tensors make, one after the other, so that one product reads them.
 
-    path: str  # dotted, in the model; layers of body and last count as decoder.layers.*
+    Each is reshaped to the parameter's shape, of whose `axis` the first takes what the others
+    leave, and they take one.
+    """
+
+    path: str  # of the parameter, as Row.path
+    axis: int
+    cut: int | None  # the parameter's axis that is cut over `model`
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A kind of tensor. `*` stands for the number of a layer or block in its path and name."""
+
+    path: str  # dotted; layers of body and last count as decoder.layers.*
     name: str  # on the Hub
     unit: Unit | None = None  # of the axis that is cut over `model`; None: whole on each device
     axis: int = 0
     # Shape in Hugging Face files, of a config, where it is another.
     stored_shape: Callable[[ModelConfig], tuple[int, ...]] | None = None
+    joint: Joint | None = None  # what the model has in its place
+
+    @property
+    def cut(self) -> int | None:
+        """The axis that is cut over `model`."""
+        return None if self.unit is None else self.axis
+
+    @property
+    def parameter(self) -> str:
+        """The path of the parameter that it is, or is a part of."""
+        return self.joint.path if self.joint else self.path
 
 
 def linear_rows(path: str, name: str, unit: Unit | None = None) -> tuple[Row, Row]:
@@ -34,15 +58,36 @@ def linear_rows(path: str, name: str, unit: Unit | None = None) -> tuple[Row, Ro
     return Row(f"{path}.weight", f"{name}.weight", unit), Row(f"{path}.bias", f"{name}.bias", unit)
 
 
-def find_row(path: str, layers: int, table: Iterable[Row]) -> tuple[Row, str]:
-    """Returns the row of a parameter's dotted path, and the parameter's name on the Hub.
+def joined_rows(
+    path: str,
+    units: Mapping[str, tuple[str, Unit | None]],
+    kind: str,
+    *,
+    axis: int,
+    cut: int | None,
+) -> tuple[Row, ...]:
+    """Returns the rows of a Linear's weight or bias (`kind`) that several tensors make.
 
-    `layers` is the decoder's depth. Raises ValueError where not exactly one row matches.
+    `path` is the Linear's in the model; `units` has, by the last word of each part's path, its name
+    on the Hub and its unit.
     """
-    uniform = path.replace("decoder.last.", f"decoder.layers.{layers - 1}.")
-    uniform = uniform.replace("decoder.body.", "decoder.layers.")
-    kind, number = re.sub(r"\.\d+\.", ".*.", uniform), re.search(r"\.(\d+)\.", uniform)
-    rows = [row for row in table if row.path == kind]
-    if len(rows) != 1:
+    joint = Joint(f"{path}.{kind}", axis, cut)
+    inside = path.rpartition(".")[0]
+    return tuple(
+        Row(f"{inside}.{part}.{kind}", f"{name}.{kind}", unit, joint=joint)
+        for part, (name, unit) in units.items()
+    )
+
+
+def find_rows(path: str, table: Iterable[Row]) -> list[Row]:
+    """Returns the rows of what makes the parameter at a dotted path of the model.
+
+    Raises ValueError where there are none, or several that no joint joins.
+    """
+    kind = re.sub(
+        r"\.\d+\.", ".*.", re.sub(r"^decoder\.(body\.\d+|last)\.", "decoder.layers.*.", path)
+    )
+    rows = [row for row in table if row.parameter == kind]
+    if not rows or len({row.path for row in rows}) < len(rows):
         raise ValueError(f"{path}: expected one row of the table of tensors, {len(rows)} match")
-    return rows[0], rows[0].name.replace("*", number[1] if number else "")
+    return rows

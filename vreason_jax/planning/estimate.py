@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from vreason_jax.model.cache import KVCache, LayerCache
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.devices import Devices
 from vreason_jax.runtime.mesh import AXES, parameter_sharding
-from vreason_jax.runtime.names import ExpectedTensor, expected_tensors
+from vreason_jax.runtime.names import Parameter, parameters
 from vreason_jax.runtime.sharing import shared_config
 
 # XLA keeps some memory for programs and loses some between buffers, and what passes is estimated.
@@ -107,11 +106,16 @@ def weight_bytes(shared: ModelConfig, mesh: AbstractMesh, *, int8: bool = False)
     """
     found = {}
     itemsize = jnp.dtype(shared.dtype).itemsize
-    for tensor in _one_of_each(shared):
-        own = parameter_sharding(tensor.row, tensor.shape, mesh).shard_shape(tensor.shape)  # type: ignore[arg-type]
-        product = len(own) == 2 and tensor.row.unit and tensor.path.startswith("decoder.body.")
-        one = math.prod(own) + 4 * own[0] if int8 and product else math.prod(own) * itemsize
-        found[tensor.path] = one * _alike(tensor.path, shared)
+    for parameter in _one_of_each(shared):
+        path, shape, cut, tensors = parameter
+        own = parameter_sharding(cut, shape, mesh).shard_shape(shape)  # type: ignore[arg-type]
+        product = (
+            path.startswith("decoder.body.") and path.endswith("weight") and tensors[0].row.unit
+        )
+        one = math.prod(own) * itemsize
+        if int8 and product:
+            one = math.prod(own) + 4 * math.prod(own[:-1])
+        found[path] = one * _alike(path, shared)
     return found
 
 
@@ -141,11 +145,11 @@ def steering_shapes(shared: ModelConfig, load: Load, rows: int) -> ControllerSta
     return controller_shapes(rows, heads, slots, text.head_width, text.kv_repeats)
 
 
-def _one_of_each(shared: ModelConfig) -> Iterable[ExpectedTensor]:
-    """The tensors of a model with one layer in its body and one block in its tower."""
+def _one_of_each(shared: ModelConfig) -> tuple[Parameter, ...]:
+    """The parameters of a model with one layer in its body and one block in its tower."""
     text = dataclasses.replace(shared.text, layers=2)
     vision = dataclasses.replace(shared.vision, depth=1)
-    return expected_tensors(dataclasses.replace(shared, text=text, vision=vision)).values()
+    return parameters(dataclasses.replace(shared, text=text, vision=vision))
 
 
 def _alike(path: str, shared: ModelConfig) -> int:

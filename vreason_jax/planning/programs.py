@@ -28,7 +28,7 @@ from vreason_jax.planning.estimate import BEFORE, PIECE, REST_PIECE, TEXT, Load,
 from vreason_jax.planning.request import Request
 from vreason_jax.runtime.checkpoint import build_model
 from vreason_jax.runtime.mesh import AXES, parameter_sharding
-from vreason_jax.runtime.names import ExpectedTensor, expected_tensors
+from vreason_jax.runtime.names import Parameter, parameters
 from vreason_jax.runtime.sharing import shared_config
 
 KINDS = ("decode", "prefill")
@@ -138,12 +138,11 @@ def _piece(rows: int, length: int) -> Piece:
 
 
 def _placed_model(config: ModelConfig, mesh: Mesh) -> Model:
-    def one(tensor: ExpectedTensor) -> jax.ShapeDtypeStruct:
-        sharding = parameter_sharding(tensor.row, tensor.shape, mesh)
-        return jax.ShapeDtypeStruct(tensor.shape, jnp.dtype(config.dtype), sharding=sharding)
+    def one(parameter: Parameter) -> jax.ShapeDtypeStruct:
+        sharding = parameter_sharding(parameter.cut, parameter.shape, mesh)
+        return jax.ShapeDtypeStruct(parameter.shape, jnp.dtype(config.dtype), sharding=sharding)
 
-    tensors = expected_tensors(config).values()
-    return build_model(config, {tensor.path: one(tensor) for tensor in tensors})  # type: ignore
+    return build_model(config, {each.path: one(each) for each in parameters(config)})  # type: ignore
 
 
 def _by_rows(tree, mesh: Mesh, rows: int, **options):

@@ -1,22 +1,23 @@
 """Weights from a checkpoint folder into device arrays, without a second copy in host memory."""
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, SingleDeviceSharding
+from jax.sharding import Mesh
 
 from vreason_jax.families.model import Model, abstract_model
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.runtime import check, names, orbax_files, tensor_files
 from vreason_jax.runtime.loading import Wanted, load
 from vreason_jax.runtime.mesh import parameter_sharding
-from vreason_jax.runtime.sharing import share, shared_config
+from vreason_jax.runtime.sharing import Share, as_stored, make, shared_config, shares
 from vreason_jax.runtime.tensor_files import StoredTensor
 
 Warn = Callable[[str], None]
@@ -44,11 +45,9 @@ def load_model(
     otherwise than config.json, and how the devices share its heads. Raises UserError for damaged
     files, WrongTensors for others than the config asks for.
     """
-    config, arrays = load_arrays(folder, config, dtype, mesh, verify=verify, warn=warn)
-    if mesh is not None:
-        shared = shared_config(config, mesh.shape["model"])
-        arrays, config = share(arrays, config, shared, mesh), shared
-    return build_model(config, arrays)
+    config, read = _opened(folder, config, verify, warn or _to_stderr)
+    shared = shared_config(config, 1 if mesh is None else mesh.shape["model"])
+    return build_model(shared, read(shares(config, shared), dtype, mesh))
 
 
 def load_arrays(
@@ -60,34 +59,78 @@ def load_arrays(
     verify: bool = True,
     warn: Warn | None = None,
 ) -> tuple[ModelConfig, dict[str, jax.Array]]:
-    """Returns the config as the weights have it, and every parameter by dotted path.
+    """Returns the config as the weights have it, and every tensor by its dotted path.
 
     Args as `load_model`; `dtype` none keeps each tensor's own.
     """
-    if orbax_files.is_converted(folder):
-        orbax_files.check_files(folder, verify=verify, warn=warn or _to_stderr)
-        return config, _load_converted(folder, config, dtype, mesh)
-    tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder))
-    check.check_depth(folder, config, len(tensors))
-    _check_tensors(folder, config, tensors, repeated)
-    config = _settle_tie(tensors, config, warn or _to_stderr)
-    expected = names.expected_tensors(config)
-    wanted = []
-    for name, parameter in expected.items():
-        stored = dataclasses.replace(tensors[name], shape=parameter.shape)
-        target = stored.dtype if dtype is None else np.dtype(dtype)
-        wanted.append(Wanted(stored, target, _sharding(parameter, mesh)))
-    paths = (parameter.path for parameter in expected.values())
-    return config, dict(zip(paths, load(wanted), strict=True))
+    config, read = _opened(folder, config, verify, warn or _to_stderr)
+    return config, read(as_stored(config), dtype, mesh)
 
 
 def build_model(config: ModelConfig, arrays: Mapping[str, jax.Array]) -> Model:
-    """Returns the model with `arrays` (by dotted path) as its parameters."""
+    """Returns the model with `arrays` (by dotted path) as its parameters, joined as they are."""
     graph, state = nnx.split(abstract_model(config))
     flat = [
         (path, leaf.replace(arrays[names.dotted(path)])) for path, leaf in nnx.to_flat_state(state)
     ]
     return nnx.merge(graph, nnx.from_flat_state(flat))
+
+
+def _opened(folder: Path, config: ModelConfig, verify: bool, warn: Warn):
+    """The config as the weights have it, and what reads shares of them: `_read_files` or so."""
+    if orbax_files.is_converted(folder):
+        orbax_files.check_files(folder, verify=verify, warn=warn)
+        stored = orbax_files.array_metadata(folder)
+        check.check_depth(folder, config, len(stored))
+        expected = check.model_shapes(names.expected_tensors(config))
+        _raise_problems(folder, expected, {path: leaf.shape for path, leaf in stored.items()})
+        return config, functools.partial(_read_converted, folder, stored)
+    tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder))
+    check.check_depth(folder, config, len(tensors))
+    _check_tensors(folder, config, tensors, repeated)
+    return _settle_tie(tensors, config, warn), functools.partial(_read_files, tensors)
+
+
+def _read_files(
+    tensors: Mapping[str, StoredTensor],
+    wanted: Sequence[Share],
+    dtype: jnp.dtype | str | None,
+    mesh: Mesh | None,
+) -> dict[str, jax.Array]:
+    """Reads safetensors: each run of rows to where the parameter has it."""
+
+    def one(share: Share) -> Wanted:
+        stored = [dataclasses.replace(tensors[t.name], shape=t.shape) for t in share.tensors]
+        target = stored[0].dtype if dtype is None else np.dtype(dtype)
+        sharding = parameter_sharding(share.cut, share.shape, mesh)
+        return Wanted(tuple(stored), share, target, sharding)
+
+    arrays = load([one(share) for share in wanted])
+    return {share.path: array for share, array in zip(wanted, arrays, strict=True)}
+
+
+def _read_converted(
+    folder: Path,
+    stored: Mapping[str, jax.ShapeDtypeStruct],
+    wanted: Sequence[Share],
+    dtype: jnp.dtype | str | None,
+    mesh: Mesh | None,
+) -> dict[str, jax.Array]:
+    """Reads Orbax's arrays to the devices, and makes there what they are parts of."""
+
+    def abstract(tensor: names.ExpectedTensor) -> jax.ShapeDtypeStruct:
+        target = stored[tensor.path].dtype if dtype is None else jnp.dtype(dtype)
+        sharding = parameter_sharding(tensor.row.cut, tensor.shape, mesh)
+        return jax.ShapeDtypeStruct(tensor.shape, target, sharding=sharding)
+
+    tensors = (tensor for share in wanted for tensor in share.tensors)
+    arrays = orbax_files.load_arrays(folder, {each.path: abstract(each) for each in tensors})
+    made = {}
+    for share in wanted:  # one after the other, so that little lies on the devices twice
+        parts = [arrays.pop(tensor.path) for tensor in share.tensors]
+        sharding = parameter_sharding(share.cut, share.shape, mesh)
+        made[share.path] = make(parts, share, sharding).block_until_ready()
+    return made
 
 
 def _by_hub_name(stored: list[StoredTensor]) -> tuple[dict[str, StoredTensor], list[str]]:
@@ -112,9 +155,7 @@ def _check_tensors(folder, config, tensors, repeated) -> None:
         name if name in expected else tensor.name: tensor.shape
         for name, tensor in tensors.items()
     }
-    problems = check.find_problems(check.stored_shapes(expected), found, repeated)
-    if problems:
-        raise check.WrongTensors(folder, problems)
+    _raise_problems(folder, check.stored_shapes(expected), found, repeated)
 
 
 def _settle_tie(tensors: dict[str, StoredTensor], config: ModelConfig, warn: Warn) -> ModelConfig:
@@ -144,29 +185,10 @@ def _equal(first: StoredTensor, second: StoredTensor) -> bool:
     return all(np.array_equal(a.view(np.uint8), b.view(np.uint8)) for a, b in chunks)
 
 
-def _load_converted(folder, config, dtype, mesh) -> dict[str, jax.Array]:
-    stored = orbax_files.array_metadata(folder)
-    check.check_depth(folder, config, len(stored))
-    expected = names.expected_tensors(config)
-    found = {path: tuple(leaf.shape) for path, leaf in stored.items()}
-    problems = check.find_problems(check.model_shapes(expected), found)
+def _raise_problems(folder, expected, found, repeated=()) -> None:
+    problems = check.find_problems(expected, found, repeated)
     if problems:
         raise check.WrongTensors(folder, problems)
-    abstract = {
-        parameter.path: jax.ShapeDtypeStruct(
-            parameter.shape,
-            stored[parameter.path].dtype if dtype is None else jnp.dtype(dtype),
-            sharding=_sharding(parameter, mesh),
-        )
-        for parameter in expected.values()
-    }
-    return orbax_files.load_arrays(folder, abstract)
-
-
-def _sharding(parameter: names.ExpectedTensor, mesh: Mesh | None):
-    if mesh is None:
-        return SingleDeviceSharding(jax.local_devices()[0])
-    return parameter_sharding(parameter.row, parameter.shape, mesh)
 
 
 def _to_stderr(line: str) -> None:

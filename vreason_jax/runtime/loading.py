@@ -3,6 +3,8 @@
 import collections
 import dataclasses
 import functools
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -12,6 +14,7 @@ from jax.sharding import Sharding
 from tqdm import tqdm
 
 from vreason_jax.runtime import tensor_files
+from vreason_jax.runtime.sharing import FILLED, Share, take
 from vreason_jax.runtime.tensor_files import StoredTensor
 
 _THREADS = 4
@@ -21,40 +24,46 @@ _QUIET_SECONDS = 2.0  # shorter loads show no bar
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """A tensor, the dtype that it is wanted in, and where."""
+    """A parameter [*out, in] or [*out] that stored tensors [rows, in] or [rows] make, and where."""
 
-    stored: StoredTensor
+    stored: tuple[StoredTensor, ...]
+    share: Share
     dtype: np.dtype
     sharding: Sharding
 
     @functools.cached_property
-    def rows(self) -> slice:
-        """Those of the first axis that the devices of this process need, nothing between left out.
+    def parts(self) -> dict[tuple, np.ndarray]:
+        """By index of the parameter's rows, what rows this process needs of the tensors together.
 
         A cut through columns needs every row.
         """
-        shape = self.stored.shape
+        shape = self.share.shape
+        rows = self.share.rows if self.share.rows is not None else np.arange(shape[0])
+        rows = rows.reshape(shape[: self.outer])
         indices = self.sharding.addressable_devices_indices_map(shape).values()
-        if not shape:
-            return slice(None)
-        bounds = [index[0].indices(shape[0]) for index in indices if index is not None]
-        return slice(min(begin for begin, _, _ in bounds), max(end for _, end, _ in bounds))
+        found = {_key(index[: self.outer]): index[: self.outer] for index in indices if index}
+        return {key: rows[index] for key, index in found.items()} or {(): rows}
+
+    @property
+    def outer(self) -> int:
+        """How many axes of the parameter are rows."""
+        return len(self.share.shape) - len(self.stored[0].shape) + 1
 
     @functools.cached_property
     def nbytes(self) -> int:
-        """Bytes that are read of the file."""
-        shape, rows = self.stored.shape, self.rows
-        length = len(range(*rows.indices(shape[0]))) if shape else 1
-        return length * int(np.prod(shape[1:])) * self.stored.dtype.itemsize
+        """Bytes that are read of the files."""
+        first = self.stored[0]
+        rows = sum(int(np.sum(part != FILLED)) for part in self.parts.values())
+        return rows * math.prod(first.shape[1:]) * first.dtype.itemsize
 
 
 def load(wanted: Sequence[Wanted]) -> Iterator[jax.Array]:
-    """Yields the tensors as arrays, in order; a process reads no byte twice.
+    """Yields the parameters as arrays, in order; a device's process reads no byte twice for it.
 
     Raises UserError for a file that was cut meanwhile.
     """
     rest = collections.deque(wanted)
-    waiting: collections.deque[tuple[Wanted, Future[np.ndarray]]] = collections.deque()
+    waiting: collections.deque[tuple[Wanted, Future[dict[tuple, np.ndarray]]]] = collections.deque()
     ahead = 0
     with ThreadPoolExecutor(_THREADS) as pool, _bar(sum(one.nbytes for one in wanted)) as bar:
         while rest or waiting:
@@ -68,25 +77,44 @@ def load(wanted: Sequence[Wanted]) -> Iterator[jax.Array]:
             bar.update(one.nbytes)
 
 
-def _read(one: Wanted) -> np.ndarray:
-    return tensor_files.read_tensor(one.stored, one.dtype, one.rows)
+def _read(one: Wanted) -> dict[tuple, np.ndarray]:
+    return {key: _rows(one, rows) for key, rows in one.parts.items()}
 
 
-def _on_devices(one: Wanted, values: np.ndarray) -> jax.Array:
+def _rows(one: Wanted, wanted: np.ndarray) -> np.ndarray:
+    """Rows [*out, in] of the tensors together, each run of them read to where it is wanted."""
+    flat, inside = wanted.reshape(-1), one.stored[0].shape[1:]
+    values = tensor_files.aligned_empty((len(flat), *inside), one.dtype)
+    firsts = np.cumsum([0] + [tensor.shape[0] for tensor in one.stored])
+    owners = np.searchsorted(firsts, flat, "right") - 1
+    ends = np.flatnonzero((np.diff(flat) != 1) | (np.diff(owners) != 0)) + 1
+    for begin, end in itertools.pairwise([0, *ends.tolist(), len(flat)]):
+        if flat[begin] == FILLED:
+            values[begin:end] = 0
+        else:
+            row = int(flat[begin] - firsts[owners[begin]])
+            tensor_files.read_rows(one.stored[owners[begin]], row, values[begin:end])
+    values = values.reshape(*wanted.shape, *inside)
+    return values if one.share.columns is None else take(values, one.share.columns, -1, np)
+
+
+def _on_devices(one: Wanted, values: dict[tuple, np.ndarray]) -> jax.Array:
     if len(one.sharding.device_set) == 1:
         # On a CPU the buffer, being aligned, becomes the array: nobody else holds it.
-        array = jax.device_put(values, one.sharding, may_alias=True)
+        (whole,) = values.values()
+        array = jax.device_put(whole, one.sharding, may_alias=True)
     else:
-        first = one.rows.start or 0
 
         def part(index: tuple[slice, ...] | None) -> np.ndarray:
-            if not index:
-                return values
-            begin, end, _ = index[0].indices(one.stored.shape[0])
-            return values[(slice(begin - first, end - first), *index[1:])]
+            index = index or ()
+            return values[_key(index[: one.outer])][(..., *index[one.outer :])]
 
-        array = jax.make_array_from_callback(one.stored.shape, one.sharding, part)
+        array = jax.make_array_from_callback(one.share.shape, one.sharding, part)
     return array.block_until_ready()
+
+
+def _key(index: tuple[slice, ...]) -> tuple:
+    return tuple((part.start, part.stop) for part in index)
 
 
 def _bar(total: int) -> tqdm:

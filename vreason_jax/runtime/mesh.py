@@ -6,11 +6,17 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import (
+    AxisType,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+    SingleDeviceSharding,
+)
 
 from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.tensors import Row
 from vreason_jax.runtime.names import expected_tensors
 
 AXES = ("data", "model")
@@ -103,11 +109,16 @@ def idle_notice(mesh: Mesh) -> str | None:
     return f"{idle} of {len(here)} devices stay idle under --mesh {shown_sizes(mesh.shape)}"
 
 
-def parameter_sharding(row: Row, shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """Returns where a parameter of a row and shape lies; what `model` does not divide: whole."""
-    if row.unit is None or shape[row.axis] % mesh.shape["model"]:
+def parameter_sharding(cut: int | None, shape: tuple[int, ...], mesh: Mesh | None) -> Sharding:
+    """Returns where a parameter lies that is cut along the axis `cut` of its shape, if any.
+
+    What `model` does not divide is whole on each device. No mesh is the first device alone.
+    """
+    if mesh is None:
+        return SingleDeviceSharding(jax.local_devices()[0])
+    if cut is None or shape[cut] % mesh.shape["model"]:
         return NamedSharding(mesh, PartitionSpec())
-    axes = ("model" if axis == row.axis else None for axis in range(len(shape)))
+    axes = ("model" if axis == cut else None for axis in range(len(shape)))
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 

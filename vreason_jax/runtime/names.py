@@ -1,22 +1,25 @@
-"""The tensors of a checkpoint: their paths in the model, their names and shapes in files.
+"""The tensors of a checkpoint, and the parameters of a model that they make.
 
-Loading, conversion, export, sharding and training all use `expected_tensors`, so that they cannot
+Loading, conversion, export, sharding, planning and training all walk these, so that they cannot
 disagree.
 """
 
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from vreason_jax.families.model import abstract_model
 from vreason_jax.families.registry import family_of
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.model.tensors import Row, find_row
+from vreason_jax.model.tensors import Joint, Row, find_rows
 
 _IGNORED = re.compile(r"rotary_emb\.inv_freq$")  # buffers that old releases saved
 EMBEDDING = "model.embed_tokens.weight"
@@ -24,26 +27,100 @@ HEAD = "lm_head.weight"
 
 
 class ExpectedTensor(NamedTuple):
-    """One parameter: where it lies in the model and how the files hold it."""
+    """One tensor of a checkpoint, and how it is stored."""
 
-    path: str  # dotted path in the model's state, "decoder.body.0.mlp.up.weight"
+    path: str  # dotted, in converted weights and in training: "decoder.body.0.mlp.up.weight"
     name: str  # in the Hub's naming
-    shape: tuple[int, ...]  # in the model
+    shape: tuple[int, ...]
     stored_shape: tuple[int, ...]  # in Hugging Face files
     row: Row  # of the table
+
+
+class Parameter(NamedTuple):
+    """One parameter of a model: a tensor, or several that are joined."""
+
+    path: str  # dotted path in the model's state, "decoder.body.0.mlp.gate_up.weight"
+    shape: tuple[int, ...]
+    cut: int | None  # the axis that is cut over `model`
+    tensors: tuple[ExpectedTensor, ...]
+
+    @property
+    def joint(self) -> Joint | None:
+        """How the tensors are joined; None where there is one."""
+        return self.tensors[0].row.joint
+
+
+@functools.lru_cache(maxsize=32)
+def parameters(config: ModelConfig) -> tuple[Parameter, ...]:
+    """Returns every parameter of a model, in the order of its state."""
+    flat = nnx.to_flat_state(nnx.state(abstract_model(config)))
+    return tuple(_parameter(dotted(path), tuple(leaf.shape), config) for path, leaf in flat)
 
 
 @functools.lru_cache(maxsize=32)
 def expected_tensors(config: ModelConfig) -> Mapping[str, ExpectedTensor]:
     """Returns every tensor a checkpoint of `config` consists of, by its name on the Hub."""
-    expected, table = {}, family_of(config).tensors
-    for path, leaf in nnx.to_flat_state(nnx.state(abstract_model(config))):
-        path, shape = dotted(path), tuple(leaf.shape)
-        row, name = find_row(path, config.text.layers, table)
-        stored = row.stored_shape(config) if row.stored_shape else shape
-        assert math.prod(stored) == math.prod(shape)
-        expected[name] = ExpectedTensor(path, name, shape, stored, row)
-    return MappingProxyType(expected)
+    tensors = (tensor for parameter in parameters(config) for tensor in parameter.tensors)
+    return MappingProxyType({tensor.name: tensor for tensor in tensors})
+
+
+def join(parts: Sequence[Any], joint: Joint, shape: tuple[int, ...]) -> Any:
+    """Returns the array of a shape that the parts make, of NumPy or of JAX as they are."""
+    before, after = shape[: joint.axis], shape[joint.axis + 1 :]
+    numpy = np if isinstance(parts[0], np.ndarray) else jnp
+    return numpy.concatenate([part.reshape(*before, -1, *after) for part in parts], joint.axis)
+
+
+def join_all(config: ModelConfig, arrays: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns the parameters, by dotted path, that the tensors of a checkpoint make."""
+    made = {}
+    for parameter in parameters(config):
+        parts = [arrays[tensor.path] for tensor in parameter.tensors]
+        joint = parameter.joint
+        made[parameter.path] = join(parts, joint, parameter.shape) if joint else parts[0]
+    return made
+
+
+def split_all(config: ModelConfig, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the tensors, by dotted path, that make the parameters: the inverse of `join_all`."""
+    found = {}
+    for path, shape, _, tensors in parameters(config):
+        axis = tensors[0].row.joint.axis if tensors[0].row.joint else 0
+        ends = np.cumsum(_sizes(shape[axis], len(tensors)))[:-1]
+        for tensor, part in zip(tensors, np.split(arrays[path], ends, axis), strict=True):
+            found[tensor.path] = part.reshape(tensor.shape)
+    return found
+
+
+def _parameter(path: str, shape: tuple[int, ...], config: ModelConfig) -> Parameter:
+    rows = find_rows(path, family_of(config).tensors)
+    joint = rows[0].joint
+    number = re.search(r"\.(\d+)\.", path.replace(".last.", f".{config.text.layers - 1}."))
+    inside = path.removesuffix(_tail(rows[0].parameter))
+    tensors = []
+    for row, own in zip(rows, _part_shapes(shape, joint, len(rows)), strict=True):
+        name = row.name.replace("*", number[1] if number else "")
+        stored = row.stored_shape(config) if row.stored_shape else own
+        assert math.prod(stored) == math.prod(own)
+        tensors.append(ExpectedTensor(inside + _tail(row.path), name, own, stored, row))
+    return Parameter(path, shape, joint.cut if joint else rows[0].cut, tuple(tensors))
+
+
+def _tail(path: str) -> str:
+    return path.rpartition("*")[2]
+
+
+def _part_shapes(shape: tuple[int, ...], joint: Joint | None, parts: int) -> list[tuple[int, ...]]:
+    """The shapes [out, in] or [out] of the tensors that make a parameter [..., in] or [...]."""
+    if joint is None:
+        return [shape]
+    inputs = shape[-1:] if joint.path.endswith("weight") else ()
+    out = math.prod(shape) // math.prod(inputs) // shape[joint.axis]
+    return [(out * size, *inputs) for size in _sizes(shape[joint.axis], parts)]
+
+
+def _sizes(whole: int, parts: int) -> list[int]:
+    return [whole - parts + 1] + [1] * (parts - 1)
 
 
 def dotted(path: tuple) -> str:

@@ -8,19 +8,21 @@ neurons of zeros: what is computed stays the same.
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
+from jax.sharding import Sharding
 
 from vreason_jax.model.config import ModelConfig, TextConfig
-from vreason_jax.model.tensors import Row, Unit
-from vreason_jax.runtime.mesh import parameter_sharding
-from vreason_jax.runtime.names import expected_tensors
+from vreason_jax.model.tensors import Unit
+from vreason_jax.runtime.names import ExpectedTensor, Parameter, expected_tensors, join, parameters
 
-_FILLED = -1  # no stored row: zeros
+FILLED = -1  # no stored row: zeros
 
 
 def shared_config(config: ModelConfig, devices: int) -> ModelConfig:
@@ -39,34 +41,74 @@ def shared_config(config: ModelConfig, devices: int) -> ModelConfig:
     return dataclasses.replace(config, text=shared)
 
 
-def share(
-    arrays: dict[str, jax.Array], config: ModelConfig, shared: ModelConfig, mesh: Mesh
-) -> dict[str, jax.Array]:
-    """Returns the parameters of `config`, by dotted path, as those of `shared`; empties `arrays`.
+class Share(NamedTuple):
+    """A parameter, and where its rows and columns come from in tensors as they are stored."""
 
-    One after the other, so that little lies on the devices twice.
-    """
-    if shared != config:
-        for tensor in expected_tensors(config).values():
-            if tensor.row.unit in _ROWS:
-                index = _ROWS[tensor.row.unit](config.text, shared.text)
-                taken = _taken(arrays.pop(tensor.path), index, row=tensor.row, mesh=mesh)
-                arrays[tensor.path] = taken.block_until_ready()
-    return arrays
+    path: str
+    shape: tuple[int, ...]
+    cut: int | None  # the axis that is cut over `model`
+    tensors: tuple[ExpectedTensor, ...]
+    rows: np.ndarray | None = None  # of the tensors, one after the other; None: as they are
+    columns: np.ndarray | None = None
 
 
-@functools.partial(jax.jit, static_argnames=("row", "mesh"))
-def _taken(array: jax.Array, index: jax.Array, *, row: Row, mesh: Mesh) -> jax.Array:
-    taken = jnp.take(array, jnp.maximum(index, 0), axis=row.axis)
-    stored = jnp.expand_dims(index != _FILLED, [n for n in range(array.ndim) if n != row.axis])
-    filled = jnp.where(stored, taken, 0)
-    return lax.with_sharding_constraint(filled, parameter_sharding(row, filled.shape, mesh))
+def as_stored(config: ModelConfig) -> list[Share]:
+    """Returns the tensors of a checkpoint, as they are."""
+    tensors = expected_tensors(config).values()
+    return [Share(each.path, each.shape, each.row.cut, (each,)) for each in tensors]
+
+
+def shares(config: ModelConfig, shared: ModelConfig) -> list[Share]:
+    """Returns the parameters of `shared`, as the tensors of `config` make them."""
+    pairs = zip(parameters(config), parameters(shared), strict=True)
+    return [_share(stored, parameter, config.text, shared.text) for stored, parameter in pairs]
+
+
+def _share(stored: Parameter, parameter: Parameter, text: TextConfig, shared: TextConfig) -> Share:
+    path, shape, cut, tensors = parameter
+    parts, columns, first = [], None, 0
+    for old, new in zip(stored.tensors, tensors, strict=True):
+        rows = np.arange(old.shape[0])
+        if old.shape != new.shape:
+            assert old.row.unit is not None
+            dealt = _DEALT[old.row.unit](text, shared)
+            rows, columns = (rows, dealt) if old.row.axis else (dealt, None)
+        parts.append(np.where(rows == FILLED, FILLED, rows + first))
+        first += old.shape[0]
+    if parameter.joint:
+        outer = shape[: len(shape) - len(tensors[0].shape) + 1]
+        parts = [join(parts, parameter.joint, outer)]
+    return Share(path, shape, cut, stored.tensors, parts[0].reshape(-1), columns)
+
+
+def make(parts: Sequence[jax.Array], share: Share, sharding: Sharding) -> jax.Array:
+    """Returns the parameter that arrays on the devices make."""
+    if share.rows is None or share.shape == parts[0].shape:
+        return parts[0]
+    return _made(parts, share.rows, share.columns, shape=share.shape, sharding=sharding)
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "sharding"))
+def _made(parts, rows, columns, *, shape, sharding) -> jax.Array:
+    array = take(jnp.concatenate(parts), rows, 0, jnp)
+    if columns is not None:
+        array = take(array, columns, -1, jnp)
+    return lax.with_sharding_constraint(array.reshape(shape), sharding)
+
+
+def take(array: Any, index: Any, axis: int, numpy: ModuleType) -> Any:
+    """Returns what an index names along an axis, zeros where it is FILLED, by NumPy or JAX."""
+    taken = numpy.take(array, numpy.maximum(index, 0), axis=axis)
+    stored = np.expand_dims(
+        index != FILLED, [n for n in range(array.ndim) if n != axis % array.ndim]
+    )
+    return numpy.where(stored, taken, numpy.zeros((), array.dtype))
 
 
 def _query_rows(text: TextConfig, shared: TextConfig) -> np.ndarray:
     """The stored row of each row of the queries: heads in turn, each dealt to its repeats."""
     stored, dealt = text.heads // text.kv_heads, shared.heads // shared.kv_heads
-    heads = np.full((text.kv_heads, shared.kv_repeats * dealt), _FILLED)
+    heads = np.full((text.kv_heads, shared.kv_repeats * dealt), FILLED)
     heads[:, :stored] = np.arange(text.heads).reshape(text.kv_heads, stored)
     return _rows(heads.reshape(-1), text.head_width)
 
@@ -77,15 +119,15 @@ def _kv_rows(text: TextConfig, shared: TextConfig) -> np.ndarray:
 
 def _mlp_rows(text: TextConfig, shared: TextConfig) -> np.ndarray:
     rows = np.arange(shared.mlp_width)
-    return np.where(rows < text.mlp_width, rows, _FILLED)
+    return np.where(rows < text.mlp_width, rows, FILLED)
 
 
 def _rows(heads: np.ndarray, width: int) -> np.ndarray:
     rows = heads[:, None] * width + np.arange(width)
-    return np.where(heads[:, None] == _FILLED, _FILLED, rows).reshape(-1)
+    return np.where(heads[:, None] == FILLED, FILLED, rows).reshape(-1)
 
 
-_ROWS = {
+_DEALT = {
     Unit.QUERY_HEADS: _query_rows,
     Unit.KV_HEADS: _kv_rows,
     Unit.NEURONS: _mlp_rows,

@@ -80,21 +80,18 @@ def read_header(file: Path) -> list[StoredTensor]:
     return tensors
 
 
-def read_tensor(tensor: StoredTensor, dtype: np.dtype, rows: slice = slice(None)) -> np.ndarray:
-    """Returns a tensor, or some `rows` (step 1) of its first axis, in `dtype`, 64-byte aligned.
+def read_rows(tensor: StoredTensor, begin: int, rows: np.ndarray) -> None:
+    """Fills `rows`, which lie one after the other, with those of the first axis from `begin` on.
 
-    At most `_CHUNK` bytes are held beyond the result.
+    In their dtype; at most `_CHUNK` bytes are held beside them.
     """
-    begin, end, _ = rows.indices(tensor.shape[0]) if tensor.shape else (0, 1, 1)
-    result = aligned_empty((end - begin, *tensor.shape[1:]), dtype)
     row_bytes = math.prod(tensor.shape[1:]) * tensor.dtype.itemsize
     with open(tensor.file, "rb", buffering=0) as stream:
         stream.seek(tensor.offset + begin * row_bytes)
-        if dtype == tensor.dtype:
-            _read_exactly(stream, result)
+        if rows.dtype == tensor.dtype:
+            _read_exactly(stream, rows)
         else:
-            _read_cast(stream, result, tensor.dtype, row_bytes)
-    return result if tensor.shape else result.reshape(())
+            _read_cast(stream, rows, tensor.dtype, row_bytes)
 
 
 def read_chunks(tensor: StoredTensor) -> Iterator[np.ndarray]:

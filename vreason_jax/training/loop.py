@@ -14,6 +14,7 @@ from vreason_jax.families.registry import read_model_config
 from vreason_jax.json_files import read_json
 from vreason_jax.output.files import make_folder
 from vreason_jax.runtime.checkpoint import build_model
+from vreason_jax.runtime.names import join_all
 from vreason_jax.training import snapshots
 from vreason_jax.training.batches import batches_ahead
 from vreason_jax.training.config import TrainConfig, differences
@@ -107,7 +108,8 @@ class Run:
         if self._config.run.validate_questions:
             if self._validation is None:
                 self._validation = Validation(self._config, self._folder / SMALL_FILES)
-            model = build_model(self._model_config, self._tree["parameters"])
+            joined = join_all(self._model_config, self._tree["parameters"])
+            model = build_model(self._model_config, joined)
             record |= self._validation.scores(model, self._mesh)
         with (self._folder / CURVE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

@@ -12,11 +12,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.runtime.checkpoint import build_model
+from vreason_jax.runtime.names import join_all
 from vreason_jax.shapes.scene import HEIGHT, WIDTH
 from vreason_jax.training.batches import Arrays
 from vreason_jax.training.loss import Batch, reply_loss
 
-Parameters = dict[str, jax.Array]  # by dotted path, float32
+Parameters = dict[str, jax.Array]  # a checkpoint's tensors by dotted path, float32
 
 
 def data_mesh() -> Mesh:
@@ -47,7 +48,7 @@ def make_step(config: ModelConfig, optimizer: optax.GradientTransformation, mesh
         total = jax.lax.psum(jnp.sum(batch.weights), "data")
 
         def loss_of(parameters):
-            loss, _ = reply_loss(build_model(config, parameters), batch, plan)
+            loss, _ = reply_loss(build_model(config, join_all(config, parameters)), batch, plan)
             return loss / total
 
         # As one vector: a sum for each parameter would wait for the other devices each time.
