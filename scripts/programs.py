@@ -9,6 +9,8 @@ measured.
 """
 
 import argparse
+import dataclasses
+import json
 import math
 import sys
 import time
@@ -23,6 +25,7 @@ from vreason_jax.runtime.mesh import AXES
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_shapes
+import program_text
 from described_devices import described_devices
 
 DEVICE, SHAPE = "v5e:2x2", "7b"
@@ -36,34 +39,63 @@ def main() -> None:
     add = parser.add_argument
     add("--device", default=DEVICE, help=f"a TPU slice, or h100:N, to compile for [{DEVICE}]")
     add("--shape", default=SHAPE, choices=bench_shapes.SHAPES, help=f"the model's [{SHAPE}]")
+    tokens = LOAD.video_tokens
+    add("--video-tokens", type=int, default=tokens, help=f"of the question [{tokens}]")
+    add("--kinds", nargs="+", default=KINDS, choices=KINDS, help="which programs [all]")
     add("--save", type=Path, metavar="DIR", help="write the programs as text")
+    add("--json", action="store_true", help="print one JSON object a program")
     options = parser.parse_args()
-    for kind in KINDS:
-        for objective in ("none", "switch"):
-            compiled, seconds = compile_program(kind, objective, options.device, options.shape)
+    load = dataclasses.replace(LOAD, video_tokens=options.video_tokens)
+    for kind in options.kinds:
+        for objective in ("none", "switch") if kind == "decode" else ("none",):
+            compiled, seconds = compile_program(
+                kind, objective, options.device, options.shape, load
+            )
             text = compiled.as_text()
             if options.save:
                 options.save.mkdir(parents=True, exist_ok=True)
                 (options.save / f"{kind}_{objective}.txt").write_text(text)
-            sizes = ", ".join(f"{k} {v / 1e6:.1f} MB" for k, v in memory_of(compiled).items())
-            print(f"{kind} {objective}: {sizes}; compiled in {seconds:.0f} s", flush=True)
-            for name, count in large_writes(text, 64 * 2**20).items():
-                print(f"    writes {count} times {name}")
+            found = figures(compiled, options.shape)
+            found = {"program": f"{kind} {objective}", **found, "seconds": round(seconds)}
+            print(json.dumps(found) if options.json else shown(found), flush=True)
 
 
-def measure(kind: str, objective: str, device: str = DEVICE) -> dict[str, float]:
-    """Returns `memory_of` a program: 6,144 video tokens, a cache of 8,192 slots."""
-    return memory_of(compile_program(kind, objective, device)[0])
+def figures(compiled, shape: str) -> dict:
+    """Returns `memory_of` a program, and what its text says."""
+    text = compiled.as_text()
+    kernels = program_text.kernels(text)
+    layers = bench_shapes.model_config(shape).text.layers - 1
+    return {
+        **memory_of(compiled),
+        "kernels": {**kernels, "body_layer": round(kernels.get("body", 0) / layers, 1)},
+        "collectives": program_text.collectives(text),
+        "large_writes": large_writes(text, 64 * 2**20),
+    }
 
 
-def compile_program(kind: str, objective: str, device: str, shape: str = SHAPE):
+def shown(found: dict) -> str:
+    """Returns a program's figures as a person reads them."""
+    sizes = ", ".join(f"{k} {found[k] / 1e6:.1f} MB" for k in ("temporary", "arguments", "total"))
+    lines = [f"{found['program']}: {sizes}; compiled in {found['seconds']} s"]
+    for name in ("kernels", "collectives", "large_writes"):
+        if found[name]:
+            lines.append(f"    {name}: " + ", ".join(f"{k} {n}" for k, n in found[name].items()))
+    return "\n".join(lines)
+
+
+def measure(kind: str, objective: str, device: str = DEVICE, shape: str = SHAPE) -> dict:
+    """Returns the `figures` of a program: 6,144 video tokens, a cache of 8,192 slots."""
+    return figures(compile_program(kind, objective, device, shape)[0], shape)
+
+
+def compile_program(kind: str, objective: str, device: str, shape: str = SHAPE, load: Load = LOAD):
     """Returns a compiled program and the seconds it took.
 
     `kind` is "decode" (a chunk of tokens) or "prefill" (a piece of a prompt).
     """
     devices = np.asarray(described_devices(device))
     mesh = Mesh(devices.reshape(1, -1), AXES, axis_types=(AxisType.Auto,) * 2)
-    program = lowered(kind, objective, bench_shapes.model_config(shape), mesh, LOAD)
+    program = lowered(kind, objective, bench_shapes.model_config(shape), mesh, load)
     begin = time.perf_counter()
     return program.compile(), time.perf_counter() - begin
 

@@ -23,7 +23,9 @@ def draw(logits, config, seen=None, keys=KEY[None]):
     return DRAW(rows, jnp.broadcast_to(seen, rows.shape), keys, numbers)
 
 
-DRAW = jax.jit(sampling.draw_tokens)
+DRAW = jax.jit(
+    lambda logits, seen, keys, numbers: sampling.draw_tokens(logits, seen, lambda: keys, numbers)
+)
 KEEP = jax.jit(sampling.keep_likely)
 
 

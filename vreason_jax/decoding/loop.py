@@ -37,10 +37,13 @@ def decode_chunk(
     steps: int,
 ) -> tuple[DecodeState, TokenTrace]:
     """Returns the state after `steps` more tokens, and their trace [steps, B]. Donates `state`."""
-    state, trace = lax.scan(
-        lambda carry, _: decode_token(decoder, context, carry, settings), state, None, length=steps
-    )
-    return _as_it_lay(state, settings), trace
+
+    def step(state, _):
+        state, trace = decode_token(decoder, context, state, settings)
+        return state, trace.packed()
+
+    state, rows = lax.scan(step, state, None, length=steps)
+    return _as_it_lay(state, settings), TokenTrace.unpacked(rows)
 
 
 def decode_token(
@@ -52,7 +55,7 @@ def decode_token(
     """
     state, logits, facts = next_logits(decoder, context, state, settings)
     with jax.named_scope("sample"):
-        keys = _keys(context, _DRAW, state.step)
+        keys = functools.partial(_keys, context, _DRAW, state.step)
         token = sampling.draw_tokens(logits, state.seen, keys, context.sampling)
         logprob = jax.vmap(sampling.token_logprob)(logits, token)
     controller = state.controller

@@ -1,5 +1,7 @@
 """From logits to a token: penalties, temperature, top-k, top-p, min-p, top-H."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,18 +42,21 @@ class SamplingNumbers(struct.PyTreeNode):
 
 
 def draw_tokens(
-    logits: jax.Array, seen: jax.Array, keys: jax.Array, numbers: SamplingNumbers
+    logits: jax.Array,
+    seen: jax.Array,
+    keys: Callable[[], jax.Array],
+    numbers: SamplingNumbers,
 ) -> jax.Array:
     """Returns one token id [B] int32 per row of logits [B, V] float32; greedy at temperature 0.
 
     Args:
       seen: [B, V] bool, ids of the prompts and of the answers so far.
-      keys: [B] PRNG keys of these answers and this token; greedy drawing does not use them.
+      keys: gives the [B] PRNG keys of these answers and this token; greedy drawing needs none.
     """
     logits = lax.cond(numbers.penalised, lambda: penalise(logits, seen, numbers), lambda: logits)
     return lax.cond(
         numbers.temperature > 0.0,
-        lambda: _sample(logits, keys, numbers),
+        lambda: _sample(logits, keys(), numbers),
         lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
     )
 

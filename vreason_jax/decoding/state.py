@@ -85,6 +85,16 @@ class TokenTrace(NamedTuple):
     delta_norm: Array  # after the step
     value_norm: Array  # of the values that the delta is added to; 0 before the first step
 
+    def packed(self) -> jax.Array:
+        """Returns all of it in one array [fields, B] float32, which holds token ids exactly."""
+        return jnp.stack([jnp.asarray(field, jnp.float32) for field in self])
+
+    @classmethod
+    def unpacked(cls, rows: jax.Array) -> "TokenTrace":
+        """Returns the trace [steps, B] of `packed` rows [steps, fields, B]."""
+        trace = cls(*jnp.moveaxis(rows, 1, 0))
+        return trace._replace(token=trace.token.astype(jnp.int32), updated=trace.updated > 0)
+
 
 def row_specs(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
     """Returns the partition of each array of a record of `rows` rows.

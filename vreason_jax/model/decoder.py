@@ -152,7 +152,9 @@ class Decoder(nnx.Module):
         The tail of the network: from the context on everything is float32, whatever the dtype of
         the weights, as what the value delta changes is far below bfloat16's resolution.
         """
-        return self.logits(self.last.finish(x.astype(jnp.float32), context))[:, 0]
+        with jax.named_scope("last_layer"):
+            x = self.last.finish(x.astype(jnp.float32), context)
+        return self.logits(x)[:, 0]
 
 
 # Programs of their own to JAX, so that layers, which are alike, are traced and lowered once. XLA

@@ -1,0 +1,90 @@
+"""What the text of a compiled program says of its kernels: how many there are, and where."""
+
+import re
+from collections import Counter
+
+# What writes nothing of its own, or only says where something lies, or waits for it.
+_NO_KERNELS = {
+    "parameter", "constant", "get-tuple-element", "tuple", "bitcast", "while", "conditional",
+    "call", "partition-id", "after-all", "async-done", "copy-done", "all-reduce-done",
+    "all-gather-done", "collective-permute-done",
+}  # fmt: skip
+_COLLECTIVES = "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
+_HEAD = re.compile(r"(?:ENTRY )?%?([\w.-]+) .*->.*\{$")
+_OPERATION = re.compile(r"\s+(?:ROOT )?%?[\w.-]+ = .+? ([a-z][\w-]*)\(")
+_CALLED = re.compile(r"(?:calls|body)=%?([\w.-]+)")
+_BRANCHES = re.compile(
+    r"(?:branch_computations=\{|(?:true|false)_computation=)([^,}]*(?:, %[^,}]*)*)"
+)
+_SCOPE = re.compile(r'op_name="([^"]*)"')
+
+Lines = list[tuple[str, str]]  # an operation's name and its whole line
+
+
+def kernels(text: str) -> dict[str, int]:
+    """Returns how many kernels a program launches for each token, by the part of the decoder.
+
+    "body" are those of the body's layers, "last" those of the last one; the plain branch is that of
+    a token without an update, "update" that of one with. A program without a loop over tokens has
+    no parts: all are "body" or "outside".
+    """
+    computations = _computations(text)
+    bodies = [_CALLED.findall(line)[-1] for _, line in _all(computations, "while")]
+    largest = max(bodies, key=lambda name: len(computations[name]), default=None)
+    entry = list(computations)[-1]
+    if largest is None or len(computations[largest]) < len(computations[entry]):
+        return dict(_parts(computations, entry))
+    found = _parts(computations, largest)
+    for _, line in computations[largest]:
+        if " conditional(" in line and "/tail/" in line:
+            names = [n.strip(" %") for group in _BRANCHES.findall(line) for n in group.split(",")]
+            plain, update = sorted((_parts(computations, n) for n in names), key=Counter.total)
+            found += plain
+            found["update"] = update.total()
+    return dict(found)
+
+
+def collectives(text: str) -> dict[str, int]:
+    """Returns how many collectives a program's text names, by kind."""
+    computations = _computations(text)
+    counts = {
+        kind: len(_all(computations, kind)) + len(_all(computations, f"{kind}-start"))
+        for kind in _COLLECTIVES
+    }
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def _computations(text: str) -> dict[str, Lines]:
+    found: dict[str, Lines] = {}
+    lines: Lines = []
+    for line in text.splitlines():
+        if head := _HEAD.match(line):
+            lines = found.setdefault(head[1], [])
+        elif match := _OPERATION.match(line):
+            lines.append((match[1], line))
+    return found
+
+
+def _all(computations: dict[str, Lines], name: str) -> Lines:
+    return [one for lines in computations.values() for one in lines if one[0] == name]
+
+
+def _parts(computations: dict[str, Lines], name: str) -> Counter[str]:
+    found, part = Counter[str](), "outside"
+    for operation, line in reversed(computations[name]):
+        if operation not in _NO_KERNELS:
+            part = _part(computations, line) or part  # what says nothing is of what comes after it
+            found[part] += 1
+    return found
+
+
+def _part(computations: dict[str, Lines], line: str) -> str | None:
+    """The part of the decoder that an operation belongs to; what is fused tells it of a fusion."""
+    inside = [line for name in _CALLED.findall(line) for _, line in computations.get(name, [])]
+    scopes = [scope for one in [line, *inside[::-1]] for scope in _SCOPE.findall(one)]
+    scope = next((scope for scope in scopes if "/" in scope), None)
+    if scope is None:
+        return None
+    if "_layer)" in scope:
+        return "body"
+    return "last" if "last_layer" in scope else "outside"
