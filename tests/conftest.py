@@ -11,6 +11,8 @@ import hypothesis
 import jax
 import pytest
 
+from vreason_jax.runtime.compilation import enable_cache
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
@@ -25,9 +27,16 @@ hypothesis.settings.load_profile("suite")
 
 @pytest.fixture(scope="session", autouse=True)
 def program_cache(tmp_path_factory):
-    """Compiled programs are kept for this session alone, and the user's are left untouched."""
-    folder = tmp_path_factory.mktemp("programs")
+    """Compiled programs are kept for this session alone, and the user's are left untouched.
+
+    What one worker or process has compiled, the others need not.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "programs"
     os.environ["VREASON_JAX_CACHE"] = str(folder)
+    enable_cache(print)
     return folder
 
 
