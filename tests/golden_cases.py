@@ -9,6 +9,7 @@ import numpy as np
 import reference_cases
 from jax.sharding import AxisType
 from reference_cases import CHECKPOINT_SEED, Case, Image, Video, make_case
+from small_model import quick_compiles
 from tiny import write_tiny_checkpoint
 
 from vreason_jax.checkpoint import Checkpoint
@@ -69,7 +70,8 @@ def prompt_states(model: Model, rows: list[Prepared]) -> tuple[list[np.ndarray],
 
     Rows are padded on the left to the longest, as transformers pads them.
     """
-    states = [_row_states(model, row) for row in rows]
+    with quick_compiles():
+        states = [_row_states(model, row) for row in rows]
     longest = max(logits.shape[0] for _, logits in states)
 
     def padded(array):
@@ -103,8 +105,9 @@ def run_trace(model: Model, rows: list[Prepared], keys: dict, tokens: int) -> To
     """Returns the NumPy trace [tokens, B] of decoding under the config keys given."""
     config = apply_overrides(RunConfig(), {**keys, "sampling.max_new_tokens": tokens})
     engine = engine_of(model)
-    started = engine.start(engine.read(rows, tokens), config)
-    chunks = list(engine.decode(started, config, ignore_eos=True))
+    with quick_compiles():
+        started = engine.start(engine.read(rows, tokens), config)
+        chunks = list(engine.decode(started, config, ignore_eos=True))
     return TokenTrace(
         *(np.concatenate(parts)[:, : len(rows)] for parts in zip(*chunks, strict=True))
     )
