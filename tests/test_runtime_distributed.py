@@ -26,6 +26,7 @@ def program():
     print("main" if distributed.is_main() else "other", flush=True)
     if jax.process_index() == int(sys.argv[1]):
         errors = {"user": UserError("clip.mp4: no such file"), "bug": KeyError("sessions")}
+        errors["bug"].add_note("the notice that JAX puts behind errors of its programs")
         raise errors[sys.argv[2]]
     if sys.argv[1] == "-2":
         group.check_same("flags", {"--limit": jax.process_index(), "--set": []})
@@ -112,7 +113,7 @@ def test_a_bug_in_one_process_ends_both_with_its_last_line():
     first, second = run_two(failing=1, how="bug")
     assert (first[0], second[0]) == (1, 1)
     assert first[2] == "error: process 1: KeyError: 'sessions'"
-    assert second[2].startswith("Traceback") and second[2].endswith("KeyError: 'sessions'")
+    assert second[2].startswith("Traceback") and second[2].endswith("error: KeyError: 'sessions'")
 
 
 def test_processes_with_other_flags_end_at_once_and_name_them():

@@ -91,10 +91,12 @@ def exit_code(program: Callable[[], None]) -> int:
         code, text = 2, f"error: {_one_line(reason)}"
     except KeyboardInterrupt:
         code, text = 130, "error: interrupted"
-    except Exception:
+    except Exception as error:
         if not _group().joined():
             raise
-        code, text = 1, traceback.format_exc()
+        # Its own line behind the traceback, which JAX ends with a notice.
+        line = _one_line(f"error: {type(error).__name__}: {error}")
+        code, text = 1, f"{traceback.format_exc()}{line}"
     else:
         _group().end_well()
         return 0
