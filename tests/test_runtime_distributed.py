@@ -91,7 +91,9 @@ def run_two(failing: int, how: str = "user"):
             output, errors = process.communicate(timeout=60)
         finally:
             process.kill()
-        results.append((process.returncode, output.strip(), errors.strip()))
+        # On a busy machine the first to come says that it waits.
+        said = [line for line in errors.splitlines() if " waits until all " not in line]
+        results.append((process.returncode, output.strip(), "\n".join(said).strip()))
     return results
 
 
