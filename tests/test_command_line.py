@@ -108,6 +108,16 @@ def test_an_interrupted_program_ends_with_one_line_and_130(capsys):
     assert capsys.readouterr().err == "error: interrupted\n"
 
 
+@pytest.mark.parametrize(("text", "reason"), [("", "out of memory"), ("1 GB more", "1 GB more")])
+def test_a_lack_of_memory_ends_with_its_reason(capsys, text, reason):
+    def fail():
+        raise MemoryError(*[text] if text else [])
+
+    assert exit_code(fail) == 2
+    told = f"error: the host's memory is too small: {reason}; ask for less at once\n"
+    assert capsys.readouterr().err == told
+
+
 def test_an_error_of_several_lines_is_printed_as_one(capsys):
     def fail():
         raise UserError("expected this\n  and that")

@@ -87,7 +87,9 @@ def exit_code(program: Callable[[], None]) -> int:
     except UserError as error:
         code, text = 2, f"error: {_one_line(str(error))}"
     except MemoryError as error:
-        reason = f"the host's memory is too small: {error or 'out of memory'}; ask for less at once"
+        reason = (
+            f"the host's memory is too small: {str(error) or 'out of memory'}; ask for less at once"
+        )
         code, text = 2, f"error: {_one_line(reason)}"
     except KeyboardInterrupt:
         code, text = 130, "error: interrupted"
