@@ -53,6 +53,7 @@ def prepared_rows(case: Case, rule: str) -> list[Prepared]:
             next_position=int(following[row]),
             media=media,
             token_types=_token_types(parts),
+            words=reference_cases.words(parts, int(real.sum())),
         )
         cuts = tuple(next(patches) for _ in media)
         rows.append(Prepared(Question((), case.name), Media((), cuts), prompt))

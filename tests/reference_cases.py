@@ -131,6 +131,12 @@ def video_slots(case: Case, row: int = 0) -> np.ndarray:
     return case.token_ids[row] == tiny_vocabulary.added_token_ids()["<|video_pad|>"]
 
 
+def words(parts: tuple[Part, ...], length: int) -> tuple[int, int]:
+    """Returns where the user's words stand in a prompt: inside the text that ends it."""
+    assert isinstance(parts[-1], int)
+    return length - parts[-1] + 1, length - 2
+
+
 def temporal_patches(case: Case, row: int = 0) -> np.ndarray:
     """Returns int [M]: for each video token of the row the running number of its temporal patch."""
     lengths = [

@@ -35,6 +35,8 @@ def _video_runs() -> dict[str, dict[str, Any]]:
         "clip": _steered(controller__clip_norm=0.15),
         "decay": _steered(controller__weight_decay=0.5),
     }
+    for name, placement in (("question", "question"), ("hidden", "hidden"), ("layer", "video@1")):
+        runs[f"{name}@0.1"] = _steered(controller__placement=placement)
     for policy in ("drop_low_key", "drop_high_key", "uniform", "per_frame"):
         runs[f"prune_{policy}"] = _steered() | {"prune.fraction": 0.5, "prune.policy": policy}
     runs["prune_quarter"] = _steered() | {"prune.fraction": 0.27, "prune.policy": "value_norm"}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from reference_cases import Case, temporal_patches, video_slots
+from reference_cases import Case, temporal_patches, video_slots, words
 from reference_torch import forward
 
 
@@ -28,6 +28,7 @@ class Options:
     ema_init: str = "zero"
     norm: str = "vector"
     resample_after_update: bool = False
+    placement: str = "video"  # also question, hidden, and video@LAYER
     prune_fraction: float = 0.0
     prune_policy: str = "value_norm"
     max_new_tokens: int = 48
@@ -35,28 +36,39 @@ class Options:
 
 @dataclasses.dataclass
 class LayerCache:
-    """Keys (after rope) and values [K, S, H] of one layer, and which slots hold video [K, S]."""
+    """Keys (after rope) and values [K, S, H] of one layer.
+
+    Which slots hold video, and which are steered: [K, S] each.
+    """
 
     keys: torch.Tensor
     values: torch.Tensor
     is_video: torch.Tensor
+    is_steered: torch.Tensor
 
     def append(self, key: torch.Tensor, value: torch.Tensor) -> None:
         """Adds a token's key and value [K, H]."""
         self.keys = torch.cat([self.keys, key[:, None]], dim=1)
         self.values = torch.cat([self.values, value[:, None]], dim=1)
-        text = torch.zeros_like(self.is_video[:, :1])
-        self.is_video = torch.cat([self.is_video, text], dim=1)
+        other = torch.zeros_like(self.is_video[:, :1])
+        self.is_video = torch.cat([self.is_video, other], dim=1)
+        self.is_steered = torch.cat([self.is_steered, other], dim=1)
 
-    def video(self, array: torch.Tensor) -> torch.Tensor:
-        """Returns the video slots [K, M, H] of keys or values, in order."""
-        heads, _, width = array.shape
-        return array[self.is_video].reshape(heads, -1, width)
+    def take(self, kept: torch.Tensor) -> None:
+        """Keeps the slots [K, n] alone."""
+        rows = torch.arange(len(kept))[:, None]
+        self.keys, self.values = self.keys[rows, kept], self.values[rows, kept]
+        self.is_video, self.is_steered = self.is_video[rows, kept], self.is_steered[rows, kept]
 
-    def values_with(self, video_values: torch.Tensor) -> torch.Tensor:
-        """Returns the values with the video slots replaced by [K, M, H]."""
-        slots = self.is_video[..., None].expand_as(self.values)
-        return self.values.masked_scatter(slots, video_values)
+    def steered_values(self) -> torch.Tensor:
+        """Returns the values of the steered slots [K, M, H], in order."""
+        heads, _, width = self.values.shape
+        return self.values[self.is_steered].reshape(heads, -1, width)
+
+    def values_with(self, new_values: torch.Tensor) -> torch.Tensor:
+        """Returns the values with the steered slots replaced by [K, M, H]."""
+        slots = self.is_steered[..., None].expand_as(self.values)
+        return self.values.masked_scatter(slots, new_values)
 
 
 class Controller:
@@ -64,7 +76,7 @@ class Controller:
 
     def __init__(self, options: Options, values: torch.Tensor):
         self.options = options
-        self.values = values  # [K, M, H] of the last layer's video slots, never changed
+        self.values = values  # [K, M, H] of the steered slots, never changed; [D] of `hidden`
         self.delta = torch.zeros_like(values, requires_grad=True)
         self.optimizer = torch.optim.AdamW(
             [self.delta],
@@ -126,11 +138,10 @@ def run(model: Any, case: Case, options: Options) -> dict[str, list]:
 
     `gap` is that of the best two logits: a test must not ask for the id where it is tiny.
     """
-    logits, caches = prefill(model, case)
+    logits, caches = prefill(model, case, options)
     position = int(case.positions("max")[1][0])
     prune(caches, case, options)
-    last = caches[-1]
-    controller = Controller(options, last.video(last.values).clone())
+    controller = controller_of(caches, options, model)
     trace: dict[str, list] = {}
     for token in range(options.max_new_tokens):
         if token > 0:
@@ -157,8 +168,8 @@ def decode_error(model: Any, case: Case, tokens: list[int]) -> float:
 
     transformers gets prompt and tokens in one forward: the largest difference of a logit.
     """
-    _, caches = prefill(model, case)
-    controller = Controller(Options(), caches[-1].video(caches[-1].values).clone())
+    _, caches = prefill(model, case, Options())
+    controller = controller_of(caches, Options(), model)
     start = int(case.positions("max")[1][0])
     with torch.no_grad():
         ours = [
@@ -169,17 +180,28 @@ def decode_error(model: Any, case: Case, tokens: list[int]) -> float:
     return float((torch.stack(ours) - theirs).abs().max())
 
 
+def controller_of(caches: list[LayerCache], options: Options, model: Any) -> Controller:
+    """Returns the controller at the beginning of an answer."""
+    if options.placement == "hidden":
+        return Controller(options, torch.zeros(model.lm_head.in_features))
+    return Controller(options, caches[_layer(options)].steered_values().clone())
+
+
 @torch.no_grad()
-def prefill(model: Any, case: Case) -> tuple[torch.Tensor, list[LayerCache]]:
+def prefill(model: Any, case: Case, options: Options) -> tuple[torch.Tensor, list[LayerCache]]:
     """Returns the logits [V] at the prompt's last position and each layer's cache."""
     if len(case.rows) != 1:
         raise ValueError(f"{case.name}: expected one prompt, got {len(case.rows)}")
     output = forward(model, case, "max", use_cache=True)
-    slots = torch.from_numpy(video_slots(case))
+    video = torch.from_numpy(video_slots(case))
+    question = torch.zeros_like(video)
+    question[slice(*words(case.rows[0], len(video)))] = True
+    steered = question if options.placement == "question" else video
     caches = []
     for layer in output.past_key_values.layers:
-        is_video = slots.expand(layer.keys.shape[1], -1).clone()
-        caches.append(LayerCache(layer.keys[0].clone(), layer.values[0].clone(), is_video))
+        arrays = layer.keys[0].clone(), layer.values[0].clone()
+        heads = layer.keys.shape[1]
+        caches.append(LayerCache(*arrays, *(a.expand(heads, -1).clone() for a in (video, steered))))
     return output.logits[0, -1], caches
 
 
@@ -188,21 +210,36 @@ def decode(model: Any, caches: list[LayerCache], controller: Controller, token: 
 
     The latter applies the present ΔV; keys and values never depend on it.
     """
-    text = model.model.language_model
+    text, options = model.model.language_model, controller.options
+    first, length = _layer(options) % len(caches), caches[-1].keys.shape[1]
+    layer, cache = text.layers[first], caches[first]
     with torch.no_grad():
         x = text.embed_tokens.weight[token]
         rope = text.rotary_emb(x, torch.full((3, 1, 1), position))
-        for layer, cache in zip(text.layers[:-1], caches[:-1], strict=True):
-            query = _project(layer, cache, x, rope)
-            x = _finish(layer, x, _attend(query, cache.keys, cache.values))
-        query = _project(text.layers[-1], caches[-1], x, rope)
+        for below, below_cache in zip(text.layers[:first], caches[:first], strict=True):
+            query = _project(below, below_cache, x, rope)
+            x = _finish(below, x, _attend(query, below_cache.keys, below_cache.values))
+        query = _project(layer, cache, x, rope)
 
     def head() -> torch.Tensor:
-        cache = caches[-1]
-        attended = _attend(query, cache.keys, cache.values_with(controller.new_values()))
-        return model.lm_head(text.norm(_finish(text.layers[-1], x, attended)))
+        hidden = options.placement == "hidden"
+        values = cache.values if hidden else cache.values_with(controller.new_values())
+        y = _finish(layer, x, _attend(query, cache.keys, values))
+        for above, above_cache in zip(text.layers[first + 1 :], caches[first + 1 :], strict=True):
+            above_cache.take(torch.arange(length).expand(len(above_cache.keys), -1))
+            own, key, value = _projections(above, above_cache, y, rope)
+            keys = torch.cat([above_cache.keys, key[:, None]], dim=1)
+            values = torch.cat([above_cache.values, value[:, None]], dim=1)
+            above_cache.append(key.detach(), value.detach())
+            y = _finish(above, y, _attend(own, keys, values))
+        y = text.norm(y)
+        return model.lm_head(y + controller.delta if hidden else y)
 
     return head(), head
+
+
+def _layer(options: Options) -> int:
+    return int(options.placement.partition("@")[2] or -1)
 
 
 def prune(caches: list[LayerCache], case: Case, options: Options) -> None:
@@ -212,9 +249,7 @@ def prune(caches: list[LayerCache], case: Case, options: Options) -> None:
     for cache in caches:
         heads = range(cache.keys.shape[0])
         kept = torch.stack([_kept_slots(cache, head, case, options) for head in heads])
-        rows = torch.arange(len(kept))[:, None]
-        cache.keys, cache.values = cache.keys[rows, kept], cache.values[rows, kept]
-        cache.is_video = cache.is_video[rows, kept]
+        cache.take(kept)
 
 
 def dropped_tokens(
@@ -252,12 +287,18 @@ def _kept_slots(cache: LayerCache, head: int, case: Case, options: Options) -> t
 
 def _project(layer: Any, cache: LayerCache, x: torch.Tensor, rope) -> torch.Tensor:
     """Appends the token's key and value to the cache and returns its query [N, H]."""
+    query, key, value = _projections(layer, cache, x, rope)
+    cache.append(key, value)
+    return query
+
+
+def _projections(layer: Any, cache: LayerCache, x: torch.Tensor, rope):
+    """Returns a token's query [N, H], key and value [K, H]."""
     attention, width = layer.self_attn, cache.keys.shape[-1]
     normed = layer.input_layernorm(x)
     query = attention.q_proj(normed).reshape(-1, width)
     key = attention.k_proj(normed).reshape(-1, width)
-    cache.append(_rotate(key, rope), attention.v_proj(normed).reshape(-1, width))
-    return _rotate(query, rope)
+    return _rotate(query, rope), _rotate(key, rope), attention.v_proj(normed).reshape(-1, width)
 
 
 def _attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

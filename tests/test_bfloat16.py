@@ -12,7 +12,8 @@ from vreason_jax import embedded
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
 from vreason_jax.decoding import loop
-from vreason_jax.decoding.placement import Fed, last_attention, value_context
+from vreason_jax.decoding.placement import Fed
+from vreason_jax.decoding.placements import last_attention, value_context
 from vreason_jax.engine.engine import Engine
 from vreason_jax.questions import as_question
 from vreason_jax.settings import apply_overrides
@@ -61,10 +62,10 @@ def tail_inputs(decoder, context, state):
     position = jnp.where(
         state.step == 0, context.last_position, context.next_position + state.step - 1
     )
-    rotation = decoder.rotation(jnp.broadcast_to(position[None, :, None], (3, 1, 1)), x.dtype)
+    positions = jnp.broadcast_to(position[None, :, None], (3, 1, 1))
     slots = jnp.arange(state.cache.capacity)
     mask = context.layout.visible(slots) & (slots < state.slot)[None]
-    return last_attention(decoder, state.cache, Fed(x, rotation, state.slot, mask))[:3]
+    return last_attention(decoder, state.cache, Fed(x, positions, state.slot, mask))[:3]
 
 
 class Tail64:

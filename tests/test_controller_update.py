@@ -1,5 +1,7 @@
 """The controller's AdamW step against an independent NumPy one, and its controls."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -125,6 +127,17 @@ def test_opposite_alphas_step_in_opposite_directions():
     down, _ = train(config, gradients(3), [-1, -1, -1])
     np.testing.assert_array_equal(up.delta, -down.delta)
     assert (np.abs(up.delta).max(axis=-1) > 0)[np.asarray(MASK)].all()
+
+
+def test_adamw_begins_anew_where_alpha_changes_its_sign():
+    config = ControllerConfig(learning_rate=0.1, weight_decay=0.0, restart_on_flip=True)
+    taken, alphas = gradients(5), [1, 1, -1, -1, 1]
+    state, _ = train(config, taken, alphas)
+    parts = ((taken[:2], alphas[:2]), (taken[2:4], alphas[2:4]), (taken[4:], alphas[4:]))
+    expected = sum(numpy_adamw(config, *part) for part in parts)
+    np.testing.assert_allclose(state.delta, expected, rtol=3e-5, atol=1e-6)
+    carried, _ = train(dataclasses.replace(config, restart_on_flip=False), taken, alphas)
+    assert np.abs(carried.delta - state.delta).max() > 0.05
 
 
 def test_padded_slots_stay_at_zero():

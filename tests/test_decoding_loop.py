@@ -203,6 +203,8 @@ def test_state_in_and_state_out_have_equal_shapes_and_dtypes(objective):
 SETTINGS = {
     "controller__objective": "random",
     "controller__every": 3,
+    "controller__entropy_floor": 0.1,
+    "controller__restart_on_flip": True,
     "controller__learning_rate": 0.1,
     "controller__weight_decay": 0.0,
     "controller__clip_norm": 2.0,
@@ -239,14 +241,19 @@ def test_chunks_and_settings_share_a_trace_a_program_and_the_states_memory(monke
 
 
 def test_settings_are_no_part_of_what_is_compiled():
-    one = DecodeSettings.of(config_of(), MESH, steered=True)
-    assert DecodeSettings.of(config_of(**SETTINGS), MESH, steered=True) == one
-    assert DecodeSettings.of(config_of(controller__norm="tensor"), MESH, steered=True) != one
-    assert DecodeSettings.of(config_of(controller__objective="none"), MESH, steered=True) != one
+    one = DecodeSettings.of(config_of(), MESH, layers=2, steered=True)
+    assert DecodeSettings.of(config_of(**SETTINGS), MESH, layers=2, steered=True) == one
+    assert (
+        DecodeSettings.of(config_of(controller__norm="tensor"), MESH, layers=2, steered=True) != one
+    )
+    assert (
+        DecodeSettings.of(config_of(controller__objective="none"), MESH, layers=2, steered=True)
+        != one
+    )
     prompt = config_of(controller__placement="prompt")
-    assert DecodeSettings.of(prompt, MESH, steered=True) == one
+    assert DecodeSettings.of(prompt, MESH, layers=2, steered=True) == one
     extra = [
-        DecodeSettings.of(config_of(**changes), MESH, steered=True)
+        DecodeSettings.of(config_of(**changes), MESH, layers=2, steered=True)
         for changes in (
             {"controller__resample_after_update": True},
             {"controller__objective": "random_direction"},
@@ -256,5 +263,5 @@ def test_settings_are_no_part_of_what_is_compiled():
 
 
 def test_with_nothing_to_steer_the_controller_is_off():
-    assert not DecodeSettings.of(config_of(), MESH, steered=False).controlled
-    assert DecodeSettings.of(config_of(), MESH, steered=True).controlled
+    assert not DecodeSettings.of(config_of(), MESH, layers=2, steered=False).controlled
+    assert DecodeSettings.of(config_of(), MESH, layers=2, steered=True).controlled

@@ -9,23 +9,28 @@ import pytest
 import small_model
 from small_model import LONG, SHORT, TEXT, Row, config_of, decode, first_token, run, start
 
+from vreason_jax.config import ControllerConfig, steered_layers
+from vreason_jax.decoding.placements import placement_of
 from vreason_jax.engine.rows import SINKS
+from vreason_jax.errors import UserError
 
 LIVELY = {"controller__ema_decay": 0.5, "controller__learning_rate": 0.1}
 ROWS = (LONG, SHORT, TEXT)
-OTHERS = ("question", "prompt")  # than the video's values, which have tests of their own
+# Than the last layer's values of the video, which have tests of their own.
+OTHERS = ("question", "prompt", "video@0", "question@last2", "answer", "hidden", "logits")
 placements = pytest.mark.parametrize("placement", OTHERS)
+ONE_BY_ONE = (1,) * 12  # one program for all of a run
 
 
 @functools.cache
 def trace_of(placement, rows=(LONG,), capacity=256, **changes):
     config = config_of(controller__placement=placement, **{**LIVELY, **changes})
-    return run(rows, config, capacity=capacity)
+    return run(rows, config, capacity=capacity, chunks=ONE_BY_ONE)
 
 
 @functools.cache
 def plain():
-    return run((LONG,), config_of(controller__objective="none"))
+    return run((LONG,), config_of(controller__objective="none"), chunks=ONE_BY_ONE)
 
 
 @placements
@@ -48,8 +53,10 @@ def test_the_tokens_up_to_the_first_update_are_plain_and_later_ones_are_not(plac
 @pytest.mark.parametrize("objective", ["min", "max"])
 def test_one_update_moves_the_entropy_of_its_token_as_its_sign_says(placement, objective):
     changes = {"controller__objective": objective, "controller__placement": placement}
-    begun = first_token(start((LONG,), config_of(**LIVELY, **changes, controller__every=2)))
-    state, _ = decode(begun, begun.state, 1)
+    begun = first_token(start((LONG,), config_of(**LIVELY, **changes)))
+    state = begun.state
+    for _ in range(3):
+        state, _ = decode(begun, state, 1)
     before = jax.tree.map(jnp.copy, state)
     after, trace = decode(begun, state, 1)
     assert trace.updated[0, 0]
@@ -63,10 +70,11 @@ def test_one_update_moves_the_entropy_of_its_token_as_its_sign_says(placement, o
 def test_a_row_of_a_batch_is_that_row_alone(placement, row):
     together = small_model.row_of(trace_of(placement, ROWS), row)
     small_model.assert_same_run(together, trace_of(placement, (ROWS[row],)))
-    assert together.updated[4, 0]
+    # Of the text alone there is no video to steer.
+    assert together.updated[4, 0] == (row < 2 or not placement.startswith("video"))
 
 
-@placements
+@pytest.mark.parametrize("placement", ["question", "video@0", "answer"])
 def test_lengthening_the_cache_changes_nothing(placement):
     small_model.assert_same_run(trace_of(placement, capacity=512), trace_of(placement))
 
@@ -98,3 +106,47 @@ def test_dropping_video_slots_leaves_the_words_steered():
     assert dropped == [[slot - 6 for slot in steered_slots("question")[0]]]
     trace = trace_of("question", prune__fraction=0.5)
     assert trace.updated[[4, 8, 12]].all() and np.isfinite(trace.entropy).all()
+
+
+def test_a_short_ring_steers_the_tokens_before_the_present_one_and_forgets_older_ones():
+    changes = {"controller__placement": "answer", "controller__recent": 3}
+    begun = first_token(start((LONG,), config_of(**LIVELY, **changes, controller__every=5)))
+    state, trained = begun.state, []
+    for _ in range(9):
+        state, _ = decode(begun, state, 1)
+        trained.append(np.abs(state.controller.delta[0]).max(axis=(0, 2)) > 0)
+    # After token 5, three tokens lie before the one that was fed; then each takes a place.
+    assert [places.sum() for places in trained] == [0, 0, 0, 0, 3, 2, 1, 0, 0]
+    moments = [a for a in jax.tree.leaves(state.controller) if a.ndim == 4]
+    assert len(moments) == 4 and not any(np.asarray(a).any() for a in moments)
+
+
+def test_layers_are_named_from_either_end_and_the_last_is_the_default():
+    assert steered_layers("video", 28) == steered_layers("prompt@-1", 28) == (27,)
+    assert steered_layers("video@0", 28) == steered_layers("video@-28", 28) == (0,)
+    assert steered_layers("video@last3", 28) == (25, 26, 27)
+    one = placement_of(ControllerConfig(placement="video"), 28)
+    assert placement_of(ControllerConfig(placement="prompt@27"), 28) == one
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"placement": "vdeo"}, "expected one of video, question"),
+        ({"placement": "video@up"}, "video@last2"),
+        ({"placement": "hidden@3"}, "got 'hidden@3'"),
+        ({"placement": "hidden", "norm": "tensor"}, "controller.norm: expected none"),
+        ({"objective": "frozen", "entropy_floor": 0.5}, "controller.entropy_floor: expected 0"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(changes, message):
+    with pytest.raises(UserError, match=message):
+        ControllerConfig(**changes)
+
+
+def test_layers_beyond_the_model_and_layers_that_drop_slots_are_one_line():
+    for named in ("28", "-29", "last29"):
+        with pytest.raises(UserError, match="expected layers among the model's 0 to 27"):
+            steered_layers(f"video@{named}", 28)
+    with pytest.raises(UserError, match=r"expected no layer with prune\.fraction 0\.5"):
+        config_of(controller__placement="video@0", prune__fraction=0.5)

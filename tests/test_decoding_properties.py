@@ -110,6 +110,16 @@ def test_frozen_keeps_the_delta_of_the_first_update():
     np.testing.assert_allclose(frozen.entropy[:9], switch.entropy[:9], rtol=1e-5)
 
 
+def test_an_entropy_floor_leaves_out_the_updates_below_it():
+    floor = float(np.median(column(plain(), "entropy")))
+    trace = trace_of(controller__entropy_floor=floor, controller__every=1)
+    due = (column(trace, "entropy") >= floor) & (np.arange(13) > 0)
+    np.testing.assert_array_equal(column(trace, "updated"), due)
+    np.testing.assert_array_equal(column(trace, "grad_norm") > 0, due)
+    changes = np.flatnonzero(np.diff(column(trace, "delta_norm"))) + 1
+    assert changes.tolist() == np.flatnonzero(due).tolist() and 2 < due.sum() < 11
+
+
 def test_random_direction_follows_the_trained_length_but_not_its_effect():
     control, switch = trace_of(controller__objective="random_direction"), trace_of()
     np.testing.assert_allclose(

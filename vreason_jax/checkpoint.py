@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from vreason_jax.config import ModelOptions, RunConfig
+from vreason_jax.config import ModelOptions, RunConfig, steered_layers
 from vreason_jax.errors import UserError, shown
 from vreason_jax.families.registry import family_of, read_model_config
 from vreason_jax.model.config import ModelConfig
@@ -88,6 +88,7 @@ class Checkpoint:
 
     def ask(self, media: Media, question: Question, run: RunConfig) -> Prepared:
         """Returns the question about media that have been read; raises UserError as `prepare`."""
+        steered_layers(run.controller.placement, self.config.text.layers)
         wrapping = read_wrapping(run.prompt.template)
         prompt = build_prompt(
             self.tokenizer,

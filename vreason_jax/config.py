@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.settings import (
     apply_overrides,
     in_range,
@@ -23,7 +24,8 @@ DTYPES = ("float32", "bfloat16", "float16")  # of weights
 OBJECTIVES = (
     "switch", "min", "max", "none", "inverted", "random", "random_direction", "frozen",
 )  # fmt: skip
-PLACEMENTS = ("video", "question", "prompt")
+LAYERED = ("video", "question", "prompt")  # placements that may name their layers
+PLACEMENTS = (*LAYERED, "answer", "hidden", "logits")
 PRUNE_POLICIES = (
     "value_norm", "drop_low_key", "drop_high_key", "random", "uniform", "per_frame",
 )  # fmt: skip
@@ -34,7 +36,8 @@ class ControllerConfig:
     """The entropy controller (V-Reason; the readings are explained in docs/method.md)."""
 
     objective: str = "switch"
-    placement: str = "video"  # where the delta acts
+    placement: str = "video"  # where the delta acts (docs/method.md)
+    recent: int = 64  # tokens of the answer that `answer` steers
     every: int = 4  # tokens between updates
     learning_rate: float = 3e-4
     weight_decay: float = 0.01
@@ -44,18 +47,67 @@ class ControllerConfig:
     ema_init: str = "zero"
     norm: str = "vector"
     resample_after_update: bool = False
+    entropy_floor: float = 0.0  # nats; no update is made below it
+    restart_on_flip: bool = False  # whether AdamW begins anew when alpha changes its sign
 
     def __post_init__(self):
         one_of("controller.objective", self.objective, OBJECTIVES)
-        one_of("controller.placement", self.placement, PLACEMENTS)
+        _check_placement(self)
         one_of("controller.ema_init", self.ema_init, ("zero", "first"))
         one_of("controller.norm", self.norm, ("vector", "tensor", "none"))
+        in_range("controller.recent", self.recent, 1, 2**20)
+        in_range("controller.entropy_floor", self.entropy_floor, 0.0)
         in_range("controller.every", self.every, 1)
         in_range("controller.learning_rate", self.learning_rate, 0.0)
         in_range("controller.weight_decay", self.weight_decay, 0.0)
         in_range("controller.clip_norm", self.clip_norm, 0.0, open_low=True)
         in_range("controller.random_rate", self.random_rate, 0.0, 1.0)
         in_range("controller.ema_decay", self.ema_decay, 0.0, 1.0, open_high=True)
+
+
+def placement_tokens(placement: str) -> str:
+    """Returns what a placement steers, without its layers: one of PLACEMENTS."""
+    return placement.partition("@")[0]
+
+
+def steered_layers(placement: str, layers: int) -> tuple[int, ...]:
+    """Returns the layers of a placement in a decoder of so many, rising; without any, the last.
+
+    Raises UserError for layers that are not there.
+    """
+    _, _, named = placement.partition("@")
+    last = named.removeprefix("last")
+    if last != named:
+        chosen = range(layers - int(last), layers)
+    else:
+        number = int(named or -1)
+        chosen = range(number % layers, number % layers + 1) if abs(number + 0.5) < layers else ()
+    if not chosen or chosen[0] < 0:
+        raise UserError(
+            f"controller.placement: expected layers among the model's 0 to {layers - 1}, got "
+            f"{shown(placement)}"
+        )
+    return tuple(chosen)
+
+
+def _check_placement(controller: ControllerConfig) -> None:
+    tokens, at, layers = controller.placement.partition("@")
+    one_of("controller.placement", tokens, PLACEMENTS)
+    if at and (tokens not in LAYERED or not re.fullmatch(r"-?\d{1,4}|last[1-9]\d{0,3}", layers)):
+        raise UserError(
+            f"controller.placement: expected a layer as video@12 or video@-2, or the last ones as "
+            f"video@last2, of {', '.join(LAYERED)}, got {shown(controller.placement)}"
+        )
+    if tokens in ("hidden", "logits") and controller.norm == "tensor":
+        raise UserError(
+            f"controller.norm: expected none with controller.placement {tokens}, whose length is "
+            f"not kept, got {shown(controller.norm)}"
+        )
+    if controller.objective == "frozen" and controller.entropy_floor:
+        raise UserError(
+            "controller.entropy_floor: expected 0 with controller.objective frozen, whose only "
+            f"update it might skip, got {controller.entropy_floor:g}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +203,14 @@ class RunConfig:
     video: VideoConfig = dataclasses.field(default_factory=VideoConfig)
     model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
+
+    def __post_init__(self):
+        placement, fraction = self.controller.placement, self.prune.fraction
+        if "@" in placement and fraction:
+            raise UserError(
+                f"controller.placement: expected no layer with prune.fraction {fraction:g}, where "
+                f"each layer drops slots of its own, got {shown(placement)}"
+            )
 
     def check_samples(self, samples: int) -> None:
         """Raises UserError where so many answers to one question would all be the same."""

@@ -17,6 +17,7 @@ class ControllerState(struct.PyTreeNode):
 
     ema: jax.Array  # [], of the entropy, in nats
     peak: jax.Array  # [], largest EMA so far
+    alpha: jax.Array  # [], of the last update; 0 before the first
     delta: jax.Array  # [K, M, H], the trained value delta
     optimizer: optax.OptState  # clip and AdamW; two moments [K, M, H] and a count
     # V_new - V, which the attention sees, as long as the delta stays: [K, M, H], each head as often
@@ -36,6 +37,7 @@ def init(kv_heads: int, slots: int, head_width: int, repeats: int = 1) -> Contro
     return ControllerState(
         ema=zero,
         peak=jnp.full((), -jnp.inf, jnp.float32),
+        alpha=zero,
         delta=delta,
         optimizer=optimizer(ControllerNumbers.of(ControllerConfig())).init(delta),
         shift=jnp.repeat(delta, repeats, axis=0),
@@ -83,13 +85,15 @@ def update(
 
     Args:
       entropy_gradient: dH / d delta [K, M, H] at `state.delta`.
-      values: V [K, M, H] of the last layer. mask: [K, M] bool, its video slots.
+      values: V [K, M, H] of what is steered. mask: [K, M] bool, the places that are.
       key: PRNG key of this answer's direction under `random_direction`.
       norm: of `value_delta.normalised_values`.
     """
     gradient = -alpha * entropy_gradient
     gradient_norm = optax.tree.norm(gradient)
-    updates, moments = optimizer(numbers).update(gradient, state.optimizer, state.delta)
+    anew = numbers.restart_on_flip & (alpha * state.alpha < 0)
+    before = jax.tree.map(lambda a: jnp.where(anew, jnp.zeros_like(a), a), state.optimizer)
+    updates, moments = optimizer(numbers).update(gradient, before, state.delta)
     delta = optax.apply_updates(state.delta, updates)
     seen = lax.cond(
         numbers.random_direction,
@@ -98,6 +102,7 @@ def update(
     )
     repeats = state.shift.shape[0] // values.shape[0]
     state = state.replace(
+        alpha=jnp.asarray(alpha, jnp.float32),
         delta=delta,
         optimizer=moments,
         shift=jnp.repeat(value_shift(values, seen, mask, norm), repeats, axis=0),
@@ -105,6 +110,16 @@ def update(
         value_norm=optax.tree.norm(jnp.where(mask[..., None], values.astype(jnp.float32), 0.0)),
     )
     return state, gradient_norm
+
+
+def emptied(states: ControllerState, places: jax.Array) -> ControllerState:
+    """Returns the states of rows, untrained at places [M] bool that belong to another token now."""
+    delta = states.delta
+
+    def one(array):
+        return jnp.where(places[:, None], 0.0, array) if array.ndim == delta.ndim else array
+
+    return jax.tree.map(one, states)
 
 
 def is_update_step(step: jax.Array, numbers: ControllerNumbers) -> jax.Array:

@@ -33,6 +33,8 @@ class ControllerNumbers(struct.PyTreeNode):
     alpha_switched: Array
     alpha_coin: Array
     every: Array  # int32, k
+    entropy_floor: Array
+    restart_on_flip: Array  # bool
     last_update: Array  # int32, no update is made after this token
     random_direction: Array  # bool: attention sees a fixed direction, as long as the trained delta
     resample: Array  # bool: the token is drawn after the update
@@ -41,7 +43,10 @@ class ControllerNumbers(struct.PyTreeNode):
     def of(cls, config: ControllerConfig) -> "ControllerNumbers":
         """Returns the numbers of a config."""
         constant, switched, coin = map(np.float32, _ALPHA.get(config.objective, _SWITCH))
-        names = ("learning_rate", "weight_decay", "clip_norm", "random_rate", "ema_decay")
+        names = (
+            "learning_rate", "weight_decay", "clip_norm", "random_rate", "ema_decay",
+            "entropy_floor",
+        )  # fmt: skip
         return cls(
             **{name: np.float32(getattr(config, name)) for name in names},
             ema_gain=np.float32(1.0 - config.ema_decay),
@@ -50,6 +55,7 @@ class ControllerNumbers(struct.PyTreeNode):
             alpha_switched=switched,
             alpha_coin=coin,
             every=np.int32(config.every),
+            restart_on_flip=np.bool_(config.restart_on_flip),
             last_update=np.int32(config.every if config.objective == "frozen" else _NEVER),
             random_direction=np.bool_(config.objective == "random_direction"),
             resample=np.bool_(config.resample_after_update),

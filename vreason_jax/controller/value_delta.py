@@ -1,4 +1,4 @@
-"""The tensor that the controller trains: what it adds to the last layer's values of the video."""
+"""The tensor that the controller trains, and what it adds to the values that are steered."""
 
 import chex
 import jax
@@ -42,5 +42,7 @@ def value_shift(values: jax.Array, delta: jax.Array, mask: jax.Array, norm: str)
     chex.assert_equal_shape([values, delta])
     chex.assert_shape(mask, values.shape[:2])
     kept = jnp.broadcast_to(mask[..., None], values.shape)
+    if norm == "none":
+        return jnp.where(kept, delta, 0.0)
     wide = jnp.where(kept, values.astype(jnp.float32), 0.0)
     return jnp.where(kept, normalised_values(wide, delta, norm) - wide, 0.0)

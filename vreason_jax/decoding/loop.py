@@ -85,34 +85,35 @@ def next_logits(
         state.step == 0, context.last_position, context.next_position + state.step - 1
     )
     positions = jnp.broadcast_to(position[None, :, None], (3, x.shape[0], 1))
-    rotation = decoder.rotation(positions, x.dtype)
     slots = jnp.arange(state.cache.capacity)
     mask = context.layout.visible(slots) & (slots < state.slot)[None]
-    fed = Fed(x, rotation, state.slot, mask)
+    fed = Fed(x, positions, state.slot, mask)
     step = settings.placement.step(decoder, state.cache, fed, context.target)
-    state = state.replace(cache=step.cache)
+    if (left := settings.placement.left(state.slot)) is not None:
+        state = state.replace(controller=control.emptied(state.controller, left))
     with jax.named_scope("tail"):
-        logits, controller, facts = _steer(step, context, state, settings)
-    return state.replace(controller=controller, slot=state.slot + 1), logits, facts
+        (logits, rest), controller, facts = _steer(step, context, state, settings)
+    state = state.replace(cache=step.cache(rest), controller=controller, slot=state.slot + 1)
+    return state, logits, facts
 
 
 def _steer(step, context, state, settings):
-    """Logits of the token, its controllers and facts; at an update step with the delta's step."""
+    """What the tail gives, the controllers and the token's facts; with an update, if one is due."""
     tail, controller, numbers = step.tail, state.controller, context.numbers
     coins = jax.vmap(lambda key: switching.coin(key, numbers))(_keys(context, _ALPHA, state.step))
 
     def plain():
-        logits = tail(controller.shift)
-        return logits, *_observe(context, state, logits, coins)
+        given = tail(controller.shift)
+        return given, *_observe(context, state, given[0], coins)
 
     def updating():
         values = step.values()
-        logits, gradient = _entropy_gradient(tail, context, controller, values, settings)
-        observed, facts = _observe(context, state, logits, coins)
-        updated, facts = _update(observed, facts, gradient, values, context, settings)
+        given, gradient = _entropy_gradient(step, context, controller, values, settings)
+        observed, facts = _observe(context, state, given[0], coins)
+        updated, facts = _update(observed, facts, gradient, values, step.mask, context, settings)
         if settings.extra_tail:
-            logits = lax.cond(numbers.resample, lambda: tail(updated.shift), lambda: logits)
-        return logits, updated, facts
+            given = lax.cond(numbers.resample, lambda: tail(updated.shift), lambda: given)
+        return given, updated, facts
 
     if not settings.controlled:
         return plain()
@@ -138,34 +139,37 @@ def _observe(context, state, logits, coins):
     }
 
 
-def _entropy_gradient(tail, context, controller, values, settings):
-    """Logits [B, V] under the shift that is seen, and dH / d(trained delta) of each row."""
+def _entropy_gradient(step, context, controller, values, settings):
+    """What the tail gives under the shift that is seen, and dH / d(trained delta) of each row."""
     shift = functools.partial(value_shift, norm=settings.norm)
 
     def total_entropy(delta):
-        logits = tail(jax.vmap(shift)(values, delta, context.target.mask))
+        given = step.tail(jax.vmap(shift)(values, delta, step.mask))
         # Rows do not share a delta, so the sum's gradient is each row's own.
-        return jnp.sum(token_entropy(logits)), logits
+        return jnp.sum(token_entropy(given[0])), given
 
-    gradient, logits = jax.grad(total_entropy, has_aux=True)(controller.delta)
+    gradient, given = jax.grad(total_entropy, has_aux=True)(controller.delta)
     if settings.extra_tail:
-        logits = lax.cond(
-            context.numbers.random_direction, lambda: tail(controller.shift), lambda: logits
+        given = lax.cond(
+            context.numbers.random_direction, lambda: step.tail(controller.shift), lambda: given
         )
-    return logits, gradient
+    return given, gradient
 
 
-def _update(controller, facts, gradient, values, context, settings):
+def _update(controller, facts, gradient, values, mask, context, settings):
     keys = _keys(context, _DIRECTION)
 
-    def one(row, gradient, alpha, values, mask, key):
-        return control.update(
+    def one(row, gradient, entropy, alpha, values, mask, key):
+        new, norm = control.update(
             row, gradient, alpha, values, mask, key, context.numbers, settings.norm
         )
+        due = ~(entropy < context.numbers.entropy_floor)
+        new = jax.tree.map(lambda a, b: jnp.where(due, a, b), new, row)
+        return new, jnp.where(due, norm, 0.0), due
 
-    rows = (controller, gradient, facts["alpha"], values, context.target.mask, keys)
-    controller, norm = by_row(one, gradient.shape[0])(*rows)
-    return controller, {**facts, "updated": context.steered, "grad_norm": norm}
+    rows = (controller, gradient, facts["entropy"], facts["alpha"], values, mask, keys)
+    controller, norm, due = by_row(one, gradient.shape[0])(*rows)
+    return controller, {**facts, "updated": context.steered & due, "grad_norm": norm}
 
 
 def _as_it_lay(state: DecodeState, settings: DecodeSettings) -> DecodeState:

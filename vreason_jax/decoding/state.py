@@ -14,7 +14,8 @@ from vreason_jax.arrays import Array
 from vreason_jax.config import RunConfig
 from vreason_jax.controller.controller import ControllerState
 from vreason_jax.controller.numbers import ControllerNumbers
-from vreason_jax.decoding.placement import LastValues, Nowhere, Placement, Target
+from vreason_jax.decoding.placement import Placement, Target
+from vreason_jax.decoding.placements import Nowhere, placement_of
 from vreason_jax.decoding.sampling import SamplingNumbers
 from vreason_jax.model.attention import Layout
 from vreason_jax.model.cache import KVCache
@@ -32,14 +33,18 @@ class DecodeSettings:
     extra_tail: bool = False
 
     @classmethod
-    def of(cls, config: RunConfig, mesh: Mesh, *, steered: bool):
-        """Returns the settings of a run; with nothing to be `steered` the controller is off."""
+    def of(cls, config: RunConfig, mesh: Mesh, *, layers: int, steered: bool):
+        """Returns the settings of a run on a decoder of so many layers.
+
+        With nothing to be `steered` the controller is off.
+        """
         controller = config.controller
         if not steered or controller.objective == "none":
             return cls(mesh, Nowhere())
         extra = controller.resample_after_update or controller.objective == "random_direction"
-        placement = LastValues(window=controller.placement == "question")
-        return cls(mesh, placement, norm=controller.norm, extra_tail=extra)
+        placement = placement_of(controller, layers)
+        norm = "none" if placement.additive else controller.norm
+        return cls(mesh, placement, norm=norm, extra_tail=extra)
 
     @property
     def controlled(self) -> bool:

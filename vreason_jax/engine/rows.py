@@ -93,10 +93,10 @@ class PromptRows:
         return frames
 
     def marked(self, tokens: str, slots: int) -> np.ndarray:
-        """Returns bool [B, slots]: where tokens of a kind stand that a placement may steer.
+        """Returns bool [B, slots]: where tokens of the prompts stand that a placement steers.
 
-        `video`; `question`, the user's words; or `prompt`, all but its first tokens, which many
-        heads attend to whatever they are (Xiao et al. 2024, "attention sinks").
+        `video`; `question`, the user's words; `prompt`, all but its first tokens, which many heads
+        attend to whatever they are (Xiao et al. 2024, "attention sinks"); else all of them.
         """
         real = self.real(slots)
         match tokens:
@@ -106,8 +106,10 @@ class PromptRows:
                 return real & (place >= first) & (place < end)
             case "prompt":
                 return real & (np.cumsum(real, axis=1) > SINKS)
-            case _:
+            case "video":
                 return self.frame_of_slot(slots) != NO_VIDEO
+            case _:
+                return real
 
     def real(self, slots: int) -> np.ndarray:
         """Returns bool [B, slots]: where prompts stand, with their last tokens."""

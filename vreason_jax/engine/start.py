@@ -7,13 +7,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from vreason_jax.config import RunConfig
+from vreason_jax.config import RunConfig, placement_tokens
 from vreason_jax.controller import controller as control
 from vreason_jax.controller import prune
 from vreason_jax.controller.numbers import ControllerNumbers
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.driver import Started, after_first_token
-from vreason_jax.decoding.placement import Nowhere, Target
+from vreason_jax.decoding.placement import Target
+from vreason_jax.decoding.placements import Nowhere
 from vreason_jax.decoding.pruning import prune_cache, without_video_values
 from vreason_jax.decoding.sampling import SamplingNumbers
 from vreason_jax.decoding.state import (
@@ -45,8 +46,9 @@ def start(
       seeds: [B, 2] uint32, (seed, hash of the question).
       hide_video: sets the last layer's values of the video to 0 after the first token.
     """
-    marked = rows.marked(run.controller.placement, cache.capacity)
-    settings = DecodeSettings.of(run, mesh, steered=bool(marked.any()))
+    marked = rows.marked(placement_tokens(run.controller.placement), cache.capacity)
+    layers, steered = decoder.config.layers, bool(marked.any())
+    settings = DecodeSettings.of(run, mesh, layers=layers, steered=steered)
     context = DecodeContext(
         layout=rows.layout(),
         last_position=np.array([prompt.positions[0, -1] for prompt in rows.prompts], np.int32),
@@ -85,7 +87,7 @@ def _begun(
 ):
     """Answers with deltas of 0."""
     rows, placement = len(context.steered), settings.placement
-    target = placement.target(context.target.mask)
+    target = placement.target(context.target.mask, slot + 1 - step)
     shapes = controller_shapes(rows, *placement.sizes(target, decoder.config))
     controllers = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
     controllers = controllers.replace(peak=np.full(rows, -np.inf, np.float32))

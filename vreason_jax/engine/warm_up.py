@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from vreason_jax.checkpoint import Checkpoint
-from vreason_jax.config import RunConfig
+from vreason_jax.config import RunConfig, placement_tokens
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.driver import Started, with_room
 from vreason_jax.decoding.loop import decode_chunk
@@ -117,8 +117,9 @@ def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_C
     least, most = limits.video_tokens()
     text = limits.text + ladder.piece_lengths()[-1]
     found: dict[tuple, _Case] = {}
+    layers = engine.model.config.text.layers
     for run in runs:
-        settings = DecodeSettings.of(run, engine.mesh, steered=True)
+        settings = DecodeSettings.of(run, engine.mesh, layers=layers, steered=True)
         for prompt in range(least, most + text + 1):
             for video in {max(1, min(prompt - rest, most)) for rest in _rests(run, text)}:
                 path = _capacities(run, prompt, video, longest)
@@ -130,7 +131,7 @@ def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_C
 def _rests(run: RunConfig, text: int) -> tuple[int, ...]:
     """How much text may stand behind a clip: the ends, where the delta does not follow it."""
     ends = (2, text)
-    asked = run.controller.placement == "question"
+    asked = placement_tokens(run.controller.placement) == "question"
     return (*ends, *range(ladder.steered(1), text, ladder.steered(1))) if asked else ends
 
 
@@ -140,9 +141,9 @@ def _capacities(run: RunConfig, prompt: int, video: int, longest: int) -> tuple[
     read = ladder.capacity(prompt + ladder.first_room(prompt, longest))
     pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if kept < prompt else read
     full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
-    left = video - prompt + kept
-    steered = {"question": prompt - video, "prompt": kept}.get(run.controller.placement, left)
-    return read, pruned, full, ladder.steered(steered)
+    places = {"video": video - prompt + kept, "question": prompt - video, "prompt": kept}
+    steered = ladder.steered(places.get(placement_tokens(run.controller.placement), 1))
+    return read, pruned, full, steered
 
 
 def _threads(engine: Engine, capacity: int) -> int:

@@ -88,8 +88,12 @@ class Decoder(nnx.Module):
 
     def logits(self, x: jax.Array) -> jax.Array:
         """Returns float32 logits [..., V] of hidden states x [..., D] before the final norm."""
+        return self.read_out(self.norm(x))
+
+    def read_out(self, x: jax.Array) -> jax.Array:
+        """Returns float32 logits [..., V] of hidden states x [..., D] behind the final norm."""
         head = self.embedding if self.head is None else self.head
-        return layers.linear(self.norm(x), head[...], out_dtype=jnp.float32)
+        return layers.linear(x, head[...], out_dtype=jnp.float32)
 
     def read(
         self,

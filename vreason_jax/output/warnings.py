@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vreason_jax.config import placement_tokens
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.prompt.chat import Prompt
 from vreason_jax.prompt.positions import Medium, medium_positions
@@ -179,7 +180,8 @@ def _controller_runs(trace: Mapping[str, Any]) -> bool:
 
 
 def _is_steered(trace: Mapping[str, Any]) -> bool:
-    return trace["config"]["controller"]["placement"] != "video" or trace["tokens"]["video"] > 0
+    placement = placement_tokens(trace["config"]["controller"]["placement"])
+    return placement != "video" or trace["tokens"]["video"] > 0
 
 
 def _numbers(values: Any) -> np.ndarray:
