@@ -145,14 +145,14 @@ def weights_read(pairs):
     width, inner = TEXT_CONFIG.width, TEXT_CONFIG.heads * TEXT_CONFIG.head_width
     names = {
         (width, inner): "o",
-        (TEXT_CONFIG.mlp_width, width): "gate or up",
+        (2, TEXT_CONFIG.mlp_width, width): "gate and up",
         (width, TEXT_CONFIG.mlp_width): "down",
         (TEXT_CONFIG.vocabulary, width): "head",
     }
     return sorted(names[shape] for pair in pairs for shape in pair if shape in names)
 
 
-TAIL = ["down", "gate or up", "gate or up", "head", "o"]
+TAIL = ["down", "gate and up", "head", "o"]
 
 
 @pytest.mark.parametrize("rows", [(LONG,), (LONG, SHORT)])
@@ -186,8 +186,9 @@ def test_the_step_runs_each_layer_and_the_attention_of_the_last_once():
     (branch,) = step_conds()
     inside = sum(len(products(b.jaxpr)) for b in branch.params["branches"])
     outside = len(products(body())) - inside
-    # A layer of the body: q, k, v, scores, context, o, gate, up, down. The last: up to the context.
-    assert outside == 9 * (TEXT_CONFIG.layers - 1) + 5
+    # A layer of the body: q, k and v, scores, context, o, gate and up, down. The last: up to the
+    # context.
+    assert outside == 6 * (TEXT_CONFIG.layers - 1) + 3
 
 
 @pytest.mark.parametrize("objective", ["none", "switch", "random_direction"])
