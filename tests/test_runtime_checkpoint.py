@@ -57,6 +57,24 @@ def test_a_model_holds_the_files_values(tmp_path):
     assert np.array_equal(last[0], tensors["model.layers.2.mlp.gate_proj.weight"])
 
 
+@pytest.mark.skipif(
+    jax.device_count() < 3, reason="needs three devices: tests/conftest.py fakes them"
+)
+@pytest.mark.parametrize("mesh", [None, "model=2", "model=3"])
+def test_a_converted_folder_makes_the_same_model(tmp_path, mesh):
+    config, _ = write_checkpoint(tmp_path / "hf")
+    (tmp_path / "orbax").mkdir()
+    orbax_files.save_arrays(tmp_path / "orbax", load_arrays(tmp_path / "hf", config, None)[1])
+    devices = create_mesh(mesh, config) if mesh else None
+    first, second = (
+        nnx.to_flat_state(nnx.state(load_model(tmp_path / form, config, "bfloat16", devices)))
+        for form in ("hf", "orbax")
+    )
+    for (path, one), (_, two) in zip(first, second, strict=True):
+        assert one[...].sharding.is_equivalent_to(two[...].sharding, one[...].ndim), path
+        assert np.asarray(one[...]).tobytes() == np.asarray(two[...]).tobytes(), path
+
+
 @pytest.mark.parametrize("scheme", ["new", "base"])
 def test_every_naming_scheme_and_shards_load_alike(tmp_path, scheme):
     config, tensors = write_checkpoint(tmp_path)

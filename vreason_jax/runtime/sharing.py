@@ -99,7 +99,7 @@ def _made(parts, rows, columns, *, shape, sharding) -> jax.Array:
 def take(array: Any, index: Any, axis: int, numpy: ModuleType) -> Any:
     """Returns what an index names along an axis, zeros where it is FILLED, by NumPy or JAX."""
     taken = numpy.take(array, numpy.maximum(index, 0), axis=axis)
-    stored = np.expand_dims(
+    stored = numpy.expand_dims(
         index != FILLED, [n for n in range(array.ndim) if n != axis % array.ndim]
     )
     return numpy.where(stored, taken, numpy.zeros((), array.dtype))
