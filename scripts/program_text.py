@@ -45,13 +45,12 @@ def kernels(text: str) -> dict[str, int]:
 
 
 def collectives(text: str) -> dict[str, int]:
-    """Returns how many collectives a program's text names, by kind."""
-    computations = _computations(text)
-    counts = {
-        kind: len(_all(computations, kind)) + len(_all(computations, f"{kind}-start"))
-        for kind in _COLLECTIVES
-    }
-    return {kind: count for kind, count in counts.items() if count}
+    """Returns how many collectives a program's text names, by the part of the decoder and kind."""
+    computations, found = _computations(text), Counter[str]()
+    for kind in _COLLECTIVES:
+        for _, line in _all(computations, kind) + _all(computations, f"{kind}-start"):
+            found[f"{_part(computations, line) or 'outside'} {kind}"] += 1
+    return dict(found)
 
 
 def _computations(text: str) -> dict[str, Lines]:

@@ -15,10 +15,12 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.estimate import Load
 from vreason_jax.planning.programs import KINDS, lowered, memory_of, operations
 from vreason_jax.runtime.mesh import AXES
@@ -45,29 +47,28 @@ def main() -> None:
     add("--save", type=Path, metavar="DIR", help="write the programs as text")
     add("--json", action="store_true", help="print one JSON object a program")
     options = parser.parse_args()
+    config = bench_shapes.model_config(options.shape)
     load = dataclasses.replace(LOAD, video_tokens=options.video_tokens)
     for kind in options.kinds:
         for objective in ("none", "switch") if kind == "decode" else ("none",):
-            compiled, seconds = compile_program(
-                kind, objective, options.device, options.shape, load
-            )
+            compiled, seconds = compile_program(kind, objective, options.device, config, load)
             text = compiled.as_text()
             if options.save:
                 options.save.mkdir(parents=True, exist_ok=True)
                 (options.save / f"{kind}_{objective}.txt").write_text(text)
-            found = figures(compiled, options.shape)
+            found = figures(compiled, config)
             found = {"program": f"{kind} {objective}", **found, "seconds": round(seconds)}
             print(json.dumps(found) if options.json else shown(found), flush=True)
 
 
-def figures(compiled, shape: str) -> dict:
+def figures(compiled, config: ModelConfig) -> dict:
     """Returns `memory_of` a program, and what its text says."""
     text = compiled.as_text()
     kernels = program_text.kernels(text)
-    layers = bench_shapes.model_config(shape).text.layers - 1
+    body = kernels.get("body", 0) / (config.text.layers - 1)
     return {
         **memory_of(compiled),
-        "kernels": {**kernels, "body_layer": round(kernels.get("body", 0) / layers, 1)},
+        "kernels": {**kernels, "body_layer": round(body, 1)},
         "collectives": program_text.collectives(text),
         "large_writes": large_writes(text, 64 * 2**20),
     }
@@ -83,19 +84,24 @@ def shown(found: dict) -> str:
     return "\n".join(lines)
 
 
-def measure(kind: str, objective: str, device: str = DEVICE, shape: str = SHAPE) -> dict:
-    """Returns the `figures` of a program: 6,144 video tokens, a cache of 8,192 slots."""
-    return figures(compile_program(kind, objective, device, shape)[0], shape)
+def measure(kind: str, objective: str, device: str = DEVICE, layers: int | None = None) -> dict:
+    """Returns the `figures` of a program of the 7B model, or of one of so many layers."""
+    config = bench_shapes.model_config(SHAPE)
+    if layers:
+        config = dataclasses.replace(config, text=dataclasses.replace(config.text, layers=layers))
+    return figures(compile_program(kind, objective, device, config)[0], config)
 
 
-def compile_program(kind: str, objective: str, device: str, shape: str = SHAPE, load: Load = LOAD):
+def compile_program(
+    kind: str, objective: str, device: str, config: ModelConfig, load: Load = LOAD
+) -> tuple[Any, float]:
     """Returns a compiled program and the seconds it took.
 
     `kind` is "decode" (a chunk of tokens) or "prefill" (a piece of a prompt).
     """
     devices = np.asarray(described_devices(device))
     mesh = Mesh(devices.reshape(1, -1), AXES, axis_types=(AxisType.Auto,) * 2)
-    program = lowered(kind, objective, bench_shapes.model_config(shape), mesh, load)
+    program = lowered(kind, objective, config, mesh, load)
     begin = time.perf_counter()
     return program.compile(), time.perf_counter() - begin
 

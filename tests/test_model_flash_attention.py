@@ -47,7 +47,7 @@ def test_a_kernel_gives_the_context_of_the_form_without_one(kernel, dtype, toler
     got = run(kernel, query, cache)
     assert got.dtype == expected.dtype == dtype
     np.testing.assert_allclose(
-        *(np.asarray(a, np.float32) for a in (got, expected)), atol=tolerance
+        np.asarray(got, np.float32), np.asarray(expected, np.float32), atol=tolerance
     )
 
 

@@ -87,7 +87,7 @@ def next_logits(
     positions = jnp.broadcast_to(position[None, :, None], (3, x.shape[0], 1))
     slots = jnp.arange(state.cache.capacity)
     mask = context.layout.visible(slots) & (slots < state.slot)[None]
-    fed = Fed(x, positions, state.slot, mask)
+    fed = Fed(x, positions, state.slot, mask, settings.mesh)
     step = settings.placement.step(decoder, state.cache, fed, context.target)
     if (left := settings.placement.left(state.slot)) is not None:
         state = state.replace(controller=control.emptied(state.controller, left))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 from flax import struct
+from jax.sharding import Mesh
 
 from vreason_jax.arrays import Array
 from vreason_jax.model.cache import KVCache
@@ -33,6 +34,7 @@ class Fed(NamedTuple):
     positions: jax.Array  # [3, B, 1] int32
     slot: jax.Array  # int32, where its keys and values go
     mask: jax.Array  # [B, S] bool, the slots before it that it attends to
+    mesh: Mesh | None = None  # that all of it lies on
 
 
 class Step(NamedTuple):

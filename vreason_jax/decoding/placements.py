@@ -117,7 +117,9 @@ class LayerValues(LastValues):
         first, x = self.layers[0], fed.x
         rotation, exact = (decoder.rotation(fed.positions, d) for d in (x.dtype, jnp.float32))
         for n in range(first):
-            x, caches[n] = body_layer(layers[n], x, rotation, caches[n], fed.slot, fed.mask)
+            x, caches[n] = body_layer(
+                layers[n], x, rotation, caches[n], fed.slot, fed.mask, fed.mesh
+            )
         query, key, value = layers[first].inputs(x, rotation)
         weights, plain = _attention(query, key, value, caches[first], fed.mask)
         caches[first] = write_slot(caches[first], key, value, fed.slot, after=plain)
@@ -244,7 +246,7 @@ def last_attention(
     See `Decoder.body_step` and `Decoder.last_step`.
     """
     rotation = decoder.rotation(fed.positions, fed.x.dtype)
-    hidden, cache = decoder.body_step(fed.x, rotation, cache, fed.slot, fed.mask)
+    hidden, cache = decoder.body_step(fed.x, rotation, cache, fed.slot, fed.mask, fed.mesh)
     with jax.named_scope("last_layer"):
         weights, plain, cache = decoder.last_step(hidden, rotation, cache, fed.slot, fed.mask)
     return hidden, weights, plain, cache

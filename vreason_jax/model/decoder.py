@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from vreason_jax.model import layers, rope
+from vreason_jax.model import layers, rope, step_kernels
 from vreason_jax.model.attention import Layout, causal_context
 from vreason_jax.model.cache import KVCache, write_slot, write_slots
 from vreason_jax.model.config import TextConfig
@@ -33,9 +33,13 @@ class Attention(nnx.Module):
 
     def inputs(self, x: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns query [B, K, G, T, H] and keys and values [B, K, T, H] of x [B, T, D]."""
-        joined = self.qkv(x).transpose(0, 2, 3, 1, 4)  # [B, K, G + 2, T, H]
+        joined = self.joined(x)
         turned = rope.rotate(joined[:, :, :-1], *(table[:, None, None] for table in rotation))
         return turned[:, :, :-1], turned[:, :, -1], joined[:, :, -1]
+
+    def joined(self, x: jax.Array) -> jax.Array:
+        """Returns queries, key and value [B, K, G + 2, T, H] of x [B, T, D], before rope."""
+        return self.qkv(x).transpose(0, 2, 3, 1, 4)
 
     def output(self, context: jax.Array, dtype: jnp.dtype) -> jax.Array:
         """Returns [B, T, D] for the heads' context [B, K, G, T, H]."""
@@ -122,17 +126,24 @@ class Decoder(nnx.Module):
         return x, KVCache(body=tuple(caches), last=write_slots(cache.last, keys, values, start))
 
     def body_step(
-        self, x: jax.Array, rotation: Rotation, cache: KVCache, slot: jax.Array, mask: jax.Array
+        self,
+        x: jax.Array,
+        rotation: Rotation,
+        cache: KVCache,
+        slot: jax.Array,
+        mask: jax.Array,
+        mesh: Mesh | None = None,
     ) -> tuple[jax.Array, KVCache]:
         """Returns one token's hidden state [B, 1, D] after the body, and the cache with it.
 
         Args:
           x: [B, 1, D]. slot: int32, where the token's keys and values go.
           mask: [B, S] bool, the slots before the token that it attends to.
+          mesh: that all of it lies on. Without one there are no kernels (see `step_kernels`).
         """
         caches = []
         for layer, layer_cache in zip(self.body, cache.body, strict=True):
-            x, layer_cache = body_layer(layer, x, rotation, layer_cache, slot, mask)
+            x, layer_cache = body_layer(layer, x, rotation, layer_cache, slot, mask, mesh)
             caches.append(layer_cache)
         return x, cache.replace(body=tuple(caches))
 
@@ -171,11 +182,23 @@ def read_layer(layer, x, rotation, cache, start, layout, mesh):
     return layer.finish(x, causal_context(query, cache, start, layout, mesh)), cache
 
 
-@jax.jit
-def body_layer(layer, x, rotation, cache, slot, mask):
+@functools.partial(jax.jit, static_argnames="mesh")
+def body_layer(layer, x, rotation, cache, slot, mask, mesh):
     """Returns one body layer's output for one token, and its cache; see `Decoder.body_step`."""
+    if mesh is not None and step_kernels.serve(mesh, x, layer.attention.config.head_width):
+        return _layer_in_kernels(layer, x, rotation, cache, slot, mask, mesh)
     query, key, value = layer.inputs(x, rotation)
     weights, own = layers.step_weights(query, cache.keys, key, mask)
     context = layers.step_context(weights, own, cache.values, value)
     cache = write_slot(cache, key, value, slot, after=context)
     return layer.finish(x, context), cache
+
+
+def _layer_in_kernels(layer, x, rotation, cache, slot, mask, mesh):
+    def normed(x, norm):
+        return step_kernels.rms_norm(x, norm.weight[...], norm.eps, mesh)
+
+    joined = layer.attention.joined(normed(x, layer.input_norm))
+    context, cache = step_kernels.attend(joined, rotation, cache, slot, mask, mesh)
+    x = x + layer.attention.output(context, x.dtype)
+    return x + layer.mlp(normed(x, layer.post_norm)), cache
