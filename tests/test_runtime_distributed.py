@@ -24,13 +24,18 @@ def program():
     import jax
     assert jax.process_count() == 2, jax.process_count()
     print("main" if distributed.is_main() else "other", flush=True)
+    if sys.argv[2] == "late":
+        group.wait_for_all("late")
     if jax.process_index() == int(sys.argv[1]):
+        time.sleep(1.0 if sys.argv[2] == "late" else 0.0)
         errors = {"user": UserError("clip.mp4: no such file"), "bug": KeyError("sessions")}
+        errors["late"] = errors["user"]
         errors["bug"].add_note("the notice that JAX puts behind errors of its programs")
         raise errors[sys.argv[2]]
     if sys.argv[1] == "-2":
         group.check_same("flags", {"--limit": jax.process_index(), "--set": []})
-    group.wait_for_all("end")
+    if sys.argv[2] != "late":
+        group.wait_for_all("end")
 
 sys.exit(exit_code(program))
 """
@@ -108,6 +113,13 @@ def test_what_one_process_misses_ends_both_with_its_reason(failing):
     ends = run_two(failing)
     assert [end[0] for end in ends] == [2, 2]
     assert ends[failing][2] == "error: clip.mp4: no such file"
+    assert ends[1 - failing][2] == f"error: process {failing}: clip.mp4: no such file"
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_process_that_has_ended_well_ends_as_the_last_one_does(failing):
+    ends = run_two(failing, how="late")
+    assert [end[0] for end in ends] == [2, 2]
     assert ends[1 - failing][2] == f"error: process {failing}: clip.mp4: no such file"
 
 

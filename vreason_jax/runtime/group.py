@@ -61,10 +61,13 @@ def end(code: int, text: str) -> None:
 
 
 def end_well() -> None:
-    """Tells the others that this process's silence from now on is no failure."""
+    """Waits until the others have ended well too; where one has not, this one ends as it does."""
     if joined():
         _done.set()
         _set("alive", _DONE)
+        while list(_read("alive").values()).count(_DONE) < _state().num_processes:
+            _end_with(_read("ended"))
+            time.sleep(0.05)
 
 
 def pass_on(number: int) -> None:
@@ -117,9 +120,7 @@ def _watch() -> None:
         if not _done.is_set():
             _set("alive", count)
         ended, signals, silent = _read("ended"), _read("signal"), _silent(signs)
-        if ended:
-            _ending.acquire()
-            _leave(*_told(ended))
+        _end_with(ended)
         if signals and not signalled:
             signalled = True
             if _me() not in signals:
@@ -143,6 +144,13 @@ def _told(ended: Mapping[int, Any]) -> tuple[int, str]:
     process, how = next(iter(ended.items()))
     line = how["line"].removeprefix("error: ")
     return how["code"], f"error: process {process}: {line}"
+
+
+def _end_with(ended: Mapping[int, Any]) -> None:
+    """Ends this process, where another one has ended, with its line."""
+    if ended:
+        _ending.acquire()
+        _leave(*_told(ended))
 
 
 def _leave(code: int, text: str) -> None:

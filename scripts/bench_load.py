@@ -1,0 +1,124 @@
+"""Times the loading of a checkpoint in shards, beside the disk it lies on."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import bench_shapes
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import save_file
+
+from vreason_jax.runtime import tensor_files
+from vreason_jax.runtime.names import expected_tensors
+
+_SHARD_BYTES = 2e9
+_AT_ONCE = 2**24  # bytes that the disk is asked for
+
+
+def measure_load(shape: str, dtype: str) -> dict[str, float]:
+    """Returns seconds and rate of loading random weights, and the host memory that it takes.
+
+    Loading runs in a process of its own. `peak_of_bytes` is what that process holds at most beyond
+    what it held before, over the bytes of the weights (on a CPU they stay in host memory, so 1 is
+    the least); `read_of_bytes` is what it reads of the files, over the same.
+    """
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", ".")) as name:
+        folder = Path(name)
+        total = write_shards(folder, shape, dtype)
+        rates = []
+        for _ in range(2):
+            forget(folder)
+            rates.append(_read_rate(folder))
+        forget(folder)
+        command = [sys.executable, __file__, str(folder), dtype]
+        loaded = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    disk = max(rates)
+    rate = total / loaded["seconds"] / 1e9
+    return {
+        "load_gb": total / 1e9,
+        "load_s": loaded["seconds"],
+        "load_gb_per_s": rate,
+        "disk_gb_per_s": disk,
+        "load_share_of_disk": rate / disk,
+        "load_peak_of_bytes": loaded["peak"] / total,
+        "load_read_of_bytes": loaded["read"] / total,
+    }
+
+
+def write_shards(folder: Path, shape: str, dtype: str) -> int:
+    """Writes a checkpoint of random bytes; returns the bytes of its tensors."""
+    rng, total, shard, weight_map = np.random.default_rng(0), 0, {}, {}
+    noise = (0.02 * rng.standard_normal(2**24)).astype(jnp.dtype(dtype))
+
+    def write() -> None:
+        file = f"model-{len(set(weight_map.values())) + 1:05d}.safetensors"
+        save_file(shard, folder / file, metadata={"format": "pt"})
+        weight_map.update(dict.fromkeys(shard, file))
+        shard.clear()
+
+    for tensor in expected_tensors(bench_shapes.model_config(shape)).values():
+        shard[tensor.name] = np.resize(noise, tensor.stored_shape)
+        total += shard[tensor.name].nbytes
+        if sum(array.nbytes for array in shard.values()) > _SHARD_BYTES:
+            write()
+    if shard:
+        write()
+    (folder / tensor_files.INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "config.json").write_text(json.dumps(bench_shapes.hf_config(shape)))
+    return total
+
+
+def forget(folder: Path) -> None:
+    """Drops the files from the memory in which the system keeps what was read and written."""
+    for file in folder.glob("*.safetensors"):
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _read_rate(folder: Path) -> float:
+    """The disk's GB a second, of one reader from beginning to end."""
+    buffer, total = bytearray(_AT_ONCE), 0
+    begin = time.perf_counter()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb", buffering=0) as opened:
+            while count := opened.readinto(buffer):
+                total += count
+    return total / (time.perf_counter() - begin) / 1e9
+
+
+def _load(folder: Path, dtype: str) -> None:
+    """Loads the weights and prints what that took, as JSON."""
+    import jax
+
+    from vreason_jax.families.registry import read_model_config
+    from vreason_jax.runtime.checkpoint import load_model
+
+    config = read_model_config(folder)
+    jax.block_until_ready(jnp.zeros(8))
+    held, read = _resident("VmRSS"), _bytes_read()
+    begin = time.perf_counter()
+    model = load_model(folder, config, dtype)
+    seconds = time.perf_counter() - begin
+    peak = _resident("VmHWM") - held
+    print(json.dumps({"seconds": seconds, "peak": peak, "read": _bytes_read() - read}))
+    del model
+
+
+def _resident(which: str) -> int:
+    """Bytes of this process in memory, now (VmRSS) or at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which))
+
+
+def _bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split()[1])  # rchar
+
+
+if __name__ == "__main__":
+    _load(Path(sys.argv[1]), sys.argv[2])
