@@ -216,6 +216,16 @@ def videoholmes(folder):
     return put_clips(folder, *(f"Benchmark/videos_cropped/{name}.mp4" for name in ("aB-1", "x")))
 
 
+def text_(folder):
+    rows = [
+        {"id": "a", "question": "Which?", "options": ["red", "blue"], "answer": "B", "task": "k"},
+        {"id": "b", "question": "How many?", "answer": "3", "task": "n"},
+        {"id": "c", "question": "Who?", "options": ["A. he", "B. she"], "answer": "A", "task": "k"},
+    ]
+    put_lines(folder / "text.jsonl", rows)
+    return folder
+
+
 def videomme(folder):
     put_lines(folder / "test.jsonl", videomme_rows())
     subtitles = folder / "subtitle" / "aB-1.srt"

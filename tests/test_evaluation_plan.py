@@ -69,3 +69,10 @@ def test_those_that_wait_are_few_however_many_grids_there_are():
         waiting += 1 - len(buckets.add(number, (number, 1, 1)))
         assert waiting < 4 * WAITING_BATCHES
     assert sum(map(len, buckets.rest())) == waiting
+
+
+def test_questions_without_a_video_go_to_all_copies():
+    texts = [record(n, "") for n in range(40)]
+    shares = [share_of(texts, replica, 4) for replica in range(4)]
+    assert all(len(group) == 1 for share in shares for group in share)
+    assert sorted(len(share) for share in shares) > [4] * 4

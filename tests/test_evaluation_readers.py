@@ -24,6 +24,7 @@ WRITERS = {
     "videomme": files.videomme,
     "videommev2": files.videommev2,
     "videoholmes": files.videoholmes,
+    "text": files.text_,
 }
 BROKEN = [
     ({"problem": None}, "'problem': expected text"),

@@ -7,12 +7,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.running.videos import ClipQueue, ReadClip, clip_source, read_clip
-from vreason_jax.questions import VideoArray, VideoFile
+from vreason_jax.prompt.chat import Prompt
+from vreason_jax.questions import Media, Prepared, Question, VideoArray, VideoFile
 from vreason_jax.shapes import sample
 
 ROOT = Path(__file__).parent.parent
@@ -121,3 +123,15 @@ def test_shapes_are_drawn_from_their_names():
     source = clip_source(record(benchmark="shapes", video=drawn.name), lambda record: Path())
     assert isinstance(source, VideoArray)
     assert (source.frames == drawn.frames).all() and source.fps == drawn.fps
+
+
+def test_a_question_without_a_video_has_no_clip_and_an_empty_grid():
+    text = Record("q1", "text", "", "Which?", ("A. a", "B. b"), "A", CHOICE, "task")
+    ids, places = np.zeros(4, np.int32), np.zeros((3, 4), np.int32)
+    asked = Prepared(Question((), "Which?"), Media((), ()), Prompt(ids, places, 4, (), ids))
+    read = read_clip(
+        lambda: clip_source(text, lambda record: Path("nowhere")),
+        lambda source: Media((), ()) if source is None else pytest.fail("a clip"),
+        lambda media: (asked,),
+    )
+    assert read.status is None and read.grid == (0, 0, 0)

@@ -1,7 +1,7 @@
 """The Python interface: load a checkpoint once, then ask it about videos."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ def load(
         run = apply_overrides(config, keys)
     else:
         run = load_config(str(config or "vreason"), keys)
-    return Reasoner(Engine.load(Checkpoint.open(model), run.model, mesh), run)
+    checkpoint = Checkpoint.open(model)
+    run = checkpoint.sampled(run, keys)
+    return Reasoner(Engine.load(checkpoint, run.model, mesh), run, given=keys)
 
 
 class Reasoner:
@@ -48,9 +50,12 @@ class Reasoner:
     Questions about one clip, in one batch or one after the other, share its reading.
     """
 
-    def __init__(self, engine: Engine, run: RunConfig):
-        """Answers with the model of `engine`, under `run` unless a call says otherwise."""
-        self.engine, self.run = engine, run
+    def __init__(self, engine: Engine, run: RunConfig, *, given: Collection[str] = ()):
+        """Answers with the model of `engine`, under `run` unless a call says otherwise.
+
+        The keys `given` are those that were set by hand.
+        """
+        self.engine, self.run, self._given = engine, run, given
 
     def generate(
         self, video: Any, prompt: str, *, samples: int | None = None, **overrides: Any
@@ -106,6 +111,7 @@ class Reasoner:
         if "seed" in keys:
             keys["sampling.seed"] = keys.pop("seed")
         run = apply_overrides(self.run, keys)
+        run = self.engine.checkpoint.sampled(run, {*self._given, *keys})
         if run.model.dtype != self.run.model.dtype:
             raise UserError("model.dtype: the weights are loaded; pass it to vreason_jax.load")
         return run

@@ -1,7 +1,7 @@
 """A checkpoint folder opened as far as preparing a question needs: no weights yet."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from vreason_jax.config import ModelOptions, RunConfig, steered_layers
 from vreason_jax.errors import UserError, shown
 from vreason_jax.families.registry import family_of, read_model_config
+from vreason_jax.json_files import read_json
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.prompt.chat import (
     QUESTION,
@@ -23,6 +24,7 @@ from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.questions import ImageFile, Media, Prepared, Question, Source, VideoArray
 from vreason_jax.runtime.hub import resolve_model_folder
 from vreason_jax.runtime.memory import check_cache
+from vreason_jax.settings import apply_overrides
 from vreason_jax.video.patches import Patches, patchify, second_per_grid
 from vreason_jax.video.preprocessing import Preprocessing
 from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
@@ -30,6 +32,10 @@ from vreason_jax.video.sampling import Segment
 
 LAST_POSITION = 2**30  # on the time axis: int32 has room for the words behind it
 SLOWEST = 1e-9  # frames a second
+# What generation_config.json says of sampling, under transformers' names, which are ours.
+SAMPLED = (
+    "temperature", "top_k", "top_p", "min_p", "top_h", "repetition_penalty", "presence_penalty",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +70,29 @@ class Checkpoint:
         if options.dtype is not None:
             return jnp.dtype(options.dtype)
         return jnp.dtype("float32" if jax.default_backend() == "cpu" else self.config.dtype)
+
+    def sampled(self, run: RunConfig, given: Collection[str]) -> RunConfig:
+        """Returns the run with the folder's own sampling, where `sampling.source` asks for it.
+
+        The keys `given` ("sampling.temperature") stay as they are; a folder that does not sample is
+        greedy. Raises UserError for a folder that says nothing, or nothing that can be.
+        """
+        if run.sampling.source != "checkpoint":
+            return run
+        path = self.folder / "generation_config.json"
+        said = read_json(path)
+        if not said:
+            raise UserError(
+                f"sampling.source: expected generation_config.json in {self.folder}, found none; "
+                "leave sampling.source out"
+            )
+        if not said.get("do_sample", False):
+            said = {**said, "temperature": 0.0}
+        values = {f"sampling.{key}": said[key] for key in SAMPLED if said.get(key) is not None}
+        try:
+            return apply_overrides(run, {k: v for k, v in values.items() if k not in given})
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
 
     def prepare(self, question: Question, run: RunConfig) -> Prepared:
         """Returns the question ready for the model; raises UserError for what cannot be read."""

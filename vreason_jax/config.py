@@ -124,8 +124,13 @@ class PruneConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """The sampling of tokens from logits; temperature 0 is greedy."""
+    """The sampling of tokens from logits; temperature 0 is greedy.
 
+    `source` "checkpoint" takes what the folder's generation_config.json says, but for what the user
+    sets by hand (checkpoint.py).
+    """
+
+    source: str = "config"
     max_new_tokens: int = 1024
     seed: int = 0
     temperature: float = 0.0
@@ -137,6 +142,7 @@ class SamplingConfig:
     presence_penalty: float = 0.0
 
     def __post_init__(self):
+        one_of("sampling.source", self.source, ("config", "checkpoint"))
         in_range("sampling.max_new_tokens", self.max_new_tokens, 1)
         in_range("sampling.seed", self.seed, 0, 2**32 - 1)
         in_range("sampling.temperature", self.temperature, 0.0)

@@ -74,13 +74,15 @@ def _prepare(arguments: argparse.Namespace):
     from vreason_jax.checkpoint import Checkpoint
     from vreason_jax.config import load_config
 
-    run = load_config(arguments.config, _overrides(arguments))
-    if arguments.samples > 1:
-        run.check_samples(arguments.samples)
+    overrides = _overrides(arguments)
+    run = load_config(arguments.config, overrides)
     if is_first_process():
         _check_outputs(arguments)
     question = _question(arguments)
     checkpoint = Checkpoint.open(arguments.model)
+    run = checkpoint.sampled(run, overrides)
+    if arguments.samples > 1:
+        run.check_samples(arguments.samples)
     began = time.perf_counter()
     row = checkpoint.prepare(question, run)
     seconds = time.perf_counter() - began

@@ -13,6 +13,7 @@ from vreason_jax.evaluation.benchmarks import (
     mvbench,
     shapes,
     tempcompass,
+    text,
     video_r1,
     videoholmes,
     videomme,
@@ -26,6 +27,7 @@ from vreason_jax.evaluation.benchmarks.rows import SUFFIXES, BrokenRowError, Row
 
 _MODULES = (
     shapes, vsibench, videommmu, mmvu, mvbench, tempcompass, videomme, videommev2, videoholmes,
+    text,
 )  # fmt: skip
 LAYOUTS = {module.LAYOUT.name: module.LAYOUT for module in _MODULES}
 BENCHMARKS = tuple(LAYOUTS)

@@ -3,11 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from vreason_jax.command_line import OptionParser, exit_code, integer, note, positive_integer
 from vreason_jax.errors import UserError
+from vreason_jax.shapes.description import json_line
 from vreason_jax.shapes.kinds import KINDS
-from vreason_jax.shapes.sample import SPLITS, sample
+from vreason_jax.shapes.sample import SPLITS, sample, sample_text
 from vreason_jax.shapes.scene import FRAMES
 
 
@@ -17,12 +19,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if not options.out and not options.sheet:
-        raise UserError("expected --out FOLDER, --sheet FILE.png, or both")
+    if not (options.out or options.sheet or options.text):
+        raise UserError("expected --out FOLDER, --sheet FILE.png or --text FILE.jsonl")
     indices = range(options.first, options.first + options.count)
     chosen = (options.kind, options.level)
     for index in (indices[0], indices[-1]):  # before anything is written
         sample(options.split, index, *chosen, frames=options.frames)
+    if options.text:
+        from vreason_jax.shapes.export import write_text
+
+        rows = (
+            json_line(sample_text(options.split, index, *chosen, frames=options.frames))
+            for index in indices
+        )
+        write_text(Path(options.text), "".join(rows))
+        note(f"{options.text}: {options.count} questions with their clips in words")
     samples = (sample(options.split, index, *chosen, frames=options.frames) for index in indices)
     if options.out:
         from vreason_jax.shapes.export import export
@@ -52,6 +63,7 @@ def _parser() -> OptionParser:
     add("--level", type=integer, help="one level of difficulty, 1, 2 or 3 [in turn]")
     add("--frames", type=integer, default=FRAMES, help=f"frames per clip, 2 a second [{FRAMES}]")
     add("--out", metavar="FOLDER", help="writes FOLDER/videos/*.mp4 and FOLDER/eval_shapes.json")
+    add("--text", metavar="FILE.jsonl", help="writes the questions with their clips in words")
     add("--sheet", metavar="FILE.png", help="draws a contact sheet")
     return parser
 

@@ -12,7 +12,7 @@ class Record:
 
     id: str  # unique within a benchmark: track or task, then the native id
     benchmark: str
-    video: str  # path below the data folder; of `shapes`, the sample's name
+    video: str  # path below the data folder; of `shapes`, the sample's name; "": none
     problem: str  # the question's words, without the options
     # "A. a cup", ...; empty where the answer is no letter, or the letters stand in the picture. Of
     # a free-form question: what a caption is judged by (TempCompass), `gold` being the letter.

@@ -151,17 +151,19 @@ class Batches:
         return videos.read_clip(
             lambda: videos.clip_source(group[0], locate_below, control),
             lambda source: checkpoint.read(
-                [source], self._run, lambda clip: controlled_clip(clip, group[0], control)
+                [source] if source else [],
+                self._run,
+                lambda clip: controlled_clip(clip, group[0], control),
             ),
             lambda media: self._ask_all(media, group),
         )
 
     def _ask_all(self, media: Media, group: Group) -> tuple[Prepared, ...]:
-        clip = media.clips[0]
-        self._folder.keep_frames(plan.clip_key(group[0]), clip.frames, clip.times)
+        for clip in media.clips:
+            self._folder.keep_frames(plan.clip_key(group[0]), clip.frames, clip.times)
         # The patches hold the pixels too, and wait for the model in hundreds.
-        shown = dataclasses.replace(clip, frames=clip.frames[:0].copy())
-        media = Media((shown,), media.patches)
+        shown = (dataclasses.replace(clip, frames=clip.frames[:0].copy()) for clip in media.clips)
+        media = Media(tuple(shown), media.patches)
         return tuple(self._ask(media, record) for record in group)
 
     def _ask(self, media: Media, record: Record) -> Prepared:

@@ -58,11 +58,11 @@ def check_videos(
 
     It reads the first and last frame of each video, and of each part that records name, in
     processes with the time limit of `config`, `workers` at a time. It calls `progress` with the
-    number done and the total. Clips of `shapes` that are drawn have no files.
+    number done and the total. Clips of `shapes` that are drawn, and text, have no files.
     """
     groups: dict[tuple, list[Record]] = {}
     for record in records:
-        if not shapes.is_drawn(record):
+        if record.video and not shapes.is_drawn(record):
             groups.setdefault((record.video, record.start, record.end), []).append(record)
     settings = dataclasses.replace(config or VideoConfig(), num_frames=_ENDS)
     found: dict[int, Problem | None] = {}

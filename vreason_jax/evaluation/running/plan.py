@@ -15,8 +15,11 @@ WAITING_BATCHES = 4
 
 
 def clip_key(record: Record) -> str:
-    """Returns what two questions about the same part of the same video have in common."""
-    return clip_name(record.video, record.start, record.end)
+    """Returns what two questions about the same part of the same video have in common.
+
+    Questions without a video have nothing in common.
+    """
+    return clip_name(record.video or record.id, record.start, record.end)
 
 
 def replica_of(clip: str, replicas: int) -> int:

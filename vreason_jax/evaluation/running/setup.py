@@ -183,6 +183,7 @@ def prepare(request: Request, warn: Warn) -> Setup:
     first = next(iter(methods.values()))
     read_wrapping(first.prompt.template)
     checkpoint = Checkpoint.open(request.model)
+    methods = {name: checkpoint.sampled(run, request.overrides) for name, run in methods.items()}
     checkpoint.preprocessing.video_sizing(first.video)
     max_frames_of(first.video, checkpoint.config.geometry.temporal_patch)
     name = model_name(request.model)

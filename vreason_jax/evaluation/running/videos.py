@@ -33,15 +33,21 @@ class ReadClip:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """The patches' grid, which questions of one batch share."""
-        return tuple(map(int, self.prepared[0].media.patches[0].grid))
+        """The patches' grid, by which questions come into batches; of no clip an empty one."""
+        patches = self.prepared[0].media.patches
+        return tuple(map(int, patches[0].grid)) if patches else (0, 0, 0)
 
 
-def clip_source(record: Record, locate: Callable[[Record], Path], control: str = NONE) -> Source:
+def clip_source(
+    record: Record, locate: Callable[[Record], Path], control: str = NONE
+) -> Source | None:
     """Returns a record's clip: a file below the data folder, or frames drawn now, of `shapes`.
 
-    Only what is drawn here can be drawn as a control wants it; files are changed as they are read.
+    None where the record has none. Only what is drawn here can be drawn as a control wants it;
+    files are changed as they are read.
     """
+    if not record.video:
+        return None
     if shapes.is_drawn(record):
         return VideoArray(*shapes.clip_of(record, blank=control == BLANK))
     path = str(locate(record))
@@ -49,8 +55,8 @@ def clip_source(record: Record, locate: Callable[[Record], Path], control: str =
 
 
 def read_clip(
-    source: Callable[[], Source],
-    read: Callable[[Source], Media],
+    source: Callable[[], Source | None],
+    read: Callable[[Source | None], Media],
     ask: Callable[[Media], tuple[Prepared, ...]],
 ) -> ReadClip:
     """Returns the clip as read, and the questions about it; a bad file becomes a status.
