@@ -69,7 +69,7 @@ def test_the_default_mesh_is_the_one_that_a_run_takes(report, monkeypatch, model
         ("--model 72b --device h100:1", "h100:2"),
         ("--model 32b --device h100:1", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
         ("--model 3b --device v5e-8 --mesh model=2", "6 of 8 devices stay idle"),
-        ("--model 7b --device v5e-8 --weights int8", "cannot load int8"),
+        ("--model 72b --device h200:1", "--weights int8 (--set model.weights=int8)"),
     ],
 )
 def test_advice_names_what_to_change(report, request_text, words):

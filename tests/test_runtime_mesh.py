@@ -110,7 +110,7 @@ def test_a_mesh_that_leaves_devices_of_several_hosts_out_is_refused(monkeypatch)
 def test_every_parameter_of_a_shared_model_is_cut_where_its_row_says(devices):
     mesh = AbstractMesh((1, devices), mesh_lib.AXES)
     config = sharing.shared_config(SMALL, devices)
-    for path, shape, axis, tensors in names.parameters(config):
+    for path, shape, axis, tensors, _ in names.parameters(config):
         spec = mesh_lib.parameter_sharding(axis, shape, mesh).spec
         cut = [n for axis, n in zip(spec, shape, strict=False) if axis]
         assert all(length % devices == 0 for length in cut), path

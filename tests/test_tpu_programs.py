@@ -61,7 +61,7 @@ def test_decode_needs_little_memory_beside_weights_and_cache(decode):
 def test_a_plan_counts_what_the_compiler_does(decode):
     """Decoding's arguments are the planned weights without the tower, the cache, the controller."""
     config, sizes = published_config("7b"), {"data": 1, "model": 4}
-    plan = estimate(config, Devices("v5e", 4), sizes, Load(6144, 1024, rows=1), int8=False)
+    plan = estimate(config, Devices("v5e", 4), sizes, Load(6144, 1024, rows=1))
     weights = weight_bytes(shared_config(config, 4), AbstractMesh((1, 4), AXES))
     tower = sum(size for path, size in weights.items() if path.startswith("vision."))
     planned = plan.weights - tower + plan.cache + plan.controller

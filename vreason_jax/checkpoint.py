@@ -94,6 +94,11 @@ class Checkpoint:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
+    def config_of(self, options: ModelOptions) -> ModelConfig:
+        """The model as it is run: with int8 weights, where they are asked for."""
+        text = dataclasses.replace(self.config.text, int8=options.weights == "int8")
+        return dataclasses.replace(self.config, text=text)
+
     def prepare(self, question: Question, run: RunConfig) -> Prepared:
         """Returns the question ready for the model; raises UserError for what cannot be read."""
         check_question(question.text)  # words are cheaper to check than clips

@@ -21,6 +21,7 @@ _INSTALLED = Path(__file__).parent / "configs"
 CONFIG_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "configs"
 
 DTYPES = ("float32", "bfloat16", "float16")  # of weights
+WEIGHTS = ("stored", "int8")
 OBJECTIVES = (
     "switch", "min", "max", "none", "inverted", "random", "random_direction", "frozen",
 )  # fmt: skip
@@ -185,11 +186,13 @@ class ModelOptions:
     dtype: str | None = None
     position_rule: str = "max"
     verify: bool = True  # whether loading checks the bytes of converted weights
+    weights: str = "stored"  # or int8: those of all layers but the last (runtime/int8.py)
 
     def __post_init__(self):
         if self.dtype is not None:
             one_of("model.dtype", self.dtype, DTYPES)
         one_of("model.position_rule", self.position_rule, ("max", "hf5"))
+        one_of("model.weights", self.weights, WEIGHTS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`python -m vreason_jax.plan`: whether a model fits on devices, and how fast it can be at best."""
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -57,15 +58,15 @@ def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
     else:  # a plan fetches nothing
         names = ", ".join(published_names())
         raise UserError(f"--model {shown(model)}: expected {names} or a checkpoint folder")
+    text = dataclasses.replace(config.text, int8=options.weights == "int8")
     return Request.of(
         preprocessing,
         VideoConfig(num_frames=options.num_frames, max_pixels=options.max_pixels),
         model=model,
-        config=config,
+        config=dataclasses.replace(config, text=text),
         devices=devices,
         max_new_tokens=options.max_new_tokens,
         batch_size=options.batch_size,
-        int8=options.weights == "int8",
         mesh=options.mesh,
     )
 
@@ -130,7 +131,7 @@ def _parser() -> OptionParser:
     add("--max-new-tokens", type=_count, default=1024, metavar="N", help="of an answer [1024]")
     words = "answers at once on each copy of the model [1]"
     add("--batch-size", type=_count, default=1, metavar="B", help=words)
-    words = "stored, or int8, which this version computes here but cannot load [stored]"
+    words = "as model.weights: stored, or int8 [stored]"
     add("--weights", choices=("stored", "int8"), default="stored", help=words)
     add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
     words = "compile the programs too, and say what the compiler says; TPUs, needs libtpu"

@@ -107,12 +107,13 @@ class Engine:
         if checkpoint.tokenizer.template.notice:
             say(checkpoint.tokenizer.template.notice)
         with compilation.CompileClock() as clock, clock.stage("load"):
-            devices = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, checkpoint.config)
+            config = checkpoint.config_of(options)
+            devices = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, config)
             if idle := idle_notice(devices):
                 say(idle)
             model = load_model(
                 checkpoint.folder,
-                checkpoint.config,
+                config,
                 checkpoint.dtype(options),
                 devices,
                 warn=say,

@@ -59,6 +59,7 @@ class TextConfig:
     rope_axes: tuple[int, ...]  # of each frequency: 0, 1, 2 for t, h, w; head_width / 2 of them
     max_positions: int  # the model was made for prompts and answers of so many tokens
     tied: bool  # the head is the embedding
+    int8: bool = False  # products of the body have int8 weights (runtime/int8.py)
     kv_repeats: int = 1  # how often each key/value head lies in the cache (runtime/sharing.py)
 
 

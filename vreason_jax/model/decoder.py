@@ -23,13 +23,13 @@ Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
 class Attention(nnx.Module):
     """Grouped-query attention with biases on q, k and v."""
 
-    def __init__(self, config: TextConfig, dtype: jnp.dtype):
+    def __init__(self, config: TextConfig, dtype: jnp.dtype, *, int8: bool):
         self.config = config
         # By key/value head, as devices share them: its queries, its key, its value.
         joined = config.kv_heads, config.heads // config.kv_heads + 2, config.head_width
-        self.qkv = Linear(joined, config.width, bias=True, dtype=dtype)
+        self.qkv = Linear(joined, config.width, bias=True, dtype=dtype, int8=int8)
         inner = config.heads * config.head_width
-        self.o = Linear(config.width, inner, bias=False, dtype=dtype)
+        self.o = Linear(config.width, inner, bias=False, dtype=dtype, int8=int8)
 
     def inputs(self, x: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns query [B, K, G, T, H] and keys and values [B, K, T, H] of x [B, T, D]."""
@@ -51,11 +51,11 @@ class Attention(nnx.Module):
 class DecoderLayer(nnx.Module):
     """Attention and gated MLP, pre-normed and residual."""
 
-    def __init__(self, config: TextConfig, dtype: jnp.dtype):
+    def __init__(self, config: TextConfig, dtype: jnp.dtype, *, int8: bool = False):
         self.input_norm = Norm(config.width, eps=config.norm_eps, dtype=dtype)
-        self.attention = Attention(config, dtype)
+        self.attention = Attention(config, dtype, int8=int8)
         self.post_norm = Norm(config.width, eps=config.norm_eps, dtype=dtype)
-        self.mlp = SwiGLU(config.width, config.mlp_width, bias=False, dtype=dtype)
+        self.mlp = SwiGLU(config.width, config.mlp_width, bias=False, dtype=dtype, int8=int8)
 
     def inputs(self, x: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns query, keys and values of x [B, T, D], as `Attention.inputs`."""
@@ -74,7 +74,9 @@ class Decoder(nnx.Module):
         self.config = config
         shape = (config.vocabulary, config.width)
         self.embedding = nnx.Param(jnp.zeros(shape, dtype))
-        self.body = nnx.List([DecoderLayer(config, dtype) for _ in range(config.layers - 1)])
+        # The method differentiates through the last layer, which so stays as it is stored.
+        layers = [DecoderLayer(config, dtype, int8=config.int8) for _ in range(config.layers - 1)]
+        self.body = nnx.List(layers)
         self.last = DecoderLayer(config, dtype)
         self.norm = Norm(config.width, eps=config.norm_eps, dtype=dtype)
         self.head = None if config.tied else nnx.Param(jnp.zeros(shape, dtype))

@@ -15,16 +15,31 @@ MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
 
 
 class Linear(nnx.Module):
-    """Weight [out, in] and bias [out], or none; where several are joined, `out` is a shape."""
+    """Weight [out, in] and bias [out], or none; where several are joined, `out` is a shape.
 
-    def __init__(self, out: int | tuple[int, ...], in_width: int, *, bias: bool, dtype: jnp.dtype):
+    An int8 weight has a float32 scale [out] for its rows.
+    """
+
+    def __init__(
+        self,
+        out: int | tuple[int, ...],
+        in_width: int,
+        *,
+        bias: bool,
+        dtype: jnp.dtype,
+        int8: bool = False,
+    ):
         shape = (out,) if isinstance(out, int) else out
-        self.weight = nnx.Param(jnp.zeros((*shape, in_width), dtype))
+        self.weight = nnx.Param(jnp.zeros((*shape, in_width), jnp.int8 if int8 else dtype))
+        self.scale = nnx.Param(jnp.zeros(shape, jnp.float32)) if int8 else None
         self.bias = nnx.Param(jnp.zeros(shape, dtype)) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns x [..., in] times the weight, plus the bias: [..., *out], in the dtype of x."""
-        y = linear(x, self.weight[...])
+        if self.scale is None:
+            y = linear(x, self.weight[...])
+        else:
+            y = int8_linear(x, self.weight[...], self.scale[...])
         return y if self.bias is None else y + jnp.broadcast_to(self.bias[...], y.shape)
 
 
@@ -43,9 +58,11 @@ class Norm(nnx.Module):
 class SwiGLU(nnx.Module):
     """The gated MLP of both towers: down(silu(gate(x)) * up(x))."""
 
-    def __init__(self, width: int, mlp_width: int, *, bias: bool, dtype: jnp.dtype):
-        self.gate_up = Linear((2, mlp_width), width, bias=bias, dtype=dtype)
-        self.down = Linear(width, mlp_width, bias=bias, dtype=dtype)
+    def __init__(
+        self, width: int, mlp_width: int, *, bias: bool, dtype: jnp.dtype, int8: bool = False
+    ):
+        self.gate_up = Linear((2, mlp_width), width, bias=bias, dtype=dtype, int8=int8)
+        self.down = Linear(width, mlp_width, bias=bias, dtype=dtype, int8=int8)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns [..., width] for x [..., width]."""
@@ -67,6 +84,25 @@ def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) 
     else:
         product = _linear_rows(rows, weight, out_dtype)
     return product.reshape(*x.shape[:-1], *weight.shape[:-1])
+
+
+def int8_linear(x: jax.Array, weight: jax.Array, scale: jax.Array) -> jax.Array:
+    """Returns y[..., o] = scale[o] sum_i x[..., i] weight[o, i], summed in float32, in x's dtype.
+
+    Accelerators widen the bytes inside the product, a CPU does so for one row alone.
+    """
+
+    def widened(rows, weight):
+        return _linear_rows(rows, weight.astype(rows.dtype), jnp.dtype(jnp.float32))
+
+    rows = x.reshape(-1, x.shape[-1])
+    if rows.shape[0] == 1:
+        one = functools.partial(_multiplied_and_summed, axes=_forward(weight))
+        product = lax.platform_dependent(rows, weight, cpu=one, default=widened)
+    else:
+        product = widened(rows, weight)
+    scaled = product * jnp.broadcast_to(scale, product.shape)
+    return scaled.astype(x.dtype).reshape(*x.shape[:-1], *weight.shape[:-1])
 
 
 @jax.custom_vjp
@@ -121,7 +157,7 @@ def _exact(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Arr
 def _multiplied_and_summed(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     # A reading of its own to XLA, which would else keep a widened copy for the backward product.
     rows, weight = lax.optimization_barrier((rows, weight))
-    row = lax.broadcast_in_dim(rows[0], weight.shape, axes)
+    row = lax.broadcast_in_dim(rows[0].astype(jnp.float32), weight.shape, axes)
     return jnp.sum(weight.astype(jnp.float32) * row, axis=axes)[None]
 
 

@@ -75,13 +75,11 @@ class Plan:
         return self.total <= self.limit
 
 
-def estimate(
-    config: ModelConfig, devices: Devices, sizes: dict[str, int], load: Load, *, int8: bool
-) -> Plan:
+def estimate(config: ModelConfig, devices: Devices, sizes: dict[str, int], load: Load) -> Plan:
     """Returns the plan of a model on a mesh of `sizes` of the devices."""
     mesh = AbstractMesh(tuple(sizes[axis] for axis in AXES), AXES)
     shared, rows = shared_config(config, sizes["model"]), load.rows * sizes["data"]
-    weights = weight_bytes(shared, mesh, int8=int8)
+    weights = weight_bytes(shared, mesh)
     cache = device_bytes(cache_shapes(shared, load, rows), mesh, rows)
     controller = device_bytes(steering_shapes(shared, load, rows), mesh, rows)
     kind = devices.kind
@@ -97,25 +95,20 @@ def estimate(
     )
 
 
-def weight_bytes(shared: ModelConfig, mesh: AbstractMesh, *, int8: bool = False) -> dict[str, int]:
+def weight_bytes(shared: ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
     """Returns the bytes on each device of each parameter, by dotted path.
 
-    Layers of the body, and blocks of the tower, are alike: the first stands for them all. With
-    `int8` the products of the body have a byte a weight, and a float32 scale for each row of their
-    output.
+    Layers of the body, and blocks of the tower, are alike: the first stands for them all. An int8
+    weight has its scales with it.
     """
     found = {}
     itemsize = jnp.dtype(shared.dtype).itemsize
-    for parameter in _one_of_each(shared):
-        path, shape, cut, tensors = parameter
-        own = parameter_sharding(cut, shape, mesh).shard_shape(shape)  # type: ignore[arg-type]
-        product = (
-            path.startswith("decoder.body.") and path.endswith("weight") and tensors[0].row.unit
-        )
+    for each in _one_of_each(shared):
+        own = parameter_sharding(each.cut, each.shape, mesh).shard_shape(each.shape)  # type: ignore[arg-type]
         one = math.prod(own) * itemsize
-        if int8 and product:
+        if each.int8:
             one = math.prod(own) + 4 * math.prod(own[:-1])
-        found[path] = one * _alike(path, shared)
+        found[each.path] = one * _alike(each.path, shared)
     return found
 
 

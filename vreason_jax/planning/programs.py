@@ -27,8 +27,9 @@ from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.estimate import BEFORE, PIECE, REST_PIECE, TEXT, Load, cache_shapes
 from vreason_jax.planning.request import Request
 from vreason_jax.runtime.checkpoint import build_model
+from vreason_jax.runtime.int8 import scale_path, scale_sharding
 from vreason_jax.runtime.mesh import AXES, parameter_sharding
-from vreason_jax.runtime.names import Parameter, parameters
+from vreason_jax.runtime.names import parameters
 from vreason_jax.runtime.sharing import shared_config
 
 KINDS = ("decode", "prefill")
@@ -138,11 +139,16 @@ def _piece(rows: int, length: int) -> Piece:
 
 
 def _placed_model(config: ModelConfig, mesh: Mesh) -> Model:
-    def one(parameter: Parameter) -> jax.ShapeDtypeStruct:
-        sharding = parameter_sharding(parameter.cut, parameter.shape, mesh)
-        return jax.ShapeDtypeStruct(parameter.shape, jnp.dtype(config.dtype), sharding=sharding)
-
-    return build_model(config, {each.path: one(each) for each in parameters(config)})  # type: ignore
+    leaves = {}
+    for each in parameters(config):
+        sharding = parameter_sharding(each.cut, each.shape, mesh)
+        dtype = jnp.dtype(jnp.int8 if each.int8 else config.dtype)
+        leaves[each.path] = jax.ShapeDtypeStruct(each.shape, dtype, sharding=sharding)
+        if each.int8:
+            leaves[scale_path(each.path)] = jax.ShapeDtypeStruct(
+                each.shape[:-1], jnp.float32, sharding=scale_sharding(sharding)
+            )
+    return build_model(config, leaves)
 
 
 def _by_rows(tree, mesh: Mesh, rows: int, **options):

@@ -20,7 +20,6 @@ from vreason_jax.video.sampling import count_frames, max_frames_of
 _ENDLESS = 2**31  # frames of a clip
 _SHORTEST = 256  # tokens of an answer that is worth a run
 _JAX_SHARE = 0.75  # of a GPU's memory, which JAX takes unless it is told
-NOT_LOADED = "this version cannot load int8 weights"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +33,10 @@ class Request:
     frames: int
     max_new_tokens: int
     batch_size: int  # on each copy of the model
-    int8: bool = False
     mesh: str | None = None
 
     @classmethod
-    def of(
-        cls, preprocessing: Preprocessing, video: VideoConfig, *, int8: bool, **settings
-    ) -> "Request":
+    def of(cls, preprocessing: Preprocessing, video: VideoConfig, **settings) -> "Request":
         """Returns the request about clips that are read as `video` says.
 
         Raises UserError for clips that a run would refuse as well.
@@ -51,7 +47,7 @@ class Request:
         frames = count_frames(most, 1.0, video, group)
         side = math.isqrt(sizing.limits.max_pixels)
         check_room(frames, side, side)
-        return cls(sizing=sizing, frames=frames, int8=int8, **settings)
+        return cls(sizing=sizing, frames=frames, **settings)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -68,7 +64,7 @@ class Request:
 
     def plan(self) -> Plan:
         """Returns what each device holds, and the bounds of speed."""
-        return estimate(self.config, self.devices, self.sizes, self.load, int8=self.int8)
+        return estimate(self.config, self.devices, self.sizes, self.load)
 
     def report(self) -> dict[str, Any]:
         """Returns the plan as plain values: what --json writes."""
@@ -98,8 +94,6 @@ class Request:
         idle = self.devices.count - math.prod(self.sizes.values())
         if idle:
             yield f"{idle} of {self.devices.count} devices stay idle"
-        if self.int8:
-            yield NOT_LOADED
 
     def _changes(self) -> Iterator[str]:
         """Yields the least changes of single settings that make it fit."""
@@ -121,8 +115,10 @@ class Request:
                 yield f"{option} {largest}"
         slices = (change(devices=each, mesh=None) for each in self.devices.larger())
         yield from itertools.islice((str(e.devices) for e in slices if e.plan().fits), 1)
-        if not self.int8 and change(int8=True).plan().fits:
-            yield f"--weights int8 ({NOT_LOADED})"
+        text = dataclasses.replace(self.config.text, int8=True)
+        int8 = change(config=dataclasses.replace(self.config, text=text))
+        if int8.config != self.config and int8.plan().fits:
+            yield "--weights int8 (--set model.weights=int8)"
 
 
 @functools.lru_cache(maxsize=256)

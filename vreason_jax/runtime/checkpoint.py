@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -15,12 +16,14 @@ from jax.sharding import Mesh
 from vreason_jax.families.model import Model, abstract_model
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.runtime import check, names, orbax_files, tensor_files
+from vreason_jax.runtime.int8 import quantised_on_devices, scale_path
 from vreason_jax.runtime.loading import Wanted, load
 from vreason_jax.runtime.mesh import parameter_sharding
 from vreason_jax.runtime.sharing import Share, as_stored, make, shared_config, shares
 from vreason_jax.runtime.tensor_files import StoredTensor
 
 Warn = Callable[[str], None]
+_NUMBERS_AT_ONCE = 2**29  # of converted weights; reading them costs some milliseconds each time
 
 
 def load_model(
@@ -101,12 +104,15 @@ def _read_files(
 
     def one(share: Share) -> Wanted:
         stored = [dataclasses.replace(tensors[t.name], shape=t.shape) for t in share.tensors]
-        target = stored[0].dtype if dtype is None else np.dtype(dtype)
+        target = stored[0].dtype if dtype is None or share.int8 else np.dtype(dtype)
         sharding = parameter_sharding(share.cut, share.shape, mesh)
         return Wanted(tuple(stored), share, target, sharding)
 
-    arrays = load([one(share) for share in wanted])
-    return {share.path: array for share, array in zip(wanted, arrays, strict=True)}
+    return {
+        path: array
+        for arrays in load([one(share) for share in wanted])
+        for path, array in arrays.items()
+    }
 
 
 def _read_converted(
@@ -118,19 +124,37 @@ def _read_converted(
 ) -> dict[str, jax.Array]:
     """Reads Orbax's arrays to the devices, and makes there what they are parts of."""
 
-    def abstract(tensor: names.ExpectedTensor) -> jax.ShapeDtypeStruct:
-        target = stored[tensor.path].dtype if dtype is None else jnp.dtype(dtype)
+    def abstract(share: Share, tensor: names.ExpectedTensor) -> jax.ShapeDtypeStruct:
+        kept = dtype is None or share.int8
+        target = stored[tensor.path].dtype if kept else jnp.dtype(dtype)
         sharding = parameter_sharding(tensor.row.cut, tensor.shape, mesh)
         return jax.ShapeDtypeStruct(tensor.shape, target, sharding=sharding)
 
-    tensors = (tensor for share in wanted for tensor in share.tensors)
-    arrays = orbax_files.load_arrays(folder, {each.path: abstract(each) for each in tensors})
     made = {}
-    for share in wanted:  # one after the other, so that little lies on the devices twice
-        parts = [arrays.pop(tensor.path) for tensor in share.tensors]
-        sharding = parameter_sharding(share.cut, share.shape, mesh)
-        made[share.path] = make(parts, share, sharding).block_until_ready()
+    for some in _in_parts(wanted):
+        of = {each.path: abstract(share, each) for share in some for each in share.tensors}
+        arrays = orbax_files.load_arrays(folder, of)
+        for share in some:
+            parts = [arrays.pop(tensor.path) for tensor in share.tensors]
+            sharding = parameter_sharding(share.cut, share.shape, mesh)
+            made[share.path] = make(parts, share, sharding)
+            if share.int8:
+                pair = quantised_on_devices(made[share.path], sharding)
+                made[share.path], made[scale_path(share.path)] = pair
+            jax.block_until_ready(made[share.path])
     return made
+
+
+def _in_parts(wanted: Sequence[Share]) -> Iterator[list[Share]]:
+    """Shares by so many that little lies on the devices twice, and no float beside all int8."""
+    some, held = [], 0
+    for share in wanted:
+        some.append(share)
+        held += math.prod(share.shape)
+        if held > _NUMBERS_AT_ONCE:
+            yield some
+            some, held = [], 0
+    yield some
 
 
 def _by_hub_name(stored: list[StoredTensor]) -> tuple[dict[str, StoredTensor], list[str]]:

@@ -14,11 +14,13 @@ from jax.sharding import Sharding
 from tqdm import tqdm
 
 from vreason_jax.runtime import tensor_files
+from vreason_jax.runtime.int8 import quantised, scale_path, scale_sharding
 from vreason_jax.runtime.sharing import FILLED, Share, take
 from vreason_jax.runtime.tensor_files import StoredTensor
 
 _THREADS = 4
 _AHEAD = 2**28  # bytes that wait for the devices, beside the tensor that they take and the next
+_Read = dict[str, dict[tuple, np.ndarray]]  # by path and index of rows, what was read
 _QUIET_SECONDS = 2.0  # shorter loads show no bar
 
 
@@ -57,13 +59,13 @@ class Wanted:
         return rows * math.prod(first.shape[1:]) * first.dtype.itemsize
 
 
-def load(wanted: Sequence[Wanted]) -> Iterator[jax.Array]:
-    """Yields the parameters as arrays, in order; a device's process reads no byte twice for it.
+def load(wanted: Sequence[Wanted]) -> Iterator[dict[str, jax.Array]]:
+    """Yields each parameter by its path, and scales by theirs; no device has a byte read twice.
 
     Raises UserError for a file that was cut meanwhile.
     """
     rest = collections.deque(wanted)
-    waiting: collections.deque[tuple[Wanted, Future[dict[tuple, np.ndarray]]]] = collections.deque()
+    waiting: collections.deque[tuple[Wanted, Future[_Read]]] = collections.deque()
     ahead = 0
     with ThreadPoolExecutor(_THREADS) as pool, _bar(sum(one.nbytes for one in wanted)) as bar:
         while rest or waiting:
@@ -77,8 +79,13 @@ def load(wanted: Sequence[Wanted]) -> Iterator[jax.Array]:
             bar.update(one.nbytes)
 
 
-def _read(one: Wanted) -> dict[tuple, np.ndarray]:
-    return {key: _rows(one, rows) for key, rows in one.parts.items()}
+def _read(one: Wanted) -> _Read:
+    parts = {key: _rows(one, rows) for key, rows in one.parts.items()}
+    if not one.share.int8:
+        return {one.share.path: parts}
+    made = {key: quantised(parts.pop(key)) for key in list(parts)}
+    paths = one.share.path, scale_path(one.share.path)
+    return {path: {key: two[n] for key, two in made.items()} for n, path in enumerate(paths)}
 
 
 def _rows(one: Wanted, wanted: np.ndarray) -> np.ndarray:
@@ -98,18 +105,26 @@ def _rows(one: Wanted, wanted: np.ndarray) -> np.ndarray:
     return values if one.share.columns is None else take(values, one.share.columns, -1, np)
 
 
-def _on_devices(one: Wanted, values: dict[tuple, np.ndarray]) -> jax.Array:
-    if len(one.sharding.device_set) == 1:
+def _on_devices(one: Wanted, read: _Read) -> dict[str, jax.Array]:
+    shape, sharding, placed = one.share.shape, one.sharding, {}
+    for path, parts in read.items():
+        placed[path] = _placed(shape, sharding, one.outer, parts)
+        shape, sharding = shape[:-1], scale_sharding(sharding)  # of the scales
+    return placed
+
+
+def _placed(shape, sharding: Sharding, outer: int, parts: dict[tuple, np.ndarray]) -> jax.Array:
+    if len(sharding.device_set) == 1:
         # On a CPU the buffer, being aligned, becomes the array: nobody else holds it.
-        (whole,) = values.values()
-        array = jax.device_put(whole, one.sharding, may_alias=True)
+        (whole,) = parts.values()
+        array = jax.device_put(whole, sharding, may_alias=True)
     else:
 
         def part(index: tuple[slice, ...] | None) -> np.ndarray:
             index = index or ()
-            return values[_key(index[: one.outer])][(..., *index[one.outer :])]
+            return parts[_key(index[:outer])][(..., *index[outer:])]
 
-        array = jax.make_array_from_callback(one.share.shape, one.sharding, part)
+        array = jax.make_array_from_callback(shape, sharding, part)
     return array.block_until_ready()
 
 

@@ -17,7 +17,7 @@ from jax.sharding import (
 
 from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.runtime.names import expected_tensors
+from vreason_jax.runtime.names import parameters
 
 AXES = ("data", "model")
 LARGEST = 16  # devices that share one copy of a model
@@ -133,8 +133,8 @@ def _default_sizes(
 
 
 def _weight_bytes(config: ModelConfig) -> int:
-    numbers = sum(math.prod(tensor.shape) for tensor in expected_tensors(config).values())
-    return numbers * np.dtype(config.dtype).itemsize
+    itemsize = np.dtype(config.dtype).itemsize
+    return sum(math.prod(p.shape) * (1 if p.int8 else itemsize) for p in parameters(config))
 
 
 def _is_small(config: ModelConfig) -> bool:

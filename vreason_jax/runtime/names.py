@@ -43,6 +43,7 @@ class Parameter(NamedTuple):
     shape: tuple[int, ...]
     cut: int | None  # the axis that is cut over `model`
     tensors: tuple[ExpectedTensor, ...]
+    int8: bool  # whether it is a byte a number, and float32 scales beside it (runtime/int8.py)
 
     @property
     def joint(self) -> Joint | None:
@@ -54,7 +55,8 @@ class Parameter(NamedTuple):
 def parameters(config: ModelConfig) -> tuple[Parameter, ...]:
     """Returns every parameter of a model, in the order of its state."""
     flat = nnx.to_flat_state(nnx.state(abstract_model(config)))
-    return tuple(_parameter(dotted(path), tuple(leaf.shape), config) for path, leaf in flat)
+    leaves = ((dotted(path), leaf) for path, leaf in flat)
+    return tuple(_parameter(path, leaf, config) for path, leaf in leaves if path[-6:] != ".scale")
 
 
 @functools.lru_cache(maxsize=32)
@@ -84,15 +86,17 @@ def join_all(config: ModelConfig, arrays: Mapping[str, jax.Array]) -> dict[str, 
 def split_all(config: ModelConfig, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the tensors, by dotted path, that make the parameters: the inverse of `join_all`."""
     found = {}
-    for path, shape, _, tensors in parameters(config):
-        axis = tensors[0].row.joint.axis if tensors[0].row.joint else 0
-        ends = np.cumsum(_sizes(shape[axis], len(tensors)))[:-1]
-        for tensor, part in zip(tensors, np.split(arrays[path], ends, axis), strict=True):
+    for parameter in parameters(config):
+        axis = parameter.joint.axis if parameter.joint else 0
+        ends = np.cumsum(_sizes(parameter.shape[axis], len(parameter.tensors)))[:-1]
+        parts = np.split(arrays[parameter.path], ends, axis)
+        for tensor, part in zip(parameter.tensors, parts, strict=True):
             found[tensor.path] = part.reshape(tensor.shape)
     return found
 
 
-def _parameter(path: str, shape: tuple[int, ...], config: ModelConfig) -> Parameter:
+def _parameter(path: str, leaf: Any, config: ModelConfig) -> Parameter:
+    shape = tuple(leaf.shape)
     rows = find_rows(path, family_of(config).tensors)
     joint = rows[0].joint
     number = re.search(r"\.(\d+)\.", path.replace(".last.", f".{config.text.layers - 1}."))
@@ -103,7 +107,8 @@ def _parameter(path: str, shape: tuple[int, ...], config: ModelConfig) -> Parame
         stored = row.stored_shape(config) if row.stored_shape else own
         assert math.prod(stored) == math.prod(own)
         tensors.append(ExpectedTensor(inside + _tail(row.path), name, own, stored, row))
-    return Parameter(path, shape, joint.cut if joint else rows[0].cut, tuple(tensors))
+    cut = joint.cut if joint else rows[0].cut
+    return Parameter(path, shape, cut, tuple(tensors), leaf.dtype == jnp.int8)
 
 
 def _tail(path: str) -> str:

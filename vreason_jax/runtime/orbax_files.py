@@ -97,14 +97,16 @@ def array_metadata(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def load_arrays(folder: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
-    """Returns the arrays, each read straight into the sharding and dtype of its abstract one."""
+    """Returns those arrays, each read straight into the sharding and dtype of its abstract one."""
     ocp = _orbax()
     restore_args = ocp.checkpoint_utils.construct_restore_args(abstract)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             return checkpointer.restore(
                 _weights(folder),
-                args=ocp.args.PyTreeRestore(item=abstract, restore_args=restore_args),
+                args=ocp.args.PyTreeRestore(
+                    item=abstract, restore_args=restore_args, partial_restore=True
+                ),
             )
     except Exception as error:
         raise _damaged(folder, error) from None

@@ -48,6 +48,7 @@ class Share(NamedTuple):
     shape: tuple[int, ...]
     cut: int | None  # the axis that is cut over `model`
     tensors: tuple[ExpectedTensor, ...]
+    int8: bool = False  # whether it is made a byte a number, with scales beside it
     rows: np.ndarray | None = None  # of the tensors, one after the other; None: as they are
     columns: np.ndarray | None = None
 
@@ -65,7 +66,7 @@ def shares(config: ModelConfig, shared: ModelConfig) -> list[Share]:
 
 
 def _share(stored: Parameter, parameter: Parameter, text: TextConfig, shared: TextConfig) -> Share:
-    path, shape, cut, tensors = parameter
+    shape, tensors = parameter.shape, parameter.tensors
     parts, columns, first = [], None, 0
     for old, new in zip(stored.tensors, tensors, strict=True):
         rows = np.arange(old.shape[0])
@@ -78,7 +79,8 @@ def _share(stored: Parameter, parameter: Parameter, text: TextConfig, shared: Te
     if parameter.joint:
         outer = shape[: len(shape) - len(tensors[0].shape) + 1]
         parts = [join(parts, parameter.joint, outer)]
-    return Share(path, shape, cut, stored.tensors, parts[0].reshape(-1), columns)
+    path, cut, int8 = parameter.path, parameter.cut, parameter.int8
+    return Share(path, shape, cut, stored.tensors, int8, parts[0].reshape(-1), columns)
 
 
 def make(parts: Sequence[jax.Array], share: Share, sharding: Sharding) -> jax.Array:

@@ -1,0 +1,135 @@
+"""int8 weights: close to what is stored, the same however they are loaded, and V-Reason holds."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small_model
+from flax import nnx
+from small_model import config_of, quick_compiles
+
+from vreason_jax.checkpoint import Checkpoint
+from vreason_jax.convert.conversion import convert
+from vreason_jax.embedded import CHECKPOINT
+from vreason_jax.model.layers import int8_linear
+from vreason_jax.model.windows import frame_plan
+from vreason_jax.runtime import int8, names
+from vreason_jax.runtime.checkpoint import build_model, load_model
+from vreason_jax.runtime.mesh import create_mesh
+from vreason_jax.shapes.sample import sample_text
+from vreason_jax.training.batches import BatchMaker
+from vreason_jax.training.config import TrainConfig
+from vreason_jax.training.loss import Batch, reply_logits
+
+RNG = np.random.default_rng(0)
+
+
+def config_as(weights):
+    return Checkpoint.open(None).config_of(config_of(model__weights=weights).model)
+
+
+@functools.cache
+def embedded(weights):
+    return load_model(CHECKPOINT, config_as(weights), "float32")
+
+
+def arrays_of(model):
+    flat = nnx.to_flat_state(nnx.state(model))
+    return {names.dotted(path): np.asarray(leaf[...]) for path, leaf in flat}
+
+
+def test_a_rows_largest_number_is_127_and_no_number_is_off_by_more_than_half_a_step(monkeypatch):
+    monkeypatch.setattr(int8, "_AT_ONCE", 20)  # two rows
+    weight = RNG.standard_normal((2, 3, 10)).astype(np.float32)
+    weight[1, 2] = 0
+    values, scales = int8.quantised(weight)
+    assert (values.dtype, scales.shape) == (np.int8, (2, 3))
+    largest = np.abs(values.astype(int)).max(-1)
+    assert largest.reshape(-1).tolist() == [127] * 5 + [0]
+    assert (np.abs(values * scales[..., None] - weight) <= 0.501 * scales[..., None]).all()
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    on_devices = int8.quantised_on_devices(jnp.asarray(weight), sharding)
+    np.testing.assert_array_equal(on_devices[0], values)
+    np.testing.assert_allclose(on_devices[1], scales, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rows", [1, 3, 20])
+def test_the_product_is_that_of_the_widened_weight(rows, dtype):
+    x = jnp.asarray(RNG.standard_normal((rows, 64)), dtype)
+    values = jnp.asarray(RNG.integers(-127, 128, (2, 5, 64)), jnp.int8)
+    scales = jnp.asarray(RNG.uniform(0.01, 0.1, (2, 5)), jnp.float32)
+    got = jax.jit(int8_linear)(x, values, scales)
+    wide = np.asarray(values, np.float64) * np.asarray(scales, np.float64)[..., None]
+    expected = np.tensordot(np.asarray(x, np.float64), wide, (1, 2))
+    assert got.dtype == dtype and got.shape == (rows, 2, 5)
+    error = np.abs(np.asarray(got, np.float64) - expected).max()
+    assert error <= (1e-5 if dtype == "float32" else 4e-3) * np.abs(expected).max()
+
+
+def test_products_of_the_body_alone_are_int8():
+    stored, made = (
+        {path: array.dtype for path, array in arrays_of(embedded(weights)).items()}
+        for weights in ("stored", "int8")
+    )
+    changed = {path for path in stored if made[path] != stored[path]}
+    body = {f"decoder.body.{n}" for n in range(len(embedded("int8").decoder.body))}
+    ends = ("attention.qkv", "attention.o", "mlp.gate_up", "mlp.down")
+    assert changed == {f"{layer}.{end}.weight" for layer in body for end in ends}
+    assert {made[path] for path in changed} == {np.dtype(np.int8)}
+
+
+def test_they_are_the_same_of_a_converted_folder_and_on_a_mesh(tmp_path):
+    convert(CHECKPOINT, tmp_path / "orbax", None, warn=pytest.fail)
+    config, plain = config_as("int8"), arrays_of(embedded("int8"))
+    mesh = create_mesh("model=2", config) if jax.device_count() > 1 else None
+    for folder, where in ((tmp_path / "orbax", None), (CHECKPOINT, mesh)):
+        for path, array in arrays_of(load_model(folder, config, "float32", where)).items():
+            if array.dtype == np.int8:  # a scale may differ in its last bit
+                assert np.abs(array.astype(int) - plain[path]).max() <= 1, path
+            else:
+                np.testing.assert_allclose(array, plain[path], rtol=1e-6, err_msg=path)
+
+
+def test_logits_are_within_two_percent_of_the_largest():
+    maker = BatchMaker(TrainConfig(), CHECKPOINT)
+    texts = [sample_text("validation", index) for index in range(2)]
+    batch = Batch(**maker.assemble([(text, maker.example(text)) for text in texts]))
+    plan, real = frame_plan(6, 8, config_as("stored").vision), np.asarray(batch.weights) > 0
+    with quick_compiles():
+        stored, made = (
+            np.asarray(jax.jit(reply_logits)(embedded(weights), batch, plan))[real]
+            for weights in ("stored", "int8")
+        )
+    assert 0 < np.abs(made - stored).max() <= 0.02 * np.abs(stored).max()
+
+
+def small_int8_model():
+    config = small_model.small_config()
+    config = dataclasses.replace(config, text=dataclasses.replace(config.text, int8=True))
+    arrays = arrays_of(small_model.small_model())
+    for each in names.parameters(config):
+        if each.int8:
+            arrays[each.path], arrays[int8.scale_path(each.path)] = int8.quantised(
+                arrays[each.path]
+            )
+    return build_model(config, jax.tree.map(jnp.asarray, arrays))
+
+
+def test_v_reason_holds(monkeypatch):
+    """A rate of 0 changes nothing, nothing changes before the first update, then the delta does."""
+    model = small_int8_model()
+    monkeypatch.setattr(small_model, "small_model", lambda: model)
+    rows = (small_model.LONG,)
+    plain, still, lively = (
+        small_model.run(rows, config_of(**{f"controller__{key}": value}))
+        for key, value in (("objective", "none"), ("learning_rate", 0.0), ("learning_rate", 0.1))
+    )
+    assert still.token.tolist() == plain.token.tolist()
+    np.testing.assert_allclose(still.entropy, plain.entropy, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(lively.entropy[:4], plain.entropy[:4], rtol=1e-5, atol=1e-6)
+    assert lively.grad_norm.max() > 0 and lively.delta_norm.max() > 0
+    assert not np.allclose(lively.entropy[5:], plain.entropy[5:], rtol=1e-3)
