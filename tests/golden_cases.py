@@ -20,6 +20,8 @@ from vreason_jax.families.model import Model
 from vreason_jax.families.registry import read_model_config
 from vreason_jax.model.attention import Layout, causal_context
 from vreason_jax.model.cache import LayerCache, with_capacity
+from vreason_jax.model.vision import Frames
+from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import IMAGE_TOKEN, TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.questions import Media, Prepared, Question
@@ -66,6 +68,32 @@ def engine_of(model: Model) -> Engine:
     return Engine(checkpoint, model, MESH)
 
 
+def assert_close(ours, reference):
+    """Asserts that no number is off by more than 1e-4 of the largest reference value."""
+    error = np.max(np.abs(ours - reference))
+    assert error <= 1e-4 * np.max(np.abs(reference))
+
+
+def blocks_in_patch_order(vision, cut):
+    """Each block's output [P, D] in the order of the medium's patches."""
+    frames, height, width = cut.grid
+    plan = frame_plan(height, width, vision.config)
+    rows, slots = plan.window.shape
+    per_unit, values = vision.config.geometry.merge**2, cut.values.shape[-1]
+    units = cut.values.reshape(frames, -1, per_unit * values)[:, plan.unit_of_slot]
+    arrays = (np.broadcast_to(a, (frames, rows, slots)) for a in plan[1:4])
+    scales = (np.broadcast_to(a, (frames, 3)) for a in cut.scales())
+    pixels = units.reshape(frames, rows, slots, values)
+    size = np.full((frames, 2), (height, width), np.int32)
+    laid = jax.tree.map(jnp.asarray, Frames(pixels, *scales, *arrays, size, plan.slot_of_unit))
+    return [
+        np.asarray(x)
+        .reshape(frames, -1, per_unit, x.shape[-1])[:, plan.slot_of_unit]
+        .reshape(-1, x.shape[-1])
+        for x in vision.run_blocks(laid)
+    ]
+
+
 def prompt_states(model: Model, rows: list[Prepared]) -> tuple[list[np.ndarray], np.ndarray]:
     """Returns every decoder layer's output [B, S, D], and the logits [B, S, V].
 
@@ -87,9 +115,13 @@ def _row_states(model: Model, row: Prepared) -> tuple[list, np.ndarray]:
     decoder, prompt = model.decoder, row.prompt
     x = decoder.embed(jnp.asarray(prompt.token_ids[None]))
     blocks, (index,) = engine_of(model)._encode([row])
+    stacked = []
     if len(index):
         at = np.flatnonzero(prompt.token_types != TEXT_TOKEN)
-        x = x.at[0, at].set(jnp.concatenate(blocks)[index].astype(x.dtype))
+        media = jnp.concatenate(blocks)[index].astype(x.dtype)
+        first, *others = jnp.split(media, 1 + decoder.config.stacked, axis=-1)
+        stacked = [jnp.zeros_like(x).at[0, at].set(part) for part in others]
+        x = x.at[0, at].set(first)
     rotation = decoder.rotation(jnp.asarray(prompt.positions[:, None]), x.dtype)
     length, outputs = x.shape[1], []
     whole = Layout(np.array([length]), np.int32(0), np.array([0]), np.int32(2**30))
@@ -98,6 +130,7 @@ def _row_states(model: Model, row: Prepared) -> tuple[list, np.ndarray]:
         cache = with_capacity(LayerCache(keys.swapaxes(2, 3), values), -(-length // 256) * 256)
         context = causal_context(query, cache, jnp.int32(0), whole)
         x = layer.finish(x, context)
+        x = x + stacked.pop(0) if stacked else x
         outputs.append(x[0])
     return outputs, np.asarray(decoder.logits(x)[0])
 

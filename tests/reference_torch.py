@@ -73,9 +73,9 @@ def activations(model, case: Case) -> dict[str, np.ndarray]:
         if patches is not None:
             arrays.update(vision_activations(model.model.visual, patches, grids, kind))
     layers = model.model.language_model.layers
-    with _recorded(layers) as recorded:
+    with recorded(layers) as outputs:
         arrays["logits_max"] = forward(model, case, "max").logits.numpy()
-    arrays.update({f"layer_{number}": value.numpy() for number, value in enumerate(recorded)})
+    arrays.update({f"layer_{number}": value.numpy() for number, value in enumerate(outputs)})
     return arrays
 
 
@@ -87,12 +87,12 @@ def vision_activations(visual, patches: np.ndarray, grids: np.ndarray, kind: str
     config = visual.config
     windows = (config.spatial_merge_size, config.window_size, config.patch_size)
     index, bounds = get_vision_window_index(torch.from_numpy(grids).long(), *windows)
-    with _recorded(visual.blocks) as recorded:
+    with recorded(visual.blocks) as outputs:
         merged = visual(torch.from_numpy(patches), grid_thw=torch.from_numpy(grids).long())
     back = torch.argsort(index)
     arrays = {
         f"{kind}_block_{number}": _reorder(value, back).numpy()
-        for number, value in enumerate(recorded)
+        for number, value in enumerate(outputs)
     }
     arrays[f"{kind}_merged"] = merged.pooler_output.numpy()
     arrays[f"{kind}_window_index"] = index.numpy().astype(np.int32)
@@ -116,7 +116,7 @@ def greedy(model, case: Case, steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @contextlib.contextmanager
-def _recorded(modules):
+def recorded(modules):
     """Yields a list that a forward pass fills with the modules' outputs, in order."""
     outputs: list[torch.Tensor] = []
 

@@ -60,3 +60,27 @@ def test_every_folder_and_module_imports_only_what_comes_before_it():
 
 def test_the_walk_sees_the_imports_that_are_there():
     assert {"jax", "model", "controller", "functools"} <= imported(PACKAGE / "decoding" / "loop.py")
+
+
+def test_only_its_own_folder_and_the_registry_name_a_family():
+    folders = {path.name for path in (PACKAGE / "families").iterdir() if path.is_dir()}
+    families = {folder for folder in folders if not folder.startswith("_")}
+    assert families
+    for file in sorted(PACKAGE.rglob("*.py")):
+        inside = families & set(file.relative_to(PACKAGE).parts)
+        if inside or file == PACKAGE / "families" / "registry.py":
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        documents = {id(node.body[0].value) for node in ast.walk(tree) if is_documented(node)}
+        for node in ast.walk(tree):
+            text = getattr(node, "id", None) or getattr(node, "attr", None) or ""
+            if isinstance(node, ast.Constant) and id(node) not in documents:
+                text = str(node.value)
+            elif isinstance(node, ast.ImportFrom):
+                text = node.module or ""
+            assert "qwen" not in text.lower(), f"{file.relative_to(PACKAGE)}: {text}"
+
+
+def is_documented(node: ast.AST) -> bool:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None

@@ -7,13 +7,13 @@ positions, windows and tokens are exact. scripts/make_goldens.py makes the golde
 import itertools
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden_cases import (
     GOLDENS,
     MESH,
+    assert_close,
+    blocks_in_patch_order,
     load_case,
     prepared_rows,
     prompt_states,
@@ -23,7 +23,6 @@ from golden_cases import (
 from reference_cases import ROWS, RULES, Video
 
 from vreason_jax.engine.media import encode_media
-from vreason_jax.model.vision import Frames
 from vreason_jax.model.windows import EMPTY, frame_plan
 from vreason_jax.prompt.positions import prompt_positions
 from vreason_jax.questions import Media, Prepared
@@ -36,11 +35,6 @@ GREEDY_TOKENS = 32
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return reference_model(tmp_path_factory.mktemp("reference"))
-
-
-def assert_close(ours, reference):
-    error = np.max(np.abs(ours - reference))
-    assert error <= 1e-4 * np.max(np.abs(reference))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -66,28 +60,9 @@ def test_every_vision_block_and_the_merger(model, name, kind):
     encoded = encode_media(model.vision, cuts, MESH)
     tokens = np.concatenate([np.asarray(block) for block in encoded.blocks])
     assert_close(np.concatenate([tokens[at] for at in encoded.index]), golden[f"{kind}_merged"])
-    blocks = [_blocks_in_patch_order(model.vision, cut) for cut in cuts]
+    blocks = [blocks_in_patch_order(model.vision, cut) for cut in cuts]
     for index, parts in enumerate(zip(*blocks, strict=True)):
         assert_close(np.concatenate(parts), golden[f"{kind}_block_{index}"])
-
-
-def _blocks_in_patch_order(vision, cut):
-    """Each block's output [P, D] in the order of the medium's patches."""
-    frames, height, width = cut.grid
-    plan = frame_plan(height, width, vision.config)
-    rows, slots = plan.window.shape
-    per_unit, values = vision.config.geometry.merge**2, cut.values.shape[-1]
-    units = cut.values.reshape(frames, -1, per_unit * values)[:, plan.unit_of_slot]
-    arrays = (np.broadcast_to(a, (frames, rows, slots)) for a in plan[1:4])
-    scales = (np.broadcast_to(a, (frames, 3)) for a in cut.scales())
-    pixels = units.reshape(frames, rows, slots, values)
-    laid = jax.tree.map(jnp.asarray, Frames(pixels, *scales, *arrays, plan.slot_of_unit))
-    return [
-        np.asarray(x)
-        .reshape(frames, -1, per_unit, x.shape[-1])[:, plan.slot_of_unit]
-        .reshape(-1, x.shape[-1])
-        for x in vision.run_blocks(laid)
-    ]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -104,7 +104,7 @@ def test_a_tied_model_has_no_head_tensor():
     ],
 )
 def test_three_naming_schemes_come_to_one(name, canonical):
-    assert names.canonical_name(name) == canonical
+    assert names.canonical_name(name, CONFIG) == canonical
 
 
 def test_a_path_outside_the_table_or_twice_in_it_is_an_error():

@@ -28,7 +28,7 @@ UNUSUAL = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
-    build_tokenizer(folder)
+    build_tokenizer(folder, "Qwen2Tokenizer")
     return folder
 
 
@@ -87,7 +87,7 @@ def test_ids_are_bytes_then_merges_then_added_tokens(folder, tokenizer):
 
 
 def test_building_again_writes_the_same_bytes(folder, tmp_path):
-    build_tokenizer(tmp_path)
+    build_tokenizer(tmp_path, "Qwen2Tokenizer")
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(path.name for path in tmp_path.iterdir())
     for name in names:

@@ -25,7 +25,7 @@ from vreason_jax.questions import ImageFile, Media, Prepared, Question, Source, 
 from vreason_jax.runtime.hub import resolve_model_folder
 from vreason_jax.runtime.memory import check_cache
 from vreason_jax.settings import apply_overrides
-from vreason_jax.video.patches import Patches, patchify, second_per_grid
+from vreason_jax.video.patches import Patches, patch_times, patchify, second_per_grid
 from vreason_jax.video.preprocessing import Preprocessing
 from vreason_jax.video.reader import Clip, clip_from_array, read_image, read_video
 from vreason_jax.video.sampling import Segment
@@ -150,7 +150,7 @@ class Checkpoint:
                 f"{LAST_POSITION / rate:.3g} seconds, got frames at "
                 f"{clip.fps:.3g} a second; give its right rate (--fps)"
             )
-        return Medium("video", grid, seconds)
+        return Medium("video", grid, seconds, patch_times(clip, geometry))
 
     def check_memory(self, run: RunConfig, questions: Sequence[Prepared], samples: int = 1) -> None:
         """Raises UserError where the answers, asked at once, cannot even begin in all memory."""

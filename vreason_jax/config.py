@@ -159,18 +159,22 @@ class SamplingConfig:
 class VideoConfig:
     """The choice and size of frames.
 
-    `min_pixels` and `max_pixels` are per frame. None means the checkpoint's limits for video
-    (video/preprocessing.py), or else 100352 and 200704.
+    With `sizing` "frame" frames are chosen and sized as qwen-vl-utils does, and `min_pixels` and
+    `max_pixels` are those of a frame; with "clip" as transformers does for models whose files limit
+    the pixels of a whole clip, and they are those of all its frames. None means the checkpoint's
+    own limits (video/preprocessing.py), or else 128 to 256 tokens a frame.
     """
 
     num_frames: int | None = None
     max_frames: int = 16
     min_pixels: int | None = None
     max_pixels: int | None = None
+    sizing: str = "frame"
     reader: str = "auto"
     timeout_seconds: float = 120.0
 
     def __post_init__(self):
+        one_of("video.sizing", self.sizing, ("frame", "clip"))
         one_of("video.reader", self.reader, ("auto", "decord", "pyav"))
         in_range("video.num_frames", self.num_frames, 1)
         in_range("video.max_frames", self.max_frames, 1)
@@ -197,9 +201,18 @@ class ModelOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PromptConfig:
-    """`template` is a file with `{question}` that wraps the user's words, or none."""
+    """`template` is a file with `{question}` that wraps the user's words, or none.
+
+    `video_wrapper` says whether the marks of a video stand around its temporal patches ("wrapped",
+    as in transformers since 5.10) or give way to them ("tight", as before), in models that show
+    each patch by itself.
+    """
 
     template: str | None = None
+    video_wrapper: str = "tight"
+
+    def __post_init__(self):
+        one_of("prompt.video_wrapper", self.video_wrapper, ("tight", "wrapped"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,14 +38,17 @@ def read_piece(
 ) -> KVCache:
     """Returns the cache with a piece of the prompts in it. Donates `cache`.
 
-    `blocks` are embeddings [N, D] each of the vision tower (model/vision.py), one behind the other.
+    `blocks` are embeddings [N, E x D] each of the vision tower (model/vision.py), one behind the
+    other: the first part stands for the token, the others are added behind the first layers.
     """
     x = decoder.embed(piece.token_ids)
     index = piece.media_index[..., None]
     media = jnp.concatenate(blocks)[jnp.maximum(index[..., 0], 0)].astype(x.dtype)
-    x = jnp.where(index == TEXT, x, media)
+    first, *others = jnp.split(media, 1 + decoder.config.stacked, axis=-1)
+    x = jnp.where(index == TEXT, x, first)
+    stacked = [jnp.where(index == TEXT, 0, part) for part in others]
     rotation = decoder.rotation(jnp.moveaxis(piece.positions, 1, 0), x.dtype)
-    _, cache = decoder.read(x, rotation, cache, piece.start, layout, mesh)
+    _, cache = decoder.read(x, rotation, cache, piece.start, layout, mesh, stacked)
     return _on(mesh, cache)
 
 

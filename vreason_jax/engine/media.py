@@ -19,7 +19,7 @@ from vreason_jax.video.patches import Patches
 class Encoded(NamedTuple):
     """The embeddings of media, in blocks of one length, and where each medium's tokens are."""
 
-    blocks: list[jax.Array]  # [block_tokens(), D] each
+    blocks: list[jax.Array]  # [block_tokens(), E x D] each
     index: list[np.ndarray]  # int [tokens] per medium, in prompt order: rows of all blocks together
     patches: int  # that were encoded
     slots: int  # that were computed, empty ones included
@@ -96,7 +96,7 @@ def places(rows: int, config: VisionConfig) -> tuple[int, int]:
 def encode_frames(
     vision: VisionTower, frames: Frames, *, blocks: int, mesh: Mesh
 ) -> tuple[jax.Array, ...]:
-    """Returns the tokens' embeddings [N, D] in `blocks` equal parts, whole on every device."""
+    """Returns the tokens' embeddings [N, E x D] in `blocks` equal parts, whole on every device."""
     tokens = vision(frames)
     tokens = lax.with_sharding_constraint(tokens, NamedSharding(mesh, PartitionSpec()))
     return tuple(tokens.reshape(blocks, -1, tokens.shape[-1]))
@@ -118,6 +118,7 @@ def _laid_out(
     mean, deviation = np.ones((2, count, 3), np.float32)
     window = np.full((count, rows, slots), EMPTY, np.int32)
     row, column = np.zeros((2, count, rows, slots), np.int32)
+    size = np.ones((count, 2), np.int32)
     tokens = []
     for place, (frame, plan) in enumerate(zip(frames, plans, strict=True)):
         medium = media[frame.medium]
@@ -125,10 +126,11 @@ def _laid_out(
         pixels[place] = own[plan.unit_of_slot]
         mean[place], deviation[place] = medium.scales()
         window[place], row[place], column[place] = plan.window, plan.row, plan.column
+        size[place] = medium.grid[1:]
         tokens.append(place * units + plan.slot_of_unit)
     pixels = pixels.reshape(count, rows, slots, -1)
     joined = np.concatenate(tokens).astype(np.int32)
-    return Frames(pixels, mean, deviation, window, row, column, joined), len(joined)
+    return Frames(pixels, mean, deviation, window, row, column, size, joined), len(joined)
 
 
 def _placed(frames: Frames, mesh: Mesh) -> Frames:

@@ -173,7 +173,8 @@ class Prefixes:
     @functools.cached_property
     def nothing(self) -> jax.Array:
         """A block of embeddings for pieces without media."""
-        width, dtype = self._config.width, self._decoder.embedding[...].dtype
+        width = (1 + self._config.stacked) * self._config.width
+        dtype = self._decoder.embedding[...].dtype
         whole = NamedSharding(self._mesh, PartitionSpec())
         return jax.device_put(np.zeros((block_tokens(), width), dtype), whole)
 

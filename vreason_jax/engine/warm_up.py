@@ -22,6 +22,7 @@ from vreason_jax.decoding.state import DecodeSettings, DecodeState
 from vreason_jax.engine import media
 from vreason_jax.engine.engine import Engine
 from vreason_jax.engine.rows import PromptRows
+from vreason_jax.families.registry import family_of
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
@@ -54,16 +55,19 @@ class Limits:
         """
         most = frames or run.video.num_frames or run.video.max_frames
         sizing = checkpoint.preprocessing.video_sizing(run.video)
-        return cls(most, sizing, _OTHER_TOKENS + question)
+        patches = math.ceil(most / sizing.geometry.temporal_patch)
+        marks = patches * family_of(checkpoint.config).prompt.marks
+        return cls(most, sizing, _OTHER_TOKENS + question + marks)
 
     def frame_sizes(self) -> set[tuple[int, int]]:
         """Returns the sizes in patches that frames up to four times as wide as high come to."""
-        limits, patch = self.sizing.limits, self.sizing.geometry.patch_pixels
+        limits = self.sizing.frame_limits(self.frames)
+        patch = self.sizing.geometry.patch_pixels
         sizes = set()
         for area in np.geomspace(limits.min_pixels, limits.max_pixels, 9):
             for ratio in np.geomspace(0.25, 4, 129):
                 long, short = (max(1, round(math.sqrt(area * r))) for r in (ratio, 1 / ratio))
-                height, width = self.sizing.sides(long, short)
+                height, width = self.sizing.sides(long, short, self.frames)
                 sizes.add((height // patch, width // patch))
         return sizes
 

@@ -26,5 +26,7 @@ class Family:
     media: MediaForm = dataclasses.field(default_factory=MediaForm)
     prompt: PromptForm = COMMON_FORM
     decoder: Callable[..., Any] = Decoder  # of (TextConfig, dtype)
+    # transformers' classes, as files of checkpoints name them.
+    classes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # Published models by the names that `plan` takes: values of their config.json files.
     published: Mapping[str, dict[str, Any]] = dataclasses.field(default_factory=dict)

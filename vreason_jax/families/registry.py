@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.errors import UserError, one_line, shown
-from vreason_jax.families import qwen25_vl
+from vreason_jax.families import qwen3_vl, qwen25_vl
 from vreason_jax.families.family import Family
 from vreason_jax.json_files import parse_json
 from vreason_jax.model.config import ModelConfig
@@ -15,6 +15,7 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         qwen25_vl.FAMILY,
+        qwen3_vl.FAMILY,
     )
 }  # fmt: skip
 
@@ -53,8 +54,11 @@ def model_config_from_hf(values: Any) -> ModelConfig:
     if not isinstance(name, str) or name not in FAMILIES:
         known = " or ".join(map(repr, FAMILIES))
         raise UserError(f"expected model_type {known}, got {shown(name)}")
-    if values.get("quantization_config"):
-        raise UserError("expected unquantised weights, got a quantization_config")
+    if quantised := values.get("quantization_config"):
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise UserError(
+            f"expected unquantised weights, got a quantization_config of {shown(method)}"
+        )
     try:
         return FAMILIES[name].read(values)
     except (TypeError, ValueError, OverflowError) as error:

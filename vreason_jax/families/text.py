@@ -1,5 +1,6 @@
 """The facts of a decoder, read from config.json: what the families' decoders have in common."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vreason_jax.errors import UserError, shown
@@ -16,8 +17,22 @@ def is_tied(root: dict[str, Any], nested: dict[str, Any]) -> bool:
     return bool(root.get("tie_word_embeddings") or nested.get("tie_word_embeddings"))
 
 
-def read_text_config(text: Lookup, *, tied: bool) -> TextConfig:
-    """Returns the decoder of a config's text values; raises UserError for what cannot be run."""
+def contiguous(section: Sequence[int]) -> tuple[int, ...]:
+    """Returns the axis of each rope frequency where each axis has a run of them."""
+    return tuple(axis for axis, count in enumerate(section) for _ in range(count))
+
+
+def read_text_config(
+    text: Lookup,
+    *,
+    tied: bool,
+    axes: Callable[[Sequence[int]], tuple[int, ...]] = contiguous,
+    **facts: Any,
+) -> TextConfig:
+    """Returns the decoder of a config's text values; raises UserError for what cannot be run.
+
+    `axes` makes of an mrope_section the axis of each frequency; `facts` are other fields.
+    """
     heads, width = text.count("num_attention_heads"), text.count("hidden_size")
     head_width = text.count("head_dim", default=width // heads)
     if text.get("hidden_act", "silu") != "silu":
@@ -40,9 +55,10 @@ def read_text_config(text: Lookup, *, tied: bool) -> TextConfig:
         vocabulary=text.count("vocab_size"),
         norm_eps=text.number("rms_norm_eps"),
         rope_theta=Lookup({**text.values, **rope}, "").number("rope_theta", default=1e6),
-        rope_axes=tuple(axis for axis, count in enumerate(section) for _ in range(count)),
+        rope_axes=axes(section),
         max_positions=max_positions,
         tied=tied,
+        **facts,
     )
 
 

@@ -60,6 +60,10 @@ class TextConfig:
     max_positions: int  # the model was made for prompts and answers of so many tokens
     tied: bool  # the head is the embedding
     int8: bool = False  # products of the body have int8 weights (runtime/int8.py)
+    qkv_bias: bool = True
+    qk_norm: bool = False  # queries and keys are normed before rope, head by head
+    # Parts of a medium's token that are added behind the first layers, one a layer.
+    stacked: int = 0
     kv_repeats: int = 1  # how often each key/value head lies in the cache (runtime/sharing.py)
 
 

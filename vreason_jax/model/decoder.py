@@ -5,6 +5,8 @@ own functions: `last_step` ends with the attention, `last_logits` does the rest.
 """
 
 import functools
+import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +23,19 @@ Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
 
 
 class Attention(nnx.Module):
-    """Grouped-query attention with biases on q, k and v."""
+    """Grouped-query attention."""
 
     def __init__(self, config: TextConfig, dtype: jnp.dtype, *, int8: bool):
         self.config = config
         # By key/value head, as devices share them: its queries, its key, its value.
         joined = config.kv_heads, config.heads // config.kv_heads + 2, config.head_width
-        self.qkv = Linear(joined, config.width, bias=True, dtype=dtype, int8=int8)
+        self.qkv = Linear(joined, config.width, bias=config.qkv_bias, dtype=dtype, int8=int8)
         inner = config.heads * config.head_width
         self.o = Linear(config.width, inner, bias=False, dtype=dtype, int8=int8)
+        self.q_norm, self.k_norm = (
+            Norm(config.head_width, eps=config.norm_eps, dtype=dtype) if config.qk_norm else None
+            for _ in range(2)
+        )
 
     def inputs(self, x: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Returns query [B, K, G, T, H] and keys and values [B, K, T, H] of x [B, T, D]."""
@@ -38,8 +44,15 @@ class Attention(nnx.Module):
         return turned[:, :, :-1], turned[:, :, -1], joined[:, :, -1]
 
     def joined(self, x: jax.Array) -> jax.Array:
-        """Returns queries, key and value [B, K, G + 2, T, H] of x [B, T, D], before rope."""
-        return self.qkv(x).transpose(0, 2, 3, 1, 4)
+        """Returns queries, key and value [B, K, G + 2, T, H] of x [B, T, D], before rope.
+
+        Queries and key are normed where the model norms them.
+        """
+        joined = self.qkv(x).transpose(0, 2, 3, 1, 4)
+        if self.q_norm is None or self.k_norm is None:
+            return joined
+        normed = self.q_norm(joined[:, :, :-2]), self.k_norm(joined[:, :, -2:-1])
+        return jnp.concatenate([*normed, joined[:, :, -1:]], axis=2)
 
     def output(self, context: jax.Array, dtype: jnp.dtype) -> jax.Array:
         """Returns [B, T, D] for the heads' context [B, K, G, T, H]."""
@@ -109,6 +122,7 @@ class Decoder(nnx.Module):
         start: jax.Array,
         layout: Layout,
         mesh: Mesh | None = None,
+        stacked: Sequence[jax.Array] = (),
     ) -> tuple[jax.Array, KVCache]:
         """Returns the last layer's input [B, T, D] of T prompt tokens, and the cache with them.
 
@@ -119,10 +133,13 @@ class Decoder(nnx.Module):
           x: embeddings [B, T, D]. rotation: of their positions.
           start: int32, the slot of the first token; they are written from there on.
           mesh: that all of it lies on (see `causal_context`).
+          stacked: [B, T, D] each, what is added behind the first, the second, ... layer.
         """
         caches = []
-        for layer, layer_cache in zip(self.body, cache.body, strict=True):
+        added = itertools.chain(stacked, itertools.repeat(None))
+        for layer, layer_cache, more in zip(self.body, cache.body, added, strict=False):
             x, layer_cache = read_layer(layer, x, rotation, layer_cache, start, layout, mesh)
+            x = x if more is None else x + more
             caches.append(layer_cache)
         _, keys, values = self.last.inputs(x, rotation)
         return x, KVCache(body=tuple(caches), last=write_slots(cache.last, keys, values, start))

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,25 @@ class Norm(nnx.Module):
         return rms_norm(x, self.weight[...], self.eps)
 
 
+class LayerNorm(nnx.Module):
+    """The weight and the bias [width] of a layer norm."""
+
+    def __init__(self, width: int, *, eps: float, dtype: jnp.dtype):
+        self.weight = nnx.Param(jnp.zeros((width,), dtype))
+        self.bias = nnx.Param(jnp.zeros((width,), dtype))
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns x [..., width] normalised, in the dtype of x; computed in float32."""
+        wide = x.astype(jnp.float32)
+        centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+        scale = lax.rsqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True) + self.eps)
+        weight, bias = (
+            jnp.broadcast_to(a[...].astype(jnp.float32), x.shape) for a in (self.weight, self.bias)
+        )
+        return (centred * scale * weight + bias).astype(x.dtype)
+
+
 class SwiGLU(nnx.Module):
     """The gated MLP of both towers: down(silu(gate(x)) * up(x))."""
 
@@ -68,6 +88,21 @@ class SwiGLU(nnx.Module):
         """Returns [..., width] for x [..., width]."""
         both = self.gate_up(x)
         return self.down(jax.nn.silu(both[..., 0, :]) * both[..., 1, :])
+
+
+class MLP(nnx.Module):
+    """fc2(activation(fc1(x))), with biases."""
+
+    def __init__(
+        self, width: int, mlp_width: int, activation: Callable[[jax.Array], jax.Array], *, dtype
+    ):
+        self.fc1 = Linear(mlp_width, width, bias=True, dtype=dtype)
+        self.fc2 = Linear(width, mlp_width, bias=True, dtype=dtype)
+        self.activation = activation
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns [..., width] for x [..., width]."""
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) -> jax.Array:
@@ -233,7 +268,7 @@ def _by_blocks(row: jax.Array, weight: jax.Array) -> jax.Array:
 def rms_norm(x: jax.Array, weight: jax.Array, eps: float) -> jax.Array:
     """Returns x / rms(x) * weight over the last axis.
 
-    Statistics in float32, cast back before the weight is applied, as HF's Qwen2RMSNorm does.
+    Statistics in float32, cast back before the weight is applied, as transformers' RMSNorm does.
     """
     wide = x.astype(jnp.float32)
     scale = lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + eps)

@@ -34,6 +34,7 @@ class Frames(struct.PyTreeNode):
     window: Array  # [F, R, W] int32
     row: Array  # [F, R, W] int32
     column: Array  # [F, R, W] int32
+    size: Array  # [F, 2] int32, height and width of the frame in patches
     slot_of_token: Array  # [N] int32: which merged unit, of all rows, each token comes from
 
 
@@ -92,15 +93,19 @@ class VisionBlock(nnx.Module):
 class Merger(nnx.Module):
     """Joins the patches of a merged unit and projects them to the decoder's width."""
 
-    def __init__(self, config: VisionConfig, dtype: jnp.dtype, norm: nnx.Module):
+    def __init__(
+        self, config: VisionConfig, dtype: jnp.dtype, norm: nnx.Module, *, join_first: bool = False
+    ):
+        """With `join_first` the norm is one of joined patches, else of each by itself."""
         joined = config.width * config.geometry.merge**2
-        self.norm = norm
+        self.norm, self.join_first = norm, join_first
         self.fc1 = Linear(joined, joined, bias=True, dtype=dtype)
         self.fc2 = Linear(config.out_width, joined, bias=True, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns [..., units, out_width] for x [..., units, patches per unit, width]."""
-        joined = self.norm(x).reshape(*x.shape[:-2], -1)
+        shape = (*x.shape[:-2], -1)
+        joined = self.norm(x.reshape(shape)) if self.join_first else self.norm(x).reshape(shape)
         return self.fc2(jax.nn.gelu(self.fc1(joined), approximate=False))
 
 
@@ -125,17 +130,26 @@ class VisionTower(nnx.Module):
         self.merger = Merger(config, dtype, norm())
 
     def __call__(self, frames: Frames) -> jax.Array:
-        """Returns the embeddings [N, D] of the tokens that `frames.slot_of_token` names."""
+        """Returns the embeddings [N, E x D] of the tokens that `frames.slot_of_token` names.
+
+        E is 1, or more in towers whose tokens have parts that the decoder adds behind its first
+        layers (TextConfig.stacked).
+        """
         return self.merger(self.units(self.run_blocks(frames)[-1]))[frames.slot_of_token]
 
     def units(self, x: jax.Array) -> jax.Array:
         """Returns x [F, R, W, D] as merged units [all of them, patches of a unit, D]."""
         return x.reshape(-1, self.config.geometry.merge**2, x.shape[-1])
 
+    def embed(self, frames: Frames) -> jax.Array:
+        """Returns the patches [F, R, W, D] as the first block takes them."""
+        dtype = self.patch_embed.weight[...].dtype
+        pixels = normalise(frames.pixels, frames.mean, frames.deviation)
+        return self.patch_embed(pixels.astype(dtype))
+
     def run_blocks(self, frames: Frames) -> list[jax.Array]:
         """Returns each block's output [F, R, W, D]."""
-        dtype = self.patch_embed.weight[...].dtype
-        x = self.patch_embed(normalise(frames.pixels, frames.mean, frames.deviation).astype(dtype))
+        x = self.embed(frames)
         angles = rope.vision_angles(frames.row, frames.column, self.config.head_width)
         rotation, outputs = (jnp.cos(angles), jnp.sin(angles)), []
         for index, block in enumerate(self.blocks):

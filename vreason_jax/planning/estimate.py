@@ -161,7 +161,8 @@ def _activations(shared: ModelConfig, load: Load, model: int) -> int:
     inside = 3 * text.mlp_width + 4 * text.heads * text.head_width
     piece = max(PIECE, load.rows * REST_PIECE) * (6 * text.width + inside // model)
     step = load.rows * (6 * text.vocabulary + inside)
-    embeddings = load.rows * load.video_tokens * text.width * jnp.dtype(shared.dtype).itemsize
+    parts = load.rows * load.video_tokens * (1 + text.stacked)
+    embeddings = parts * text.width * jnp.dtype(shared.dtype).itemsize
     return 4 * max(tower, piece, step) + embeddings
 
 

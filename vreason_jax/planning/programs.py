@@ -70,7 +70,9 @@ def lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh, load: Lo
     prompt = blank_prompt(load.video_tokens, TEXT - BEFORE, before=BEFORE)
     rows, cache = PromptRows.of([prompt] * count), cache_shapes(shared, load, count)
     if kind == "prefill":
-        block = jax.ShapeDtypeStruct((PIECE, shared.text.width), jnp.dtype(shared.dtype))
+        block = jax.ShapeDtypeStruct(
+            (PIECE, (1 + shared.text.stacked) * shared.text.width), jnp.dtype(shared.dtype)
+        )
         whole = NamedSharding(mesh, PartitionSpec())
         blocks = jax.tree.map(lambda leaf: _struct(leaf, whole), (block,) * _BLOCKS)
         piece = _piece(count, PIECE if load.prompt >= PIECE else REST_PIECE)

@@ -45,7 +45,7 @@ class Request:
         group = sizing.geometry.temporal_patch
         most = max_frames_of(video, group) if video.num_frames is None else _ENDLESS
         frames = count_frames(most, 1.0, video, group)
-        side = math.isqrt(sizing.limits.max_pixels)
+        side = math.isqrt(sizing.frame_limits(frames).max_pixels)
         check_room(frames, side, side)
         return cls(sizing=sizing, frames=frames, **settings)
 
@@ -97,7 +97,8 @@ class Request:
 
     def _changes(self) -> Iterator[str]:
         """Yields the least changes of single settings that make it fit."""
-        change = functools.partial(dataclasses.replace, self)
+        replace = dataclasses.replace
+        change = functools.partial(replace, self)
         if self.mesh and change(mesh=None).plan().fits:
             yield f"--mesh {shown_sizes(change(mesh=None).sizes)}"
         limits, geometry = self.sizing.limits, self.sizing.geometry
@@ -108,7 +109,7 @@ class Request:
              lambda n: change(max_new_tokens=n)),
             ("--num-frames", range(group, self.frames, group), lambda n: change(frames=n)),
             ("--max-pixels", range(low, high, geometry.token_pixels**2),
-             lambda n: change(sizing=Sizing(geometry, PixelLimits(low, n)))),
+             lambda n: change(sizing=replace(self.sizing, limits=PixelLimits(low, n)))),
         ):  # fmt: skip
             largest = _largest(smaller, lambda n: changed(n).plan().fits)  # noqa: B023
             if largest is not None:

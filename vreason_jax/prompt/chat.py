@@ -32,13 +32,15 @@ class PromptForm:
 
     `template` is the chat template for folders without one. `lay_out(rendered, media, config)` is
     given a rendered template, in which a pad token stands for each medium, and returns it as the
-    family has it, and the runs of media tokens that its pads stand for, in order.
+    family has it, and the runs of media tokens that its pads stand for, in order. `marks` is how
+    many tokens of text, about, come with each temporal patch of a video.
     """
 
     template: str = STANDARD_TEMPLATE
     lay_out: Callable[[str, Sequence[Medium], PromptConfig], tuple[str, Sequence[Medium]]] = (
         one_run_each
     )
+    marks: int = 0
 
 
 COMMON_FORM = PromptForm()

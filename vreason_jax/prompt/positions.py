@@ -17,14 +17,16 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Medium:
-    """A video or an image of a prompt: its grid in tokens, and the seconds between their rows in t.
+    """A video or an image of a prompt: its grid in tokens, and when these are shown, in seconds.
 
-    `second_per_grid` of an image means nothing; its temporal step is 1 by definition.
+    `second_per_grid` of an image means nothing; its temporal step is 1 by definition. `times` has
+    the middle of each temporal patch, for prompts that say it in words.
     """
 
     kind: str  # "video" | "image"
     grid: tuple[int, int, int]  # (t, h, w) in tokens
     second_per_grid: float = 1.0
+    times: tuple[float, ...] = ()
 
     def __post_init__(self):
         if self.kind not in ("video", "image"):

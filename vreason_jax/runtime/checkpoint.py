@@ -88,7 +88,7 @@ def _opened(folder: Path, config: ModelConfig, verify: bool, warn: Warn):
         expected = check.model_shapes(names.expected_tensors(config))
         _raise_problems(folder, expected, {path: leaf.shape for path, leaf in stored.items()})
         return config, functools.partial(_read_converted, folder, stored)
-    tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder))
+    tensors, repeated = _by_hub_name(tensor_files.stored_tensors(folder), config)
     check.check_depth(folder, config, len(tensors))
     _check_tensors(folder, config, tensors, repeated)
     return _settle_tie(tensors, config, warn), functools.partial(_read_files, tensors)
@@ -157,11 +157,13 @@ def _in_parts(wanted: Sequence[Share]) -> Iterator[list[Share]]:
     yield some
 
 
-def _by_hub_name(stored: list[StoredTensor]) -> tuple[dict[str, StoredTensor], list[str]]:
+def _by_hub_name(
+    stored: list[StoredTensor], config: ModelConfig
+) -> tuple[dict[str, StoredTensor], list[str]]:
     """The tensors under the Hub's names, and the names of those that stand there twice."""
     tensors, repeated = {}, []
     for tensor in stored:
-        name = names.canonical_name(tensor.name)
+        name = names.canonical_name(tensor.name, config)
         if name is None:
             continue
         if name in tensors:
@@ -189,7 +191,7 @@ def _settle_tie(tensors: dict[str, StoredTensor], config: ModelConfig, warn: War
     """
     if not config.text.tied or names.HEAD not in tensors:
         return config
-    if _equal(tensors[names.HEAD], tensors[names.EMBEDDING]):
+    if _equal(tensors[names.HEAD], tensors[names.embedding_name(config)]):
         return config
     warn(
         "config.json ties head and embedding, but lm_head.weight in the files differs from the "

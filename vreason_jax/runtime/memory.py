@@ -58,7 +58,7 @@ def bytes_per_video_token(
     text = config.text
     method = _METHOD_COPIES * text.kv_heads * text.head_width * 4
     cache = caches * _cache_bytes(config, itemsize)
-    return (cache + method) // model_axis + text.width * itemsize
+    return (cache + method) // model_axis + (1 + text.stacked) * text.width * itemsize
 
 
 def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:

@@ -22,7 +22,6 @@ from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.tensors import Joint, Row, find_rows
 
 _IGNORED = re.compile(r"rotary_emb\.inv_freq$")  # buffers that old releases saved
-EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 
 
@@ -133,15 +132,26 @@ def dotted(path: tuple) -> str:
     return ".".join(map(str, path))
 
 
-def canonical_name(name: str) -> str | None:
+def embedding_name(config: ModelConfig) -> str:
+    """Returns the embedding's name on the Hub."""
+    return find_rows("decoder.embedding", family_of(config).tensors)[0].name
+
+
+def canonical_name(name: str, config: ModelConfig) -> str | None:
     """Returns a file's tensor name in the Hub's naming, or None for a buffer to ignore.
 
-    The three schemes: the Hub's (`model.layers`, `visual`), transformers 5's own
-    (`model.language_model.layers`, `model.visual`) and base-model saves (`language_model.layers`).
+    Saves of several releases, and of models without their head, differ in what names begin with:
+    `model.`, `language_model.`, both or none. What belongs nowhere keeps its name.
     """
     if _IGNORED.search(name):
         return None
-    rest = name.removeprefix("model.")
-    if rest.startswith(("visual.", "lm_head.")):
-        return rest
-    return "model." + rest.removeprefix("language_model.")
+    return _hub_names(config).get(_core(name), name)
+
+
+@functools.lru_cache(maxsize=32)
+def _hub_names(config: ModelConfig) -> Mapping[str, str]:
+    return {_core(name): name for name in expected_tensors(config)}
+
+
+def _core(name: str) -> str:
+    return name.removeprefix("model.").removeprefix("language_model.")

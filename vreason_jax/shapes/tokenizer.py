@@ -51,12 +51,15 @@ CHAT_TEMPLATE = """\
 {%- endif %}"""
 
 
-def build_tokenizer(folder: str | Path, vocabulary_size: int = VOCABULARY_SIZE) -> Tokenizer:
+def build_tokenizer(
+    folder: str | Path, tokenizer_class: str, vocabulary_size: int = VOCABULARY_SIZE
+) -> Tokenizer:
     """Trains the tokenizer, writes its files into `folder`, and returns it.
 
-    Writes tokenizer.json, tokenizer_config.json, vocab.json, merges.txt and chat_template.json. The
-    same call writes the same bytes. Bytes have ids 0 to 255, merges follow by rank, and the added
-    tokens are the last 22: `added_token_ids` gives their ids.
+    Writes tokenizer.json, tokenizer_config.json, which names transformers' `tokenizer_class` for
+    them, vocab.json, merges.txt and chat_template.json. The same call writes the same bytes. Bytes
+    have ids 0 to 255, merges follow by rank, and the added tokens are the last 22:
+    `added_token_ids` gives their ids.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,7 @@ def build_tokenizer(folder: str | Path, vocabulary_size: int = VOCABULARY_SIZE) 
     _write_json(folder / "vocab.json", vocabulary)
     lines = "".join(f"{left} {right}\n" for left, right in merges)
     (folder / "merges.txt").write_text(f"#version: 0.2\n{lines}", encoding="utf-8")
-    _write_json(folder / "tokenizer_config.json", _class_config(len(symbols)))
+    _write_json(folder / "tokenizer_config.json", _class_config(len(symbols), tokenizer_class))
     _write_json(folder / "chat_template.json", {"chat_template": CHAT_TEMPLATE})
     return tokenizer
 
@@ -115,7 +118,7 @@ def _assemble(model: models.BPE) -> Tokenizer:
     return tokenizer
 
 
-def _class_config(first_added: int) -> dict:
+def _class_config(first_added: int, tokenizer_class: str) -> dict:
     added = {
         str(first_added + number): {
             "content": token,
@@ -128,7 +131,7 @@ def _class_config(first_added: int) -> dict:
         for number, token in enumerate(ADDED_TOKENS)
     }
     return {
-        "tokenizer_class": "Qwen2Tokenizer",
+        "tokenizer_class": tokenizer_class,
         "add_prefix_space": False,
         "added_tokens_decoder": added,
         "additional_special_tokens": list(ADDED_TOKENS[1:SPECIAL_TOKENS]),

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from vreason_jax.convert.safetensors_export import write_safetensors
+from vreason_jax.families.registry import FAMILIES
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.output.folders import written_whole
 from vreason_jax.shapes.scene import HEIGHT, WIDTH, WINDOW_SIZE
@@ -17,12 +18,13 @@ from vreason_jax.training.config import GEOMETRY, ModelSizes, RunOptions
 from vreason_jax.video.patches import CLIP_NORMALIZATION
 
 MAX_POSITIONS = 4096
+FAMILY = next(iter(FAMILIES.values()))  # of the models that are trained
 
 
 def write_small_files(folder: Path, model: ModelSizes, run: RunOptions) -> None:
     """Writes the files of a checkpoint except the weights: configs, tokenizer, chat template."""
     folder.mkdir(parents=True, exist_ok=True)
-    build_tokenizer(folder)
+    build_tokenizer(folder, FAMILY.classes["tokenizer"])
     ids = added_token_ids()
     processor = {**_processor(), "min_pixels": HEIGHT * WIDTH, "max_pixels": HEIGHT * WIDTH}
     for name, values in (
@@ -30,7 +32,7 @@ def write_small_files(folder: Path, model: ModelSizes, run: RunOptions) -> None:
         ("generation_config.json", _generation(ids)),
         (
             "preprocessor_config.json",
-            {**processor, "image_processor_type": "Qwen2VLImageProcessor"},
+            {**processor, "image_processor_type": FAMILY.classes["image_processor"]},
         ),
         ("video_preprocessor_config.json", {**processor, **_video_processor()}),
     ):
@@ -50,10 +52,10 @@ def export(
 
 
 def hf_config(model: ModelSizes, dtype: str) -> dict[str, Any]:
-    """Returns config.json in the layout of the Hub's Qwen2.5-VL checkpoints."""
+    """Returns config.json in the layout of the Hub's checkpoints."""
     ids = added_token_ids()
     return {
-        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+        "architectures": [FAMILY.classes["model"]],
         "attention_dropout": 0.0,
         "bos_token_id": ids["<|endoftext|>"],
         "eos_token_id": ids["<|im_end|>"],
@@ -68,7 +70,7 @@ def hf_config(model: ModelSizes, dtype: str) -> dict[str, Any]:
         "intermediate_size": model.text_mlp_width,
         "max_position_embeddings": MAX_POSITIONS,
         "max_window_layers": model.text_layers,
-        "model_type": "qwen2_5_vl",
+        "model_type": FAMILY.name,
         "num_attention_heads": model.heads,
         "num_hidden_layers": model.text_layers,
         "num_key_value_heads": model.kv_heads,
@@ -110,14 +112,14 @@ def _processor() -> dict[str, Any]:
         "merge_size": GEOMETRY.merge,
         "image_mean": list(CLIP_NORMALIZATION.mean),
         "image_std": list(CLIP_NORMALIZATION.std),
-        "processor_class": "Qwen2_5_VLProcessor",
+        "processor_class": FAMILY.classes["processor"],
     }
 
 
 def _video_processor() -> dict[str, Any]:
     area = HEIGHT * WIDTH
     return {
-        "video_processor_type": "Qwen2VLVideoProcessor",
+        "video_processor_type": FAMILY.classes["video_processor"],
         "size": {"shortest_edge": area, "longest_edge": area},
         "fps": 2.0,
         "min_frames": 4,

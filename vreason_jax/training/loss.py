@@ -78,7 +78,8 @@ def _frames(pixels: jax.Array, plan: FramePlan) -> Frames:
     first = units * np.arange(count, dtype=np.int32)[:, None]
     tokens = (first + jnp.asarray(plan.slot_of_unit)[None]).reshape(-1)
     laid = laid.reshape(count, rows, slots, values)
-    return Frames(laid, mean, deviation, window, row, column, tokens)
+    size = jnp.tile(jnp.asarray([[plan.row.max(), plan.column.max()]]) + 1, (count, 1))
+    return Frames(laid, mean, deviation, window, row, column, size, tokens)
 
 
 def _embed(model, batch, plan):

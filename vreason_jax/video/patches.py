@@ -73,6 +73,14 @@ def patchify(
     return Patches(values, (time, rows, columns), normalization)
 
 
+def patch_times(clip: Clip, geometry: Geometry) -> tuple[float, ...]:
+    """Returns the middle of each temporal patch: half-way from its first frame to its last."""
+    depth, times = geometry.temporal_patch, clip.times.tolist()
+    times += times[-1:] * (-len(times) % depth)
+    ends = zip(times[::depth], times[depth - 1 :: depth], strict=True)
+    return tuple((first + last) / 2 for first, last in ends)
+
+
 def second_per_grid(clip: Clip, geometry: Geometry) -> float:
     """Returns the seconds of video that one temporal patch spans."""
     return geometry.temporal_patch / clip.fps

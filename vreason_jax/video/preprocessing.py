@@ -11,6 +11,7 @@ from vreason_jax.geometry import Geometry
 from vreason_jax.json_files import read_json
 from vreason_jax.video.patches import CLIP_NORMALIZATION, Normalization
 from vreason_jax.video.resize import PixelLimits, Sizing
+from vreason_jax.video.sampling import CLIP
 
 LOW_KEYS, HIGH_KEYS = ("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")
 SIZE_KEYS = {*LOW_KEYS, *HIGH_KEYS}
@@ -31,6 +32,7 @@ class MediaForm:
     video: tuple[int, int] = (128, 256)
     image: tuple[int, int] = (4, 16384)
     unnamed_image: tuple[int, int] = (4, 1280)  # where there is a file that names no limits
+    clip: tuple[int, int] | None = None  # of all frames of a clip, where files limit those
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +50,15 @@ class Preprocessing:
     geometry: Geometry
     video: Preparation
     image: Preparation
+    clip: PixelLimits | None = None  # of all frames of a clip together
 
     @classmethod
     def without_files(cls, geometry: Geometry, form: MediaForm) -> "Preprocessing":
         """Returns what holds for a checkpoint whose files say nothing."""
         video, image = (_pixels(limits, geometry) for limits in (form.video, form.image))
-        kinds = (Preparation(limits, form.normalization) for limits in (video, image))
-        return cls(geometry, *kinds)
+        video, image = (Preparation(limits, form.normalization) for limits in (video, image))
+        clip = None if form.clip is None else _pixels(form.clip, geometry)
+        return cls(geometry, video, image, clip)
 
     @classmethod
     def read(cls, folder: Path, geometry: Geometry, form: MediaForm) -> "Preprocessing":
@@ -72,15 +76,16 @@ class Preprocessing:
         video = _Section.find(folder, nested, "video_processor", *names)
         for section in (image, video):
             section.check_supported(geometry)
-        limits = video.limits(default.video.limits)
-        copied = limits == default.image.limits
+        known = default.clip or default.video.limits
+        named = video.limits(known)
+        named = known if named == default.image.limits else named
+        frame, clip = (named, None) if default.clip is None else (default.video.limits, named)
         unnamed = _pixels(form.unnamed_image, geometry) if image.values else default.image.limits
         return cls(
             geometry,
-            video=Preparation(
-                default.video.limits if copied else limits, video.normalization(form.normalization)
-            ),
+            video=Preparation(frame, video.normalization(form.normalization)),
             image=Preparation(image.limits(unnamed), image.normalization(form.normalization)),
+            clip=clip,
         )
 
     @property
@@ -91,9 +96,16 @@ class Preprocessing:
     def video_sizing(self, config: VideoConfig) -> Sizing:
         """Returns how large frames become; `config` goes before the checkpoint, bound by bound.
 
+        Limits that files give for whole clips hold only where `config.sizing` asks for them.
+
         Raises UserError for limits that cross.
         """
-        own = self.video.limits
+        whole = config.sizing == CLIP
+        own = self.clip if whole else self.video.limits
+        if own is None:
+            raise UserError(
+                "video.sizing: expected frame, got clip; the files of this model limit frames"
+            )
         low = own.min_pixels if config.min_pixels is None else config.min_pixels
         high = own.max_pixels if config.max_pixels is None else config.max_pixels
         if low > high:
@@ -101,7 +113,7 @@ class Preprocessing:
                 f"video.min_pixels, video.max_pixels: expected min <= max, got {low} > {high}; "
                 "set both with --set"
             )
-        return Sizing(self.geometry, PixelLimits(low, high))
+        return Sizing(self.geometry, PixelLimits(low, high), whole)
 
 
 @dataclasses.dataclass(frozen=True)

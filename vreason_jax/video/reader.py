@@ -16,9 +16,9 @@ from vreason_jax.video.sampling import (
     TARGET_FPS,
     WHOLE,
     Segment,
+    choose_indices,
     count_frames,
     max_frames_of,
-    spread_indices,
 )
 from vreason_jax.video.spool import STDIN, kind_of
 from vreason_jax.video.timeline import is_usable_rate
@@ -106,8 +106,8 @@ def clip_from_array(frames: np.ndarray, fps: float, config: VideoConfig, sizing:
         count = count_frames(total, fps, config, group)
     elif total > config.max_frames:
         count = max_frames_of(config, group)
-    indices = spread_indices(total, count)
-    size = sizing.sides(frames.shape[1], frames.shape[2])
+    indices = choose_indices(total, count, config)
+    size = sizing.sides(frames.shape[1], frames.shape[2], count)
     check_room(count, *size)
     chosen = resize_frames(frames[indices], *size)
     return Clip(chosen, count / total * fps, indices, indices / fps, None, "array")

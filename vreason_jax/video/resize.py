@@ -31,19 +31,66 @@ class PixelLimits:
 
 @dataclasses.dataclass(frozen=True)
 class Sizing:
-    """How large frames become for one model."""
+    """How large frames become for one model, under limits of a frame or of a whole clip."""
 
     geometry: Geometry
     limits: PixelLimits
+    whole_clip: bool = False
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Sizing":
         """Returns the sizing that `dataclasses.asdict` made plain values of."""
-        return cls(Geometry(**values["geometry"]), PixelLimits(**values["limits"]))
+        geometry, limits = Geometry(**values["geometry"]), PixelLimits(**values["limits"])
+        return cls(geometry, limits, values["whole_clip"])
 
-    def sides(self, height: int, width: int) -> tuple[int, int]:
-        """Returns the height and width in pixels that frames are resized to; see `smart_resize`."""
+    def sides(self, height: int, width: int, frames: int = 1) -> tuple[int, int]:
+        """Returns the height and width in pixels that so many frames are resized to."""
+        if self.whole_clip:
+            return clip_resize(frames, height, width, self.limits, self.geometry)
         return smart_resize(height, width, self.limits, self.geometry.token_pixels)
+
+    def frame_limits(self, frames: int) -> PixelLimits:
+        """Returns the limits for each of so many frames, about."""
+        if not self.whole_clip:
+            return self.limits
+        low, high = (max(1, n // frames) for n in dataclasses.astuple(self.limits))
+        return PixelLimits(low, high)
+
+
+def clip_resize(
+    frames: int, height: int, width: int, limits: PixelLimits, geometry: Geometry
+) -> tuple[int, int]:
+    """Returns the height and width in pixels that the frames of a clip are resized to.
+
+    As `smart_resize`, but for limits of all its frames together. Same results as smart_resize of
+    transformers' video processor for Qwen3-VL.
+    """
+    unit, depth = geometry.token_pixels, geometry.temporal_patch
+    frames = max(frames, depth)
+    if min(height, width) < 1:
+        check_sides(height, width)
+    if min(height, width) < unit:
+        scale = max(unit / height, unit / width)
+        height, width = int(height * scale), int(width * scale)
+    check_sides(height, width)
+    sides = [round(side / unit) * unit for side in (height, width)]
+    volume = round(frames / depth) * depth * sides[0] * sides[1]
+    if volume > limits.max_pixels:
+        shrink = math.sqrt(frames * height * width / limits.max_pixels)
+        sides = [max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width)]
+    elif volume < limits.min_pixels:
+        grow = math.sqrt(limits.min_pixels / (frames * height * width))
+        sides = [math.ceil(side * grow / unit) * unit for side in (height, width)]
+    return sides[0], sides[1]
+
+
+def check_sides(height: int, width: int) -> None:
+    """Raises UserError for a frame more than 200 times as long as wide."""
+    if min(height, width) < 1 or max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise UserError(
+            f"expected frames with an aspect ratio of at most {MAX_ASPECT_RATIO}, "
+            f"got {width}x{height} pixels"
+        )
 
 
 def smart_resize(height: int, width: int, limits: PixelLimits, unit: int) -> tuple[int, int]:
@@ -53,11 +100,7 @@ def smart_resize(height: int, width: int, limits: PixelLimits, unit: int) -> tup
     them from the original sides. Same results as smart_resize of transformers and qwen-vl-utils.
     Raises UserError for a frame more than 200 times as long as wide.
     """
-    if min(height, width) < 1 or max(height, width) > MAX_ASPECT_RATIO * min(height, width):
-        raise UserError(
-            f"expected frames with an aspect ratio of at most {MAX_ASPECT_RATIO}, "
-            f"got {width}x{height} pixels"
-        )
+    check_sides(height, width)
     sides = [max(unit, round(side / unit) * unit) for side in (height, width)]
     area = sides[0] * sides[1]
     if area > limits.max_pixels:

@@ -11,6 +11,7 @@ from vreason_jax.video.timeline import Timeline
 
 TARGET_FPS = 2.0
 MIN_FRAMES = 4
+CLIP = "clip"  # the sizing by whole clips (config.VideoConfig)
 
 
 class Segment(NamedTuple):
@@ -64,6 +65,8 @@ def sample_frames(
 ) -> Sample:
     """Returns which frames are read, as qwen-vl-utils 0.0.14 chooses them by count and rate.
 
+    With `config.sizing` "clip", as transformers chooses them for Qwen3-VL.
+
     The model takes them `group` at a time, usually in pairs. Of a `segment` they are chosen as if
     it were the whole clip; the indices count from the start of the file.
 
@@ -76,7 +79,7 @@ def sample_frames(
     first, last = segment.frames(timeline)
     rate = timeline.rate(first, last)
     held = last - first + 1
-    indices = spread_indices(held, count_frames(held, rate, config, group))
+    indices = choose_indices(held, count_frames(held, rate, config, group), config)
     return Sample(indices + np.int32(first), len(indices) / held * rate)
 
 
@@ -85,8 +88,12 @@ def count_frames(total: int, fps: float, config: VideoConfig, group: int) -> int
 
     With `num_frames`: the nearest multiple, of pairs ties to a multiple of four (7 -> 8, 5 -> 4),
     at least one group, at most `total`. Else two a second, at least 4, at most `max_frames` and
-    `total`, rounded down. (smart_nframes of qwen_vl_utils; it refuses where this clamps.)
+    `total`, rounded down. (smart_nframes of qwen_vl_utils; it refuses where this clamps.) With
+    `sizing` "clip" no count is rounded: a last patch that lacks frames repeats its last one.
     """
+    if config.sizing == CLIP:
+        wanted = max(int(total / fps * TARGET_FPS), MIN_FRAMES)
+        return min(config.num_frames or min(wanted, config.max_frames), total)
     if total < group:
         return total
     if config.num_frames is not None:
@@ -98,6 +105,8 @@ def count_frames(total: int, fps: float, config: VideoConfig, group: int) -> int
 
 def max_frames_of(config: VideoConfig, group: int) -> int:
     """Returns `max_frames` as whole groups; raises UserError where that leaves none."""
+    if config.sizing == CLIP:
+        return config.max_frames
     if config.max_frames < group:
         raise UserError(
             f"video.max_frames: expected at least {group} (frames are taken {group} at a time), "
@@ -109,6 +118,13 @@ def max_frames_of(config: VideoConfig, group: int) -> int:
 def _floored(count: float, group: int) -> int:
     """The largest multiple of `group` that is not above `count`."""
     return math.floor(count / group) * group
+
+
+def choose_indices(total: int, count: int, config: VideoConfig) -> np.ndarray:
+    """Returns `count` indices int32 [F] spread over `total` frames, both ends among them."""
+    if config.sizing == CLIP:
+        return np.linspace(0, total - 1, count).round().astype(np.int32)
+    return spread_indices(total, count)
 
 
 def spread_indices(total: int, count: int) -> np.ndarray:

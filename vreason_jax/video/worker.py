@@ -112,7 +112,7 @@ def read_frames(
     frames = None
     for number, frame in enumerate(decoder.frames(sample.indices)):
         if frames is None:
-            height, width = sizing.sides(frame.height, frame.width)
+            height, width = sizing.sides(frame.height, frame.width, len(sample.indices))
             check_room(len(sample.indices), height, width)
             frames = np.empty((len(sample.indices), height, width, 3), np.uint8)
         frames[number] = resize_frames(frame.pixels[None], frames.shape[1], frames.shape[2])[0]

@@ -8,5 +8,12 @@ FAMILY = Family(
     read=config.read,
     tower=tower.Tower,
     tensors=tensors.TENSORS,
+    classes={
+        "model": "Qwen2_5_VLForConditionalGeneration",
+        "processor": "Qwen2_5_VLProcessor",
+        "image_processor": "Qwen2VLImageProcessor",
+        "video_processor": "Qwen2VLVideoProcessor",
+        "tokenizer": "Qwen2Tokenizer",
+    },
     published={name: published.published_values(name) for name in published.SIZES},
 )
