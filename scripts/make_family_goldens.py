@@ -1,6 +1,6 @@
 """Writes tests/goldens/FAMILY_*.npz from transformers and torch (the `parity` extra).
 
-    python scripts/make_family_goldens.py
+    python scripts/make_family_goldens.py [FAMILY ...]
 
 The checkpoints are those of tests/family_checkpoints.py, the questions those of
 tests/family_cases.py. Everything goes through transformers' own processor and model, from frames to
@@ -42,7 +42,7 @@ PUBLISHED_SIZE = {"shortest_edge": 4096, "longest_edge": 25165824}
 
 def main() -> None:
     torch.set_grad_enabled(False)
-    for family in family_checkpoints.CONFIGS:
+    for family in sys.argv[1:] or family_checkpoints.CONFIGS:
         with tempfile.TemporaryDirectory() as place:
             folder = family_checkpoints.write(Path(place), family)
             processor = AutoProcessor.from_pretrained(folder)

@@ -12,7 +12,7 @@ import tiny_vocabulary
 from tiny import random_tensor
 
 from vreason_jax.families.registry import model_config_from_hf
-from vreason_jax.runtime.names import expected_tensors
+from vreason_jax.runtime.names import embedding_name, expected_tensors
 
 _IDS = {
     "image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
@@ -20,7 +20,7 @@ _IDS = {
 }  # fmt: skip
 SEED = 1
 HALVES = [0.5, 0.5, 0.5]
-TEMPLATE = tiny_vocabulary.CHAT_TEMPLATE.replace(
+WITHOUT_SYSTEM = tiny_vocabulary.CHAT_TEMPLATE.replace(
     "{%- if messages and messages[0].role != 'system' -%}"
     "{{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}"
     "{%- endif -%}",
@@ -51,18 +51,22 @@ def write(
         ("config", values),
         ("generation_config", {"eos_token_id": eos, "pad_token_id": eos[1]}),
         *PROCESSORS[family].items(),
-        ("chat_template", {"chat_template": TEMPLATE}),
+        ("chat_template", {"chat_template": TEMPLATES[family]}),
     ):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1))
     tiny_vocabulary.write_tokenizer(folder)
-    last = f"language_model.layers.{values['text_config']['num_hidden_layers'] - 1}."
+    config = model_config_from_hf(values)
+    prefix = embedding_name(config).removesuffix("embed_tokens.weight")
+    last = f"{prefix}layers.{config.text.layers - 1}."
     tensors = {
-        name: random_tensor(name, tensor.stored_shape, SEED, dtype, f"model.{last}")
-        for name, tensor in expected_tensors(model_config_from_hf(values)).items()
+        name: random_tensor(name, tensor.stored_shape, SEED, dtype, last)
+        for name, tensor in expected_tensors(config).items()
     }
     for name in tensors:
         if name.endswith("pos_embed.weight"):
             tensors[name] *= 4  # as large as the patches that it is added to
+        if name.endswith(("q_norm.weight", "k_norm.weight")):
+            tensors[name] *= 2  # attention that looks at some tokens more than at others
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
@@ -96,18 +100,59 @@ def qwen3_vl(layout: str, tied: bool, dtype: str) -> dict[str, Any]:
     return {**root, "text_config": text, "vision_config": vision}
 
 
-CONFIGS = {"qwen3_vl": qwen3_vl}
+def qwen2_vl(layout: str, tied: bool, dtype: str) -> dict[str, Any]:
+    """Returns config.json values of a tiny Qwen2-VL."""
+    ids = {key: tiny_vocabulary.added_token_ids()[text] for key, text in _IDS.items()}
+    rope = {"rope_type": "default", "mrope_section": [1, 3, 4]}
+    text = {
+        "hidden_size": 96, "intermediate_size": 80, "num_hidden_layers": 3,
+        "num_attention_heads": 6, "num_key_value_heads": 2, "vocab_size": 320,
+        "rms_norm_eps": 1e-3, "hidden_act": "silu", "max_position_embeddings": 4096,
+        "use_sliding_window": False,
+    }  # fmt: skip
+    vision = {
+        "depth": 3, "embed_dim": 32, "hidden_size": 96, "mlp_ratio": 2, "num_heads": 2,
+        "patch_size": 4, "temporal_patch_size": 2, "spatial_merge_size": 2,
+        "hidden_act": "quick_gelu",
+    }  # fmt: skip
+    root = {
+        "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl",
+        "tie_word_embeddings": tied, **ids,
+    }  # fmt: skip
+    if layout == "hub":
+        rope = {**rope, "type": "mrope"}
+        root |= {**text, "rope_theta": 1000.0, "rope_scaling": rope, "torch_dtype": dtype}
+        return {**root, "vision_config": {**vision, "in_chans": 3}}
+    text |= {"model_type": "qwen2_vl_text", "rope_parameters": {**rope, "rope_theta": 1000.0}}
+    return {**root, "dtype": dtype, "text_config": text, "vision_config": vision}
+
+
+CONFIGS = {"qwen3_vl": qwen3_vl, "qwen2_vl": qwen2_vl}
+TEMPLATES = {"qwen3_vl": WITHOUT_SYSTEM, "qwen2_vl": tiny_vocabulary.CHAT_TEMPLATE}
+_SIZES = {"patch_size": 4, "temporal_patch_size": 2, "merge_size": 2}
 PROCESSORS = {
+    "qwen2_vl": {
+        "preprocessor_config": {
+            **_SIZES, "min_pixels": 64, "max_pixels": 1048576,
+            "image_processor_type": "Qwen2VLImageProcessor",
+            "processor_class": "Qwen2VLProcessor",
+        },
+        "video_preprocessor_config": {
+            **_SIZES, "size": {"shortest_edge": 64, "longest_edge": 65536},
+            "video_processor_type": "Qwen2VLVideoProcessor",
+            "processor_class": "Qwen2VLProcessor",
+        },
+    },
     "qwen3_vl": {
         "preprocessor_config": {
-            "size": {"shortest_edge": 64, "longest_edge": 1048576}, "patch_size": 4,
-            "temporal_patch_size": 2, "merge_size": 2, "image_mean": HALVES, "image_std": HALVES,
+            "size": {"shortest_edge": 64, "longest_edge": 1048576}, **_SIZES,
+            "image_mean": HALVES, "image_std": HALVES,
             "image_processor_type": "Qwen2VLImageProcessorFast",
             "processor_class": "Qwen3VLProcessor",
         },
         "video_preprocessor_config": {
-            "size": {"shortest_edge": 128, "longest_edge": 2097152}, "patch_size": 4,
-            "temporal_patch_size": 2, "merge_size": 2, "image_mean": HALVES, "image_std": HALVES,
+            "size": {"shortest_edge": 128, "longest_edge": 2097152}, **_SIZES,
+            "image_mean": HALVES, "image_std": HALVES,
             "video_processor_type": "Qwen3VLVideoProcessor",
             "processor_class": "Qwen3VLProcessor",
         },

@@ -81,17 +81,24 @@ def blocks_in_patch_order(vision, cut):
     rows, slots = plan.window.shape
     per_unit, values = vision.config.geometry.merge**2, cut.values.shape[-1]
     units = cut.values.reshape(frames, -1, per_unit * values)[:, plan.unit_of_slot]
-    arrays = (np.broadcast_to(a, (frames, rows, slots)) for a in plan[1:4])
-    scales = (np.broadcast_to(a, (frames, 3)) for a in cut.scales())
-    pixels = units.reshape(frames, rows, slots, values)
-    size = np.full((frames, 2), (height, width), np.int32)
-    laid = jax.tree.map(jnp.asarray, Frames(pixels, *scales, *arrays, size, plan.slot_of_unit))
-    return [
-        np.asarray(x)
-        .reshape(frames, -1, per_unit, x.shape[-1])[:, plan.slot_of_unit]
-        .reshape(-1, x.shape[-1])
-        for x in vision.run_blocks(laid)
-    ]
+    fixed = [a[None] for a in (*cut.scales(), *plan[1:4], np.array([height, width], np.int32))]
+    found = []
+    with quick_compiles():
+        for frame in units.reshape(frames, 1, rows, slots, values):
+            laid = Frames(frame, *fixed, plan.slot_of_unit)
+            found.append(_run_blocks(vision, jax.tree.map(jnp.asarray, laid)))
+
+    def in_order(x):
+        return np.asarray(x).reshape(-1, per_unit, x.shape[-1])[plan.slot_of_unit]
+
+    blocks = zip(*found, strict=True)
+    return [np.concatenate([in_order(x) for x in block]).reshape(-1, block[0].shape[-1])
+            for block in blocks]  # fmt: skip
+
+
+@jax.jit
+def _run_blocks(vision, laid):
+    return vision.run_blocks(laid)
 
 
 def prompt_states(model: Model, rows: list[Prepared]) -> tuple[list[np.ndarray], np.ndarray]:
@@ -113,7 +120,10 @@ def prompt_states(model: Model, rows: list[Prepared]) -> tuple[list[np.ndarray],
 
 def _row_states(model: Model, row: Prepared) -> tuple[list, np.ndarray]:
     decoder, prompt = model.decoder, row.prompt
-    x = decoder.embed(jnp.asarray(prompt.token_ids[None]))
+    length = len(prompt.token_ids)
+    spare = -length % 128  # rows of many lengths share a program
+    positions = np.pad(prompt.positions[:, None], ((0, 0), (0, 0), (0, spare)))
+    x = decoder.embed(jnp.asarray(np.pad(prompt.token_ids, (0, spare))[None]))
     blocks, (index,) = engine_of(model)._encode([row])
     stacked = []
     if len(index):
@@ -122,17 +132,20 @@ def _row_states(model: Model, row: Prepared) -> tuple[list, np.ndarray]:
         first, *others = jnp.split(media, 1 + decoder.config.stacked, axis=-1)
         stacked = [jnp.zeros_like(x).at[0, at].set(part) for part in others]
         x = x.at[0, at].set(first)
-    rotation = decoder.rotation(jnp.asarray(prompt.positions[:, None]), x.dtype)
-    length, outputs = x.shape[1], []
-    whole = Layout(np.array([length]), np.int32(0), np.array([0]), np.int32(2**30))
+    rotation, outputs = decoder.rotation(jnp.asarray(positions), x.dtype), []
     for layer in [*decoder.body, decoder.last]:
-        query, keys, values = layer.inputs(x, rotation)
-        cache = with_capacity(LayerCache(keys.swapaxes(2, 3), values), -(-length // 256) * 256)
-        context = causal_context(query, cache, jnp.int32(0), whole)
-        x = layer.finish(x, context)
+        x = _layer_output(layer, x, rotation, length)
         x = x + stacked.pop(0) if stacked else x
-        outputs.append(x[0])
-    return outputs, np.asarray(decoder.logits(x)[0])
+        outputs.append(x[0, :length])
+    return outputs, np.asarray(decoder.logits(x)[0, :length])
+
+
+@jax.jit
+def _layer_output(layer, x, rotation, length):
+    query, keys, values = layer.inputs(x, rotation)
+    cache = with_capacity(LayerCache(keys.swapaxes(2, 3), values), -(-x.shape[1] // 256) * 256)
+    whole = Layout(length[None], jnp.int32(0), jnp.zeros(1, jnp.int32), jnp.int32(2**30))
+    return layer.finish(x, causal_context(query, cache, jnp.int32(0), whole))
 
 
 def run_trace(model: Model, rows: list[Prepared], keys: dict, tokens: int) -> TokenTrace:

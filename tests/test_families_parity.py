@@ -34,7 +34,7 @@ from vreason_jax.runtime.checkpoint import load_model
 from vreason_jax.settings import apply_overrides
 
 AS_TRANSFORMERS = {"video.sizing": "clip", "prompt.video_wrapper": "wrapped"}
-KEYS = {"qwen3_vl": AS_TRANSFORMERS}
+KEYS = {"qwen3_vl": AS_TRANSFORMERS, "qwen2_vl": {"model.position_rule": "hf5"}}
 EVERY = [(family, case) for family in KEYS for case in CASES]
 WITH_MEDIA = [pair for pair in EVERY if pair[1] != "text"]
 
@@ -152,7 +152,7 @@ CHANGES = ("zero", "shuffle", "times", "wrapper", "contiguous", "stacked", "posi
 def test_what_the_model_is_made_of_reaches_the_logits(
     models, questions, folders, tmp_path, monkeypatch, change
 ):
-    """A thousand times the tolerance of parity: whoever drops one of these fails above."""
+    """A hundred times the tolerance of parity: whoever drops one of these fails above."""
     model, (row,) = models["qwen3_vl"], questions["qwen3_vl", "video"]
     _, before = prompt_states(model, [row])
     (cut,) = row.media.patches
@@ -173,7 +173,7 @@ def test_what_the_model_is_made_of_reaches_the_logits(
     else:
         model = without(model, change)
     _, after = prompt_states(model, [row])
-    assert np.max(np.abs(after[:, -1] - before[:, -1])) > 0.1 * np.max(np.abs(before[:, -1]))
+    assert np.max(np.abs(after[:, -1] - before[:, -1])) > 0.01 * np.max(np.abs(before[:, -1]))
 
 
 def without(model, part):

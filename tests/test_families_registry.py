@@ -19,7 +19,7 @@ from vreason_jax.geometry import Geometry
 from vreason_jax.model.config import ModelConfig, TextConfig, VisionConfig
 from vreason_jax.model.layers import Linear
 from vreason_jax.model.tensors import Row
-from vreason_jax.runtime.names import dotted
+from vreason_jax.runtime.names import dotted, split_all
 
 # Everything as no family of the package has it: three frames a patch, tokens of 3 x 3 patches of
 # 4 pixels, a tower without attention.
@@ -62,7 +62,8 @@ def toy(tmp_path, monkeypatch):
     tiny_vocabulary.write_tokenizer(tmp_path)
     config = registry.read_model_config(tmp_path)
     state = nnx.to_flat_state(nnx.state(random_model(config, "float32")))
-    write_safetensors(tmp_path, config, {dotted(path): leaf[...] for path, leaf in state})
+    parameters = {dotted(path): leaf[...] for path, leaf in state}
+    write_safetensors(tmp_path, config, split_all(config, parameters))
     return vreason_jax.load(tmp_path, mesh="data=1", controller__every=2)
 
 

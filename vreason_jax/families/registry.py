@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.errors import UserError, one_line, shown
-from vreason_jax.families import qwen3_vl, qwen25_vl
+from vreason_jax.families import qwen2_vl, qwen3_vl, qwen25_vl
 from vreason_jax.families.family import Family
 from vreason_jax.json_files import parse_json
 from vreason_jax.model.config import ModelConfig
@@ -15,6 +15,7 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         qwen25_vl.FAMILY,
+        qwen2_vl.FAMILY,
         qwen3_vl.FAMILY,
     )
 }  # fmt: skip

@@ -45,6 +45,15 @@ class Lookup:
         return float(value)
 
 
+def flat_or_nested(values: dict[str, Any]) -> Lookup:
+    """Returns the decoder's values of a config: those of `text_config`, then those of the root.
+
+    Hub files are flat, 4.52-4.57 saves have both, 5.x saves are nested.
+    """
+    nested = table(values, "text_config")
+    return Lookup({**values, **{k: v for k, v in nested.items() if v is not None}}, "")
+
+
 def table(values: dict[str, Any], *names: str) -> dict[str, Any]:
     """Returns the first of the named objects that is there, else an empty one."""
     for name in names:

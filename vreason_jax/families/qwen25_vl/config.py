@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.families.text import is_tied, read_text_config
-from vreason_jax.families.values import Lookup, dtype_of, table
+from vreason_jax.families.values import Lookup, dtype_of, flat_or_nested, table
 from vreason_jax.families.vision import check_fit, read_geometry, require
 from vreason_jax.model.config import ModelConfig, VisionConfig
 
@@ -63,19 +63,14 @@ class WindowedVision(VisionConfig):
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
-    """Returns the ModelConfig of a parsed config.json.
-
-    A key is looked up in `text_config`, then at the root, as Hub files (flat), 4.52-4.57 saves
-    (both) and 5.x saves (nested) place it.
-    """
+    """Returns the ModelConfig of a parsed config.json."""
     nested = table(values, "text_config")
-    text = Lookup({**values, **{k: v for k, v in nested.items() if v is not None}}, "")
     given = {k: v for k, v in table(values, "vision_config").items() if v is not None}
     vision = Lookup({**VISION_DEFAULTS, **given}, "vision_config.")
     config = ModelConfig(
         family=NAME,
         vision=_vision_config(vision),
-        text=read_text_config(text, tied=is_tied(values, nested)),
+        text=read_text_config(flat_or_nested(values), tied=is_tied(values, nested)),
         tokens_per_second=vision.number("tokens_per_second", largest=MOST_TOKENS_PER_SECOND),
         dtype=dtype_of(values, nested),
     )
