@@ -26,7 +26,7 @@ from small_model import quick_compiles
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
-from vreason_jax.families.registry import read_model_config
+from vreason_jax.families.registry import model_config_from_hf, read_model_config
 from vreason_jax.model import rope
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.questions import ImageFile, Media, Question, VideoArray
@@ -199,3 +199,12 @@ def test_timestamps_are_no_video_tokens(questions):
     runs = np.flatnonzero(np.diff(row.prompt.token_types == 2, prepend=0, append=0))
     lengths = runs[1::2] - runs[::2]
     assert lengths.tolist() == [15, 15, 15]
+
+
+@pytest.mark.parametrize("family", KEYS)
+def test_both_layouts_of_config_give_the_same_facts(family):
+    hub, nested = (
+        model_config_from_hf(family_checkpoints.CONFIGS[family](layout, True, "bfloat16"))
+        for layout in ("hub", "nested")
+    )
+    assert hub == nested and hub.text.tied

@@ -39,6 +39,9 @@ SIZES = {
     "qwen3vl-4b": (713, 4_437_815_808),
     "qwen3vl-8b": (750, 8_767_123_696),
     "qwen3vl-32b": (1058, 33_357_390_064),
+    "qwen2vl-2b": (729, 2_208_985_600),
+    "qwen2vl-7b": (730, 8_291_375_616),
+    "qwen2vl-72b": (1354, 73_405_560_320),
 }
 
 
@@ -58,14 +61,11 @@ def test_rope_axes_take_turns_while_height_and_width_last():
     assert interleaved([3, 3, 2]) == (0, 1, 2, 0, 1, 2, 0, 1)
 
 
-def test_both_layouts_of_config_give_the_same_facts():
-    hub, nested = (
-        model_config_from_hf(family_checkpoints.qwen3_vl(layout, tied, "bfloat16"))
-        for layout, tied in (("hub", True), ("nested", True))
-    )
-    assert hub == nested and hub.text.tied
-    assert (hub.text.head_width, hub.text.qk_norm, hub.text.stacked) == (16, True, 3)
-    assert hub.geometry == Geometry(patch_pixels=4, merge=2, temporal_patch=2)
+def test_the_facts_of_a_model_whose_heads_are_no_share_of_its_width():
+    config = model_config_from_hf(family_checkpoints.qwen3_vl("hub", False, "bfloat16"))
+    text = config.text
+    assert (text.head_width, text.qk_norm, text.qkv_bias, text.stacked) == (16, True, False, 3)
+    assert config.geometry == Geometry(patch_pixels=4, merge=2, temporal_patch=2)
 
 
 @pytest.mark.parametrize(
