@@ -41,7 +41,8 @@ def described_devices(name: str) -> list[jax.Device]:
     kind, _, size = name.partition(":")
     if kind == "h100":
         return _h100s(int(size or 1))
-    return list(topologies.get_topology_desc(name, platform="tpu").devices)
+    alone = {"chips_per_host_bounds": (1, 1, 1)} if size == "1x1" else {}
+    return list(topologies.get_topology_desc(name, platform="tpu", **alone).devices)
 
 
 def _h100s(count: int) -> list[jax.Device]:

@@ -22,7 +22,7 @@ from jax.sharding import AxisType, Mesh
 
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.estimate import Load
-from vreason_jax.planning.programs import KINDS, lowered, memory_of, operations
+from vreason_jax.planning.programs import lowered, memory_of, operations
 from vreason_jax.runtime.mesh import AXES
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,6 +31,7 @@ import program_text
 from described_devices import described_devices
 
 DEVICE, SHAPE = "v5e:2x2", "7b"
+PROGRAMS = "decode_none", "decode_switch", "prefill_none"
 LOAD = Load(video_tokens=6144, max_new_tokens=1024, rows=1)  # a cache of 8,192 slots
 
 
@@ -43,22 +44,20 @@ def main() -> None:
     add("--shape", default=SHAPE, choices=bench_shapes.SHAPES, help=f"the model's [{SHAPE}]")
     tokens = LOAD.video_tokens
     add("--video-tokens", type=int, default=tokens, help=f"of the question [{tokens}]")
-    add("--kinds", nargs="+", default=KINDS, choices=KINDS, help="which programs [all]")
+    add("--programs", nargs="+", default=PROGRAMS, choices=PROGRAMS, help="which [all]")
     add("--save", type=Path, metavar="DIR", help="write the programs as text")
     add("--json", action="store_true", help="print one JSON object a program")
     options = parser.parse_args()
     config = bench_shapes.model_config(options.shape)
     load = dataclasses.replace(LOAD, video_tokens=options.video_tokens)
-    for kind in options.kinds:
-        for objective in ("none", "switch") if kind == "decode" else ("none",):
-            compiled, seconds = compile_program(kind, objective, options.device, config, load)
-            text = compiled.as_text()
-            if options.save:
-                options.save.mkdir(parents=True, exist_ok=True)
-                (options.save / f"{kind}_{objective}.txt").write_text(text)
-            found = figures(compiled, config)
-            found = {"program": f"{kind} {objective}", **found, "seconds": round(seconds)}
-            print(json.dumps(found) if options.json else shown(found), flush=True)
+    for name in options.programs:
+        kind, objective = name.split("_")
+        compiled, seconds = compile_program(kind, objective, options.device, config, load)
+        if options.save:
+            options.save.mkdir(parents=True, exist_ok=True)
+            (options.save / f"{name}.txt").write_text(compiled.as_text())
+        found = {"program": name, **figures(compiled, config), "seconds": round(seconds)}
+        print(json.dumps(found) if options.json else shown(found), flush=True)
 
 
 def figures(compiled, config: ModelConfig) -> dict:

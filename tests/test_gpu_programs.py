@@ -40,7 +40,7 @@ def figures():
 
 def test_a_token_takes_few_kernels(figures):
     plain, steered = (figures[f"decode {name}"]["kernels"] for name in ("none", "switch"))
-    assert plain["body_layer"] <= 13  # one of the layers makes the mask
+    assert plain["body"] <= 2 * 12 + 1  # and one for the mask
     assert plain["outside"] <= 25
     parts = "body", "last", "outside"
     assert sum(steered[part] - plain[part] for part in parts) <= 40

@@ -73,5 +73,14 @@ def test_the_method_adds_at_most_one_percent_to_decoding(decode):
     assert decode["switch"]["total"] <= 1.01 * decode["none"]["total"]
 
 
+def test_a_decoders_layer_takes_two_sums_over_the_chips(decode):
+    for figures in decode.values():
+        # A few small ones are named with the body.
+        assert figures["collectives"]["body all-reduce"] <= 2 * 27 + 3
+        assert not [name for name in figures["collectives"] if name.startswith("body all-gather")]
+
+
 def test_prefill_fits_beside_the_weights_of_a_16_gb_chip():
-    assert compile_in_process("prefill", "switch")["total"] < 15e9
+    """The attention's kernel keeps the scores of a piece out of a chip's memory."""
+    figures = compile_in_process("prefill", "none")
+    assert figures["total"] < 15e9 and figures["temporary"] < 100e6
