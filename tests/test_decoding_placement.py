@@ -52,8 +52,9 @@ def test_the_tokens_up_to_the_first_update_are_plain_and_later_ones_are_not(plac
 @placements
 @pytest.mark.parametrize("objective", ["min", "max"])
 def test_one_update_moves_the_entropy_of_its_token_as_its_sign_says(placement, objective):
-    changes = {"controller__objective": objective, "controller__placement": placement}
-    begun = first_token(start((LONG,), config_of(**LIVELY, **changes)))
+    # A step so small that the gradient still holds at its end.
+    changes = {"controller__objective": objective, "controller__learning_rate": 5e-3}
+    begun = first_token(start((LONG,), config_of(controller__placement=placement, **changes)))
     state = begun.state
     for _ in range(3):
         state, _ = decode(begun, state, 1)
@@ -62,7 +63,8 @@ def test_one_update_moves_the_entropy_of_its_token_as_its_sign_says(placement, o
     assert trace.updated[0, 0]
     _, again = decode(begun, before.replace(controller=after.controller), 1)
     change = float(again.entropy[0, 0] - trace.entropy[0, 0])
-    assert change < -1e-3 if objective == "min" else change > 1e-3
+    # Far above the rounding of a float32 entropy near 3 (4e-7).
+    assert change < -1e-4 if objective == "min" else change > 1e-4
 
 
 @placements
