@@ -45,7 +45,7 @@ def _fault(path: Path, shown: Shown, config: VideoConfig, segment: Segment) -> s
         "reader": "pyav",
         "path": str(path),
         "config": dataclasses.asdict(config),
-        "limits": dataclasses.asdict(LIMITS),
+        "sizing": dataclasses.asdict(LIMITS),
         "segment": segment,
     }
     try:

@@ -165,7 +165,7 @@ WRONG_CHECKPOINTS = {
         "expected rms_norm_eps to be a number above 0, got nan",
     ),
     "a list for a config": (with_text("config.json", "[]"), "expected model_type 'qwen2_5_vl'"),
-    "a foreign model": (with_config(model_type="llama"), "'qwen2_5_vl', got 'llama'"),
+    "a foreign model": (with_config(model_type="llama"), "'qwen3_vl', got 'llama'"),
     "a vision tower of another width": (
         with_config(vision={"out_hidden_size": 48}),
         "expected out_hidden_size 96, got 48",

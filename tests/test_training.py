@@ -108,7 +108,7 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
         types = np.isin(np.arange(len(ids)), video) * VIDEO_TOKEN
         medium = Medium("video", (8, 3, 4))
         prompt = Prompt(ids, positions, 0, (medium,), types)
-        patches = Patches(batch.pixels[row].reshape(-1, 1176), medium.grid)
+        patches = Patches(batch.pixels[row].reshape(-1, 1176), (8, 6, 8))
         question = Prepared(Question((), ""), Media((), (patches,)), prompt)
         _, expected = prompt_states(model, [question])
         # float32 sums in another order, on logits of about 10

@@ -83,7 +83,9 @@ def mesh_sizes(
     has `room` bytes. On several hosts every device must take part: the rest are `data`.
     Raises UserError for sizes that the devices do not allow.
     """
-    sizes = parse_mesh(text) if text else _default_sizes(devices, config, hosts, near, room)
+    sizes = (
+        parse_mesh(text) if text is not None else _default_sizes(devices, config, hosts, near, room)
+    )
     count, wanted = math.prod(sizes.values()), text or shown_sizes(sizes)
     if count > devices or (hosts > 1 and count != devices):
         most = "exactly" if hosts > 1 else "at most"
