@@ -221,6 +221,20 @@ def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> ja
         return _one_row(rows, weight)
     if rows.shape[0] <= _FEW_ROWS:
         return _weight_first(rows, weight, out_dtype)
+    rows_first = functools.partial(_rows_first, out_dtype=out_dtype)
+    if weight.ndim == 2:
+        return rows_first(rows, weight)
+
+    def flat(rows, weight):
+        product = rows_first(rows, weight.reshape(-1, weight.shape[-1]))
+        return product.reshape(-1, *weight.shape[:-1])
+
+    # XLA's CPU code would turn a weight of more axes around in memory; one that devices share could
+    # not be flattened where it lies.
+    return lax.platform_dependent(rows, weight, cpu=flat, default=rows_first)
+
+
+def _rows_first(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
     dimensions = (((1,), _forward(weight)), ((), ()))
     return lax.dot_general(rows, weight, dimensions, preferred_element_type=out_dtype)
 
