@@ -129,7 +129,8 @@ def _default_sizes(
 ) -> dict[str, int]:
     most = min(1 if _is_small(config) else config.text.heads, LARGEST, devices)
     whole = [n for n in range(1, most + 1) if hosts == 1 or devices % n == 0]
-    enough = [n for n in whole if room is None or _weight_bytes(config) <= _MOST_WEIGHTS * room * n]
+    least = 1 if room is None else _weight_bytes(config) / (_MOST_WEIGHTS * room)
+    enough = [n for n in whole if n >= least]
     model = max([n for n in enough if n <= near] or enough[:1] or whole[-1:])
     return {"data": 1 if hosts == 1 else devices // model, "model": model}
 

@@ -55,7 +55,9 @@ def parameters(config: ModelConfig) -> tuple[Parameter, ...]:
     """Returns every parameter of a model, in the order of its state."""
     flat = nnx.to_flat_state(nnx.state(abstract_model(config)))
     leaves = ((dotted(path), leaf) for path, leaf in flat)
-    return tuple(_parameter(path, leaf, config) for path, leaf in leaves if path[-6:] != ".scale")
+    return tuple(
+        _parameter(path, leaf, config) for path, leaf in leaves if not path.endswith(".scale")
+    )
 
 
 @functools.lru_cache(maxsize=32)
