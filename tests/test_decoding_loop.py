@@ -9,7 +9,7 @@ from small_model import LONG, MESH, SHORT, config_of, decode, small_config, smal
 
 from vreason_jax.decoding import loop
 from vreason_jax.decoding.state import DecodeSettings
-from vreason_jax.model.layers import _FEW_ROWS
+from vreason_jax.model.products import _FEW_ROWS
 
 TEXT_CONFIG = small_config().text
 HEADS, WIDTH, CAPACITY = TEXT_CONFIG.kv_heads, TEXT_CONFIG.head_width, 256

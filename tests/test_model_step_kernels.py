@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
-from vreason_jax.model import layers, rope, step_kernels
+from vreason_jax.model import attention, layers, rope, step_kernels
 from vreason_jax.model.cache import LayerCache, write_slot
 from vreason_jax.runtime.mesh import AXES
 
@@ -46,8 +46,8 @@ def inputs(dtype, slot):
 def without_kernels(joined, rotation, cache, slot, seen):
     turned = rope.rotate(joined[:, :, :-1], *(table[:, None, None] for table in rotation))
     query, key, value = turned[:, :, :-1], turned[:, :, -1], joined[:, :, -1]
-    weights, own = layers.step_weights(query, cache.keys, key, seen)
-    context = layers.step_context(weights, own, cache.values, value)
+    weights, own = attention.step_weights(query, cache.keys, key, seen)
+    context = attention.step_context(weights, own, cache.values, value)
     return context, write_slot(cache, key, value, slot, after=context)
 
 

@@ -88,3 +88,15 @@ def test_ids_that_no_row_can_have_are_refused(tiny, ids):
     (tiny / "added_tokens.json").write_text(json.dumps({"<x>": ids}))
     with pytest.raises(UserError, match="broken list of added tokens"):
         tokenizer_files.read_tokenizer_files(tiny)
+
+
+def test_a_process_that_stands_ready_is_asked_first_and_none_is_left_behind():
+    text = TEXT + "{# ready #}"
+    before = os.listdir("/proc/self/fd")
+    with isolation.ready():
+        waiting = dict(isolation._ready)
+        assert ChatTemplate(text, "here").render(["video"]) == SLOT
+        assert waiting[isolation.TEMPLATE].returncode == 0
+        assert waiting[isolation.TOKENIZER].poll() is None
+    assert all(process.returncode is not None for process in waiting.values())
+    assert os.listdir("/proc/self/fd") == before

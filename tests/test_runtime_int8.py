@@ -14,7 +14,7 @@ from small_model import config_of, quick_compiles
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.convert.conversion import convert
 from vreason_jax.embedded import CHECKPOINT
-from vreason_jax.model.layers import int8_linear
+from vreason_jax.model.products import int8_linear
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.runtime import int8, names
 from vreason_jax.runtime.checkpoint import build_model, load_model

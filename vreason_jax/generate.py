@@ -34,9 +34,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped flag must not wait for JAX.
+    from vreason_jax.prompt import isolation
     from vreason_jax.video.process import kept_worker
 
-    with contextlib.nullcontext() if arguments.no_video else kept_worker():
+    with isolation.ready(), contextlib.nullcontext() if arguments.no_video else kept_worker():
         join_hosts(arguments)
         checkpoint, run, row, seconds = _prepare(arguments)
     from vreason_jax.engine.asking import Asking

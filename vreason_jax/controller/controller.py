@@ -1,5 +1,7 @@
 """One answer's controller: observes the entropy of every token, updates the delta every k-th."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -80,6 +82,8 @@ def update(
     key: jax.Array,
     numbers: ControllerNumbers,
     norm: str,
+    *,
+    chance: bool = True,
 ) -> tuple[ControllerState, jax.Array]:
     """Returns the state after one AdamW step on L = -alpha H, and the gradient's norm before clip.
 
@@ -88,6 +92,7 @@ def update(
       values: V [K, M, H] of what is steered. mask: [K, M] bool, the places that are.
       key: PRNG key of this answer's direction under `random_direction`.
       norm: of `value_delta.normalised_values`.
+      chance: whether `numbers.random_direction` may hold: drawing directions takes long to compile.
     """
     gradient = -alpha * entropy_gradient
     gradient_norm = optax.tree.norm(gradient)
@@ -95,11 +100,13 @@ def update(
     before = jax.tree.map(lambda a: jnp.where(anew, jnp.zeros_like(a), a), state.optimizer)
     updates, moments = optimizer(numbers).update(gradient, before, state.delta)
     delta = optax.apply_updates(state.delta, updates)
-    seen = lax.cond(
-        numbers.random_direction,
-        lambda: random_direction(mask, values.shape[-1], key) * optax.tree.norm(delta),
-        lambda: delta,
-    )
+    seen: Any = delta
+    if chance:
+        seen = lax.cond(
+            numbers.random_direction,
+            lambda: random_direction(mask, values.shape[-1], key) * optax.tree.norm(delta),
+            lambda: delta,
+        )
     repeats = state.shift.shape[0] // values.shape[0]
     state = state.replace(
         alpha=jnp.asarray(alpha, jnp.float32),

@@ -161,7 +161,15 @@ def _update(controller, facts, gradient, values, mask, context, settings):
 
     def one(row, gradient, entropy, alpha, values, mask, key):
         new, norm = control.update(
-            row, gradient, alpha, values, mask, key, context.numbers, settings.norm
+            row,
+            gradient,
+            alpha,
+            values,
+            mask,
+            key,
+            context.numbers,
+            settings.norm,
+            chance=settings.extra_tail,
         )
         due = ~(entropy < context.numbers.entropy_floor)
         new = jax.tree.map(lambda a, b: jnp.where(due, a, b), new, row)

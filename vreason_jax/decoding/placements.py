@@ -10,7 +10,7 @@ from jax import lax
 from vreason_jax.config import ControllerConfig, placement_tokens, steered_layers
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.placement import Fed, Placement, Sizes, Step, Target
-from vreason_jax.model import layers as steps
+from vreason_jax.model.attention import step_context, step_weights
 from vreason_jax.model.cache import KVCache, LayerCache, write_slot, write_slots
 from vreason_jax.model.config import TextConfig
 from vreason_jax.model.decoder import Decoder, body_layer
@@ -279,5 +279,5 @@ def _attention(
     query: jax.Array, key: jax.Array, value: jax.Array, cache: LayerCache, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """One token's weights over a cache and its context, in the query's dtype."""
-    weights, own = steps.step_weights(query, cache.keys.astype(query.dtype), key, mask)
-    return weights, steps.step_context(weights, own, cache.values, value)
+    weights, own = step_weights(query, cache.keys.astype(query.dtype), key, mask)
+    return weights, step_context(weights, own, cache.values, value)

@@ -1,4 +1,7 @@
-"""Attention of a piece of a prompt over the cache that it has been written to."""
+"""Attention over the cache: of a piece of a prompt that stands in it, or of one token beside it."""
+
+import functools
+from typing import NamedTuple
 
 import chex
 import jax
@@ -8,11 +11,47 @@ from jax import lax
 from jax.sharding import Mesh
 
 from vreason_jax.arrays import Array
+from vreason_jax.model import kernels
 from vreason_jax.model.cache import LayerCache
-from vreason_jax.model.flash_attention import Running, flash_context, held, serves
 
 # Keys that a piece of a prompt attends to at a time: the scores of more would fill the memory.
 KEY_BLOCK = 256
+MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
+
+
+def held(slots, shared_end, rest_start, rest_end, answer_start):
+    """Returns whether slots hold a prompt's tokens or an answer's (see `Layout`)."""
+    rest = (slots >= rest_start) & (slots < rest_end)
+    return (slots < shared_end) | rest | (slots >= answer_start)
+
+
+class Running(NamedTuple):
+    """What T queries have of the slots so far, float32."""
+
+    largest: jax.Array  # [..., T, 1], of the scores
+    total: jax.Array  # [..., T, 1], of the weights
+    context: jax.Array  # [..., T, H], not yet divided by the total
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> "Running":
+        """Returns attention over no slots, for queries of `shape` [..., T, H]."""
+        column = (*shape[:-1], 1)
+        largest, total = jnp.full(column, MASKED, jnp.float32), jnp.zeros(column, jnp.float32)
+        return cls(largest, total, jnp.zeros(shape, jnp.float32))
+
+    def over(self, query: jax.Array, keys: jax.Array, values: jax.Array, seen: jax.Array):
+        """Returns it with more slots: keys [..., H, S], values [..., S, H], seen [..., T, S]."""
+        # Narrow products are exact; of wide ones a matrix unit would round the factors.
+        precision = "highest" if query.dtype == jnp.float32 else "default"
+        product = functools.partial(
+            jnp.matmul, precision=precision, preferred_element_type=jnp.float32
+        )
+        scores = jnp.where(seen, product(query, keys) * query.shape[-1] ** -0.5, MASKED)
+        largest = jnp.maximum(self.largest, jnp.max(scores, axis=-1, keepdims=True))
+        weights, fade = jnp.exp(scores - largest), jnp.exp(self.largest - largest)
+        total = self.total * fade + jnp.sum(weights, axis=-1, keepdims=True)
+        added = product(weights.astype(values.dtype), values)
+        return Running(largest, total, self.context * fade + added)
 
 
 class Layout(struct.PyTreeNode):
@@ -58,7 +97,9 @@ def causal_context(
     """
     batch, heads, groups, length, width = query.shape
     capacity = cache.values.shape[2]
-    if mesh is not None and serves(mesh, query, capacity):
+    if mesh is not None and kernels.read_pieces(mesh, query, capacity):
+        from vreason_jax.model.flash_attention import flash_context
+
         return flash_context(query, cache, layout.bounds(start), mesh)
     block = min(KEY_BLOCK, capacity)
     chex.assert_is_divisible(capacity, block)
@@ -76,3 +117,46 @@ def causal_context(
     blocks = (start + length + block - 1) // block
     running = lax.fori_loop(0, blocks, attend, Running.empty(rows.shape))
     return (running.context / running.total).astype(query.dtype).reshape(query.shape)
+
+
+def step_weights(
+    query: jax.Array, keys: jax.Array, own_key: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns one token's attention weights over the cache [B, K, G, S] and itself [B, K, G, 1].
+
+    Float32. The token's own key stands beside the cache, which is so read before it is written
+    (see `write_slot`).
+
+    Args:
+      query: [B, K, G, 1, H]. keys: [B, K, H, S]. own_key: [B, K, 1, H].
+      mask: [B, S] bool, the slots before the token.
+    """
+    scale = query.shape[-1] ** -0.5
+    heads = query[:, :, :, 0]
+    scores = lax.dot_general(
+        heads, keys, (((3,), (2,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32
+    )
+    scores = jnp.where(mask[:, None, None], scores * scale, MASKED)
+    products = heads.astype(jnp.float32) * own_key.astype(jnp.float32)
+    own = jnp.sum(products, axis=-1, keepdims=True) * scale
+    largest = jnp.maximum(jnp.max(scores, axis=-1, keepdims=True), own)
+    scores, own = jnp.exp(scores - largest), jnp.exp(own - largest)
+    total = jnp.sum(scores, axis=-1, keepdims=True) + own
+    return scores / total, own / total
+
+
+def step_context(
+    weights: jax.Array, own_weight: jax.Array, values: jax.Array, own_value: jax.Array
+) -> jax.Array:
+    """Returns the context [B, K, G, 1, H] float32 of the weights of `step_weights`.
+
+    values: [B, K, S, H]. own_value: [B, K, 1, H].
+    """
+    context = lax.dot_general(
+        weights.astype(values.dtype),
+        values,
+        (((3,), (2,)), ((0, 1), (0, 1))),
+        preferred_element_type=jnp.float32,
+    )
+    own = own_weight * own_value.astype(jnp.float32)
+    return (context + own)[:, :, :, None]

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from vreason_jax.model import layers, rope, step_kernels
-from vreason_jax.model.attention import Layout, causal_context
+from vreason_jax.model import kernels, rope
+from vreason_jax.model.attention import Layout, causal_context, step_context, step_weights
 from vreason_jax.model.cache import KVCache, write_slot, write_slots
 from vreason_jax.model.config import TextConfig
 from vreason_jax.model.layers import Linear, Norm, SwiGLU
+from vreason_jax.model.products import linear
 
 Rotation = tuple[jax.Array, jax.Array]  # cosines and sines [B, T, H]
 
@@ -112,7 +113,7 @@ class Decoder(nnx.Module):
     def read_out(self, x: jax.Array) -> jax.Array:
         """Returns float32 logits [..., V] of hidden states x [..., D] behind the final norm."""
         head = self.embedding if self.head is None else self.head
-        return layers.linear(x, head[...], out_dtype=jnp.float32)
+        return linear(x, head[...], out_dtype=jnp.float32)
 
     def read(
         self,
@@ -158,7 +159,7 @@ class Decoder(nnx.Module):
         Args:
           x: [B, 1, D]. slot: int32, where the token's keys and values go.
           mask: [B, S] bool, the slots before the token that it attends to.
-          mesh: that all of it lies on. Without one there are no kernels (see `step_kernels`).
+          mesh: that all of it lies on. Without one there are no kernels (see `kernels`).
         """
         caches = []
         for layer, layer_cache in zip(self.body, cache.body, strict=True):
@@ -175,8 +176,8 @@ class Decoder(nnx.Module):
         float32; neither depends on the value delta. Args as `body_step`.
         """
         query, key, value = self.last.inputs(x, rotation)
-        weights, own = layers.step_weights(query, cache.last.keys, key, mask)
-        context = layers.step_context(weights, own, cache.last.values, value)
+        weights, own = step_weights(query, cache.last.keys, key, mask)
+        context = step_context(weights, own, cache.last.values, value)
         last = write_slot(cache.last, key, value, slot, after=context)
         return weights, context, cache.replace(last=last)
 
@@ -204,16 +205,18 @@ def read_layer(layer, x, rotation, cache, start, layout, mesh):
 @functools.partial(jax.jit, static_argnames="mesh")
 def body_layer(layer, x, rotation, cache, slot, mask, mesh):
     """Returns one body layer's output for one token, and its cache; see `Decoder.body_step`."""
-    if mesh is not None and step_kernels.serve(mesh, x, layer.attention.config.head_width):
+    if mesh is not None and kernels.take_steps(mesh, x, layer.attention.config.head_width):
         return _layer_in_kernels(layer, x, rotation, cache, slot, mask, mesh)
     query, key, value = layer.inputs(x, rotation)
-    weights, own = layers.step_weights(query, cache.keys, key, mask)
-    context = layers.step_context(weights, own, cache.values, value)
+    weights, own = step_weights(query, cache.keys, key, mask)
+    context = step_context(weights, own, cache.values, value)
     cache = write_slot(cache, key, value, slot, after=context)
     return layer.finish(x, context), cache
 
 
 def _layer_in_kernels(layer, x, rotation, cache, slot, mask, mesh):
+    from vreason_jax.model import step_kernels
+
     def normed(x, norm):
         return step_kernels.rms_norm(x, norm.weight[...], norm.eps, mesh)
 

@@ -7,7 +7,6 @@ blocks of a row of the grid come one after the other, on a GPU a loop of the ker
 
 import functools
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,64 +16,17 @@ from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas import triton as plgpu
 from jax.sharding import Mesh
 
+from vreason_jax.model.attention import Running, held
 from vreason_jax.model.cache import LayerCache
-from vreason_jax.model.layers import MASKED
 
 _TPU_BLOCKS = 512, 512  # queries and slots at a time: their scores and products fit VMEM
 _GPU_BLOCKS = 128, 64
-_NARROWEST = 16  # of heads that a tensor core takes
-
-
-class Running(NamedTuple):
-    """What T queries have of the slots so far, float32."""
-
-    largest: jax.Array  # [..., T, 1], of the scores
-    total: jax.Array  # [..., T, 1], of the weights
-    context: jax.Array  # [..., T, H], not yet divided by the total
-
-    @classmethod
-    def empty(cls, shape: tuple[int, ...]) -> "Running":
-        """Returns attention over no slots, for queries of `shape` [..., T, H]."""
-        column = (*shape[:-1], 1)
-        largest, total = jnp.full(column, MASKED, jnp.float32), jnp.zeros(column, jnp.float32)
-        return cls(largest, total, jnp.zeros(shape, jnp.float32))
-
-    def over(self, query: jax.Array, keys: jax.Array, values: jax.Array, seen: jax.Array):
-        """Returns it with more slots: keys [..., H, S], values [..., S, H], seen [..., T, S]."""
-        # Narrow products are exact; of wide ones a matrix unit would round the factors.
-        precision = "highest" if query.dtype == jnp.float32 else "default"
-        product = functools.partial(
-            jnp.matmul, precision=precision, preferred_element_type=jnp.float32
-        )
-        scores = jnp.where(seen, product(query, keys) * query.shape[-1] ** -0.5, MASKED)
-        largest = jnp.maximum(self.largest, jnp.max(scores, axis=-1, keepdims=True))
-        weights, fade = jnp.exp(scores - largest), jnp.exp(self.largest - largest)
-        total = self.total * fade + jnp.sum(weights, axis=-1, keepdims=True)
-        added = product(weights.astype(values.dtype), values)
-        return Running(largest, total, self.context * fade + added)
-
-
-def held(slots, shared_end, rest_start, rest_end, answer_start):
-    """Returns whether slots hold a prompt's tokens or an answer's (see `attention.Layout`)."""
-    rest = (slots >= rest_start) & (slots < rest_end)
-    return (slots < shared_end) | rest | (slots >= answer_start)
-
-
-def serves(mesh: Mesh, query: jax.Array, capacity: int) -> bool:
-    """Whether the kernel runs on a mesh's devices, and takes queries [B, K, G, T, H] there."""
-    length, width = query.shape[3:]
-    if length % _GPU_BLOCKS[0] or capacity % _TPU_BLOCKS[1]:
-        return False
-    if mesh.devices.flat[0].platform == "gpu":
-        # Triton takes powers of two, and would multiply float32 exactly without tensor cores.
-        return width.bit_count() == 1 and width >= _NARROWEST and query.dtype.itemsize == 2
-    return mesh.devices.flat[0].platform == "tpu"
 
 
 def flash_context(
     query: jax.Array, cache: LayerCache, bounds: jax.Array, mesh: Mesh, *, interpret: bool = False
 ) -> jax.Array:
-    """Returns the context of `attention.causal_context`, on the devices of a mesh that `serves`.
+    """Returns the context of `attention.causal_context`, where `kernels.read_pieces`.
 
     Every device takes its own rows and heads.
 

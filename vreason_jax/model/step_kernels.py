@@ -14,20 +14,13 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jax.sharding import Mesh
 
+from vreason_jax.model.attention import Running
 from vreason_jax.model.cache import LayerCache
-from vreason_jax.model.flash_attention import Running
 
 _BLOCK = 64  # slots that a program takes at a time
 _PROGRAMS = 256  # that a GPU is given, about two for each of its units
 _MOST_PARTS = 64  # of a head's slots
 _ROWS = 16  # queries that a tensor core takes at least
-
-
-def serve(mesh: Mesh, x: jax.Array, head_width: int) -> bool:
-    """Whether these kernels run on a mesh's devices, and take x [B, 1, D] there."""
-    # Triton takes powers of two, and would multiply float32 exactly without tensor cores.
-    fits = head_width.bit_count() == 1 and head_width >= _ROWS and x.dtype.itemsize == 2
-    return fits and mesh.devices.flat[0].platform == "gpu"
 
 
 def rms_norm(

@@ -14,8 +14,9 @@ from jax import lax
 
 from vreason_jax.arrays import Array
 from vreason_jax.model import rope
+from vreason_jax.model.attention import MASKED
 from vreason_jax.model.config import VisionConfig
-from vreason_jax.model.layers import MASKED, Linear
+from vreason_jax.model.layers import Linear
 from vreason_jax.model.windows import EMPTY
 
 NORM_EPS = 1e-6  # fixed in HF's code, whatever config.json says for the decoder

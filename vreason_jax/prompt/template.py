@@ -8,7 +8,7 @@ from typing import Any
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
-from vreason_jax.prompt.isolation import IsolationError, ask
+from vreason_jax.prompt.isolation import TEMPLATE, IsolationError, ask
 from vreason_jax.prompt.tokenizer_files import NAMED_TOKENS, token_text
 from vreason_jax.regular_files import read_text
 
@@ -119,7 +119,7 @@ class ChatTemplate:
 def _render(request: str) -> dict[str, Any]:
     """The reply of prompt/template_process.py, which is asked once for the same request."""
     try:
-        return ask("vreason_jax.prompt.template_process", json.loads(request))
+        return ask(TEMPLATE, json.loads(request))
     except IsolationError as error:
         return {"error": str(error)}
 

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
-from vreason_jax.prompt.isolation import IsolationError, ask
+from vreason_jax.prompt.isolation import TOKENIZER, IsolationError, ask
 from vreason_jax.regular_files import read_bytes
 
 # Contractions, words with one leading symbol, single digits, punctuation, line ends, blanks
@@ -80,7 +80,7 @@ def read_in_this_process(folder: Path) -> TokenizerFiles:
 def _try_out(folder: Path, digest: str) -> None:
     """Lets prompt/tokenizer_process.py read the files first; once, as long as they are the same."""
     try:
-        reply = ask("vreason_jax.prompt.tokenizer_process", {"folder": str(folder)})
+        reply = ask(TOKENIZER, {"folder": str(folder)})
     except IsolationError as error:
         raise UserError(f"{folder}: the tokenizer cannot be read: {error}") from None
     if "error" in reply:

@@ -11,7 +11,7 @@ from flax import struct
 from jax import lax
 
 from vreason_jax.families.model import Model
-from vreason_jax.model.layers import MASKED
+from vreason_jax.model.attention import MASKED
 from vreason_jax.model.vision import Frames
 from vreason_jax.model.windows import FramePlan
 from vreason_jax.video.patches import CLIP_NORMALIZATION

@@ -1,0 +1,79 @@
+"""Products of rows with weights against NumPy in float64, for few rows and many."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vreason_jax.model.products import _FEW_ROWS, linear
+
+RNG = np.random.default_rng(0)
+
+
+def draw(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+# One row, the most that lead with the weight, and one more: both ways of writing the product.
+@pytest.mark.parametrize("out", [(5,), (2, 3)])
+@pytest.mark.parametrize("rows", [(1,), (_FEW_ROWS,), (_FEW_ROWS + 1,), (3, 1), (4, 5)])
+def test_linear_and_its_gradients_equal_the_einsum(rows, out):
+    x, weight, upstream = draw(*rows, 6), draw(*out, 6), draw(*rows, *out)
+
+    def total(function):
+        return lambda x, w: jnp.sum(function(x, w) * upstream)
+
+    def plain(x, w):
+        return jnp.tensordot(x, w, (-1, -1))
+
+    np.testing.assert_allclose(linear(x, weight), plain(x, weight), atol=1e-5)
+    got = jax.grad(total(linear), argnums=(0, 1))(x, weight)
+    expected = jax.grad(total(plain), argnums=(0, 1))(x, weight)
+    chex.assert_trees_all_close(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_narrow_products_can_be_returned_wide(rows):
+    x, weight = (jnp.asarray(draw(n, 64), jnp.bfloat16) for n in (rows, 5))
+    wide = linear(x, weight, out_dtype=jnp.float32)
+    assert wide.dtype == jnp.float32
+    assert linear(x, weight).dtype == jnp.bfloat16
+    expected = np.asarray(x, np.float64) @ np.asarray(weight, np.float64).T
+    np.testing.assert_allclose(wide, expected, atol=1e-5)  # bfloat16 products are exact in float32
+
+
+@pytest.mark.parametrize(("rows", "out"), [(1, (64,)), (3, (64,)), (20, (64,)), (1, (2, 32))])
+def test_wide_rows_times_narrow_weights_are_exact_to_about_float32(rows, out):
+    rng = np.random.default_rng(rows)
+    x = jnp.asarray(rng.standard_normal((rows, 96)), jnp.float32)
+    weight = jnp.asarray(rng.standard_normal((*out, 96)), jnp.bfloat16)
+    exact_weight = np.asarray(weight, np.float64)
+    got = jax.jit(linear)(x, weight)
+    expected = np.tensordot(np.asarray(x, np.float64), exact_weight, (1, -1))
+    assert got.dtype == jnp.float32
+    # bfloat16 products err by 4e-3 here.
+    np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+    change = jnp.asarray(rng.standard_normal((rows, *out)), jnp.float32)
+    _, back = jax.vjp(linear, x, weight)
+    to_x, to_weight = back(change)
+    expected = np.tensordot(np.asarray(change, np.float64), exact_weight, len(out))
+    np.testing.assert_allclose(to_x, expected, atol=2e-6 * np.abs(expected).max())
+    expected = np.tensordot(np.asarray(change, np.float64), np.asarray(x, np.float64), (0, 0))
+    assert to_weight.dtype == jnp.bfloat16
+    np.testing.assert_allclose(
+        np.asarray(to_weight, np.float64), expected, atol=5e-3 * np.abs(expected).max()
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_no_wide_copy_of_a_narrow_weight_is_made(rows):
+    x = jax.ShapeDtypeStruct((rows, 512), jnp.float32)
+    weight = jax.ShapeDtypeStruct((4096, 512), jnp.bfloat16)
+
+    def both(x, weight):
+        y, back = jax.vjp(linear, x, weight)
+        return y, back(y)[0]
+
+    memory = jax.jit(both).lower(x, weight).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 4096 * 512
