@@ -58,6 +58,7 @@ def _run(arguments: argparse.Namespace) -> None:
         samples=samples,
         ignore_eos=arguments.ignore_eos,
         video_seconds=seconds,
+        first=not arguments.warmup,
     )
     if not arguments.json:
         for piece in asking.pieces():

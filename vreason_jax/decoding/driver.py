@@ -1,7 +1,8 @@
 """Drives the jitted scan in chunks from Python, so that it streams and stops at the end."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -18,6 +19,9 @@ from vreason_jax.decoding.state import (
 )
 from vreason_jax.model.decoder import Decoder
 
+# `decode_chunk` of settings and steps, compiled for a state.
+Program = Callable[[Decoder, DecodeContext, DecodeState], tuple[DecodeState, TokenTrace]]
+
 
 @dataclasses.dataclass
 class Started:
@@ -31,12 +35,18 @@ class Started:
 
 
 def decode_in_chunks(
-    decoder: Decoder, started: Started, *, tokens: int, eos_ids: tuple[int, ...] = ()
+    decoder: Decoder,
+    started: Started,
+    *,
+    tokens: int,
+    eos_ids: tuple[int, ...] = (),
+    program: Program | None = None,
 ) -> Iterator[TokenTrace]:
     """Yields NumPy traces [some tokens, B] until every row has ended or has `tokens` tokens.
 
     A row ends with an end-of-sequence token, or with a token whose entropy or log-probability is
-    not finite: nothing after it means anything. Uses `started` up.
+    not finite: nothing after it means anything. Uses `started` up. A `program` that is compiled
+    serves until the cache grows.
     """
     state, made, ended = started.state, 0, np.zeros(len(started.state.token), bool)
     if started.first is not None:
@@ -45,14 +55,13 @@ def decode_in_chunks(
         made, ended = 1, _ends(trace, eos_ids).any(axis=0)
     begin = started.slot - made
     while made < tokens and not ended.all():
+        capacity = state.cache.capacity
         state = with_room(state, begin, made + ladder.DECODE_CHUNK, tokens, started)
-        state, chunk = decode_chunk(
-            decoder,
-            started.context,
-            state,
-            settings=started.settings,
-            steps=ladder.DECODE_CHUNK,
-        )
+        if program is None or state.cache.capacity > capacity:
+            program = functools.partial(
+                decode_chunk, settings=started.settings, steps=ladder.DECODE_CHUNK
+            )
+        state, chunk = program(decoder, started.context, state)
         trace = jax.tree.map(lambda a: a[: tokens - made], to_host(chunk))  # noqa: B023
         yield trace
         made += len(trace.token)

@@ -7,6 +7,7 @@ from typing import Any
 from vreason_jax.config import RunConfig
 from vreason_jax.decoding.driver import text_length
 from vreason_jax.decoding.state import TokenTrace
+from vreason_jax.engine.ahead import DecodingAhead
 from vreason_jax.engine.answer import Answer
 from vreason_jax.engine.engine import Engine
 from vreason_jax.output.warnings import failure_signs, prompt_warnings
@@ -28,15 +29,18 @@ class Asking:
         samples: int | None = None,
         ignore_eos: bool = False,
         video_seconds: float = 0.0,
+        first: bool = False,
     ):
         """Asks one question `samples` times, where that is given.
 
-        `video_seconds` is what preparing the questions took.
+        `video_seconds` is what preparing the questions took. The `first` questions of an engine
+        are read while what decodes them is compiled.
         """
         run.check_samples(1 if samples is None else samples)
         self._engine, self._run, self._questions = engine, run, questions
         self._samples, self._ignore_eos = samples, ignore_eos
         self._video_seconds = video_seconds
+        self._first = first and samples is None and DecodingAhead.serves(engine, run)
         self._traces: list[TokenTrace] = []
         self._chunks = self._ask()
 
@@ -74,10 +78,12 @@ class Asking:
         self._said: list[str] = []
         for question in self._questions:
             self._say(self._prompt_warnings(question))
+        ahead = self._first and DecodingAhead(engine, self._questions, run)
         batch = engine.read(self._questions, run.sampling.max_new_tokens)
         self._batch = batch if self._samples is None else engine.repeated(batch, self._samples)
         started = engine.start(self._batch, run, samples=self._samples is not None, keep=False)
-        for chunk in engine.decode(started, run, ignore_eos=self._ignore_eos):
+        program = ahead.program() if ahead else None
+        for chunk in engine.decode(started, run, ignore_eos=self._ignore_eos, program=program):
             self._traces.append(chunk)
             yield chunk
 

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import ModelOptions, RunConfig
 from vreason_jax.decoding import ladder
-from vreason_jax.decoding.driver import decode_in_chunks
+from vreason_jax.decoding.driver import Program, decode_in_chunks
 from vreason_jax.decoding.reading import take_rows
 from vreason_jax.decoding.state import TokenTrace, place
 from vreason_jax.engine.answer import Answer, build_answer
@@ -83,7 +83,7 @@ class Engine:
         self.counts: dict[str, int] = dict.fromkeys(_COUNTS, 0)
         self.loading: dict[str, float] = {"load": 0.0, "compile": 0.0}
         self.load_warnings: list[str] = []
-        self.batch_size, self._hide_video = batch_size, hide_video
+        self.batch_size, self.hides_video = batch_size, hide_video
         self._most_told = 0  # video tokens that memory may not hold
         self.prefixes = Prefixes(model.decoder, mesh, self._encode, self.counts)
 
@@ -151,17 +151,21 @@ class Engine:
 
     def read(self, questions: Sequence[Prepared], tokens: int) -> ReadBatch:
         """Returns the questions read, with room to begin answers of at most `tokens` tokens."""
-        filled = self._filled(questions)
+        filled = self.filled(questions)
         rows = PromptRows.of([question.prompt for question in filled])
-        room = ladder.first_room(rows.answer_start, tokens)
-        needed = ladder.capacity(max(rows.slots, rows.answer_start + room))
-        capacity = self.prefixes.capacity([row.prefix_name for row in filled], needed)
+        capacity = self.capacity(filled, rows, tokens)
         warnings = self._memory_warnings(filled, capacity, tokens)
         with self.at_work(capacity, "prefill"):
             cache = jax.block_until_ready(self.prefixes.read(filled, rows, capacity))
         self.counts["question_prefill"] += len(questions)
         self.counts["prompt_tokens"] += int(rows.rests[: len(questions)].sum())
         return ReadBatch(filled, len(questions), rows, cache, warnings)
+
+    def capacity(self, filled: Sequence[Prepared], rows: PromptRows, tokens: int) -> int:
+        """Returns the cache slots that questions are read into, for answers as those of `read`."""
+        room = ladder.first_room(rows.answer_start, tokens)
+        needed = ladder.capacity(max(rows.slots, rows.answer_start + room))
+        return self.prefixes.capacity([row.prefix_name for row in filled], needed)
 
     def repeated(self, batch: ReadBatch, samples: int) -> ReadBatch:
         """Returns a batch of one question as one of `samples` rows, which may start otherwise."""
@@ -192,18 +196,27 @@ class Engine:
 
     def begin(self, cache: KVCache, rows: PromptRows, run: RunConfig, seeds: np.ndarray) -> Started:
         """Returns the answers of `rows` at their beginning (engine/start.py); uses `cache` up."""
-        decoder, hidden = self.model.decoder, self._hide_video
+        decoder, hidden = self.model.decoder, self.hides_video
         return start(decoder, cache, rows, run, seeds, self.mesh, hide_video=hidden)
 
     def decode(
-        self, started: Started, run: RunConfig, *, ignore_eos: bool = False
+        self,
+        started: Started,
+        run: RunConfig,
+        *,
+        ignore_eos: bool = False,
+        program: Program | None = None,
     ) -> Iterator[TokenTrace]:
-        """Yields NumPy traces [some tokens, B] to the end of all answers; uses `started` up."""
+        """Yields NumPy traces [some tokens, B] to the end of all answers; uses `started` up.
+
+        `program` is that of `DecodingAhead`, if there is one.
+        """
         chunks = decode_in_chunks(
             self.model.decoder,
             started,
             tokens=run.sampling.max_new_tokens,
             eos_ids=() if ignore_eos else self.checkpoint.tokenizer.ids.eos,
+            program=program,
         )
         while True:
             with self.at_work(started.slot, "decode"):
@@ -252,7 +265,8 @@ class Engine:
                     raise
                 raise UserError(self._advice(slots)) from None
 
-    def _filled(self, questions: Sequence[Prepared]) -> tuple[Prepared, ...]:
+    def filled(self, questions: Sequence[Prepared]) -> tuple[Prepared, ...]:
+        """Returns the questions, and the last again, as many as a batch of them holds."""
         if not questions:
             raise ValueError("expected one question or more")
         size = self.rows(len(questions))

@@ -1,7 +1,10 @@
 """The cache of compiled programs between runs, and the seconds of compilation."""
 
 import contextlib
+import itertools
+import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +58,7 @@ class CompileClock:
     """Counts the programs JAX compiles and the seconds they take, and times stages beside them.
 
     It listens to JAX's own events from entry to exit and so sees every program, whoever starts it.
+    Threads may enter it beside one another.
     """
 
     def __init__(self):
@@ -62,22 +66,34 @@ class CompileClock:
         self.cache_hits = 0
         self.cache_misses = 0
         self.stages: dict[str, float] = {}  # seconds a stage, without compilation
-        self._spans: list[tuple[float, float]] = []  # disjoint, in order
+        # Of each thread: disjoint, in order.
+        self._spans: dict[int, list[tuple[float, float]]] = {}
+        self._entered, self._entering = 0, threading.Lock()
         self._inner = [0.0]  # seconds of the stages inside each open one
 
     def __enter__(self) -> "CompileClock":
-        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
-        jax.monitoring.register_event_listener(self._on_event)
+        with self._entering:
+            self._entered += 1
+            if self._entered == 1:
+                jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+                jax.monitoring.register_event_listener(self._on_event)
         return self
 
     def __exit__(self, *_) -> None:
-        jax.monitoring.unregister_event_duration_listener(self._on_duration)
-        jax.monitoring.unregister_event_listener(self._on_event)
+        with self._entering:
+            self._entered -= 1
+            if self._entered == 0:
+                jax.monitoring.unregister_event_duration_listener(self._on_duration)
+                jax.monitoring.unregister_event_listener(self._on_event)
 
     @property
     def seconds(self) -> float:
-        """The seconds of compilation so far."""
-        return sum(end - begin for begin, end in self._spans)
+        """The seconds of compilation so far; those of several threads count once."""
+        total, until = 0.0, -math.inf
+        for begin, end in sorted(itertools.chain(*self._spans.values())):
+            total += max(0.0, end - max(begin, until))
+            until = max(until, end)
+        return total
 
     def snapshot(self) -> dict[str, float]:
         """Returns the stages' seconds so far, those of `compile`, and counts of programs."""
@@ -91,12 +107,12 @@ class CompileClock:
         Less those of compilation and of other stages inside it. The block must wait for its
         results: what JAX still computes is not counted.
         """
-        begin, compiled = time.perf_counter(), self.seconds
+        begin, compiled = time.perf_counter(), self._own_seconds()
         self._inner.append(0.0)
         try:
             yield
         finally:
-            whole = time.perf_counter() - begin - (self.seconds - compiled)
+            whole = time.perf_counter() - begin - (self._own_seconds() - compiled)
             own = whole - self._inner.pop()
             self._inner[-1] += whole
             self.stages[name] = self.stages.get(name, 0.0) + max(0.0, own)
@@ -109,11 +125,16 @@ class CompileClock:
         begin = end - duration_secs
         # An event arrives at its end, and tracing a program traces those it calls: spans inside
         # this one have arrived before it and must not count twice.
-        while self._spans and self._spans[-1][0] >= begin:
-            self._spans.pop()
-        if self._spans:
-            begin = max(begin, self._spans[-1][1])
-        self._spans.append((begin, end))
+        spans = self._spans.setdefault(threading.get_ident(), [])
+        while spans and spans[-1][0] >= begin:
+            spans.pop()
+        if spans:
+            begin = max(begin, spans[-1][1])
+        spans.append((begin, end))
+
+    def _own_seconds(self) -> float:
+        """Those of compilation in this thread."""
+        return sum(end - begin for begin, end in self._spans.get(threading.get_ident(), []))
 
     def _on_event(self, event: str, **_: str | int) -> None:
         if event == _CACHE_EVENTS + "hits":

@@ -1,0 +1,70 @@
+"""Compiles the decoding of questions in a thread, while the main one reads them."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+
+from vreason_jax.config import RunConfig
+from vreason_jax.decoding import ladder
+from vreason_jax.decoding.driver import Program
+from vreason_jax.decoding.loop import decode_chunk
+from vreason_jax.decoding.state import row_shardings
+from vreason_jax.engine.engine import Engine
+from vreason_jax.engine.rows import PromptRows
+from vreason_jax.model.cache import KVCache, LayerCache
+from vreason_jax.questions import Prepared
+
+
+class DecodingAhead:
+    """The program by which the first answers of an engine are decoded."""
+
+    def __init__(self, engine: Engine, questions: Sequence[Prepared], run: RunConfig):
+        """Begins to compile. The engine must not read other questions before these."""
+        self._engine, self._run = engine, run
+        self._questions = engine.filled(questions)
+        threads = ThreadPoolExecutor(1)
+        self._compiled = threads.submit(self._compile)
+        threads.shutdown(wait=False)
+
+    @staticmethod
+    def serves(engine: Engine, run: RunConfig) -> bool:
+        """Whether it decodes a run's answers from the first token on, in a process of its own.
+
+        Pruning draws the first token by another program. Processes of a group compile in one order.
+        """
+        return jax.process_count() == 1 and not (run.prune.fraction or engine.hides_video)
+
+    def program(self) -> Program:
+        """Returns the program, once it is compiled."""
+        return self._compiled.result()
+
+    def _compile(self) -> Program:
+        engine = self._engine
+        rows = PromptRows.of([question.prompt for question in self._questions])
+        capacity = engine.capacity(self._questions, rows, self._run.sampling.max_new_tokens)
+        seeds = np.zeros((len(self._questions), 2), np.uint32)
+        started = engine.begin(self._cache(capacity), rows, self._run, seeds)
+        with engine.clock, engine.precision():  # JAX's settings hold for a thread
+            lowered = decode_chunk.lower(
+                engine.model.decoder,
+                started.context,
+                started.state,
+                settings=started.settings,
+                steps=ladder.DECODE_CHUNK,
+            )
+            return lowered.compile()
+
+    def _cache(self, capacity: int) -> KVCache:
+        """The shapes of the cache that the questions will be read into."""
+        config, count = self._engine.model.config.text, len(self._questions)
+        sizes = count, config.kv_heads, capacity, config.head_width
+        layer = LayerCache.of(jax.ShapeDtypeStruct, *sizes, self._engine.dtype)
+        cache = KVCache(body=(layer,) * (config.layers - 1), last=layer)
+        shardings = row_shardings(cache, self._engine.mesh, count)
+        return jax.tree.map(
+            lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+            cache,
+            shardings,
+        )
