@@ -4,8 +4,10 @@ import logging
 import os
 import signal
 
+import xla_flags
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = xla_flags.quick(8)
 
 import hypothesis
 import jax

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import generate_runs
 from generate_runs import Program
+from xla_flags import quick
 
 from vreason_jax import evaluate
 
@@ -37,8 +38,12 @@ def command(place: Path, *flags) -> list[str]:
 
 def start(place: Path, *flags, **variables) -> subprocess.Popen:
     """Starts `python -m vreason_jax.evaluate` on one CPU device."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": quick(),
+        "PYTHONPATH": str(ROOT),
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "vreason_jax.evaluate", *command(place, *flags)],
         env={**environment, **{key: str(value) for key, value in variables.items()}},

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_model import quick_compiles
 from tiny import write_tiny_checkpoint
 from video_files import encode
+from xla_flags import quick
 
 from vreason_jax import generate
 from vreason_jax.config import RunConfig
@@ -53,8 +53,7 @@ class Program:
     def __call__(self, *flags) -> Run:
         """Runs to the end, whatever it is."""
         self._capsys.readouterr()
-        with quick_compiles():
-            code = self._main(self._command(self._place, *flags))
+        code = self._main(self._command(self._place, *flags))
         return Run(code, *self._capsys.readouterr())
 
 
@@ -108,9 +107,13 @@ def start_process(arguments: list[str], **variables) -> subprocess.Popen:
     head = [sys.executable]
     if arguments[0] != "-c":
         head += ["-m", "vreason_jax.generate"]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": quick(),
+        "PYTHONPATH": str(ROOT),
+    }
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     return subprocess.Popen(
         [*head, *arguments],
         env={**environment, **{key: str(value) for key, value in variables.items()}},

@@ -9,7 +9,6 @@ import numpy as np
 import reference_cases
 from jax.sharding import AxisType
 from reference_cases import CHECKPOINT_SEED, Case, Image, Video, make_case
-from small_model import quick_compiles
 from tiny import write_tiny_checkpoint
 
 from vreason_jax.checkpoint import Checkpoint
@@ -83,10 +82,9 @@ def blocks_in_patch_order(vision, cut):
     units = cut.values.reshape(frames, -1, per_unit * values)[:, plan.unit_of_slot]
     fixed = [a[None] for a in (*cut.scales(), *plan[1:4], np.array([height, width], np.int32))]
     found = []
-    with quick_compiles():
-        for frame in units.reshape(frames, 1, rows, slots, values):
-            laid = Frames(frame, *fixed, plan.slot_of_unit)
-            found.append(_run_blocks(vision, jax.tree.map(jnp.asarray, laid)))
+    for frame in units.reshape(frames, 1, rows, slots, values):
+        laid = Frames(frame, *fixed, plan.slot_of_unit)
+        found.append(_run_blocks(vision, jax.tree.map(jnp.asarray, laid)))
 
     def in_order(x):
         return np.asarray(x).reshape(-1, per_unit, x.shape[-1])[plan.slot_of_unit]
@@ -106,8 +104,7 @@ def prompt_states(model: Model, rows: list[Prepared]) -> tuple[list[np.ndarray],
 
     Rows are padded on the left to the longest, as transformers pads them.
     """
-    with quick_compiles():
-        states = [_row_states(model, row) for row in rows]
+    states = [_row_states(model, row) for row in rows]
     longest = max(logits.shape[0] for _, logits in states)
 
     def padded(array):
@@ -152,9 +149,8 @@ def run_trace(model: Model, rows: list[Prepared], keys: dict, tokens: int) -> To
     """Returns the NumPy trace [tokens, B] of decoding under the config keys given."""
     config = apply_overrides(RunConfig(), {**keys, "sampling.max_new_tokens": tokens})
     engine = engine_of(model)
-    with quick_compiles():
-        started = engine.start(engine.read(rows, tokens), config)
-        chunks = list(engine.decode(started, config, ignore_eos=True))
+    started = engine.start(engine.read(rows, tokens), config)
+    chunks = list(engine.decode(started, config, ignore_eos=True))
     return TokenTrace(
         *(np.concatenate(parts)[:, : len(rows)] for parts in zip(*chunks, strict=True))
     )

@@ -1,7 +1,6 @@
 """A tiny random model, prompts with video tokens, and one call from prompts to NumPy traces."""
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import math
@@ -179,8 +178,7 @@ def read(rows: tuple[Row, ...], *, capacity: int = CAPACITY, media_gain: float =
 
     counts = collections.Counter()
     prefixes = Prefixes(model.decoder, mesh, encode, counts)
-    with quick_compiles():
-        return prompts, prefixes.read([_Prepared(row) for row in rows], prompts, capacity)
+    return prompts, prefixes.read([_Prepared(row) for row in rows], prompts, capacity)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,30 +200,17 @@ def start(rows: tuple[Row, ...], config: RunConfig, *, mesh=MESH, **reading) -> 
     """The answers to rows, before their first token (with pruning: after it)."""
     prompts, cache = read(rows, mesh=mesh, **reading)
     seeds = np.array([(config.sampling.seed, row.seed) for row in rows], np.uint32)
-    with quick_compiles():
-        return start_answers(small_model().decoder, cache, prompts, config, seeds, mesh)
+    return start_answers(small_model().decoder, cache, prompts, config, seeds, mesh)
 
 
 def first_token(started: Started) -> Started:
-    with quick_compiles():
-        return after_first_token(small_model().decoder, started)
+    return after_first_token(small_model().decoder, started)
 
 
 def decode(started: Started, state: DecodeState, steps: int) -> tuple[DecodeState, TokenTrace]:
-    with quick_compiles():
-        return decode_chunk(
-            small_model().decoder, started.context, state, settings=started.settings, steps=steps
-        )
-
-
-@contextlib.contextmanager
-def quick_compiles():
-    """Compiles without most optimisations: it is what these tests spend their time on."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+    return decode_chunk(
+        small_model().decoder, started.context, state, settings=started.settings, steps=steps
+    )
 
 
 def run(rows, config: RunConfig, *, chunks: tuple[int, ...] = (12,), **reading) -> TokenTrace:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from generate_runs import QUESTION, changed_model, end_of, rewrite_json, start_process
 from safetensors.numpy import load_file, save_file
-from small_model import quick_compiles
 
 import vreason_jax
 from vreason_jax import UserError
@@ -16,16 +15,9 @@ from vreason_jax.runtime.compilation import CompileClock
 SHORT = {"sampling__max_new_tokens": 10}
 
 
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_compiles():
-        yield
-
-
 @pytest.fixture(scope="module")
 def reasoner(place):
-    with quick_compiles():
-        return vreason_jax.load(place / "model", **SHORT)
+    return vreason_jax.load(place / "model", **SHORT)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from small_model import LONG, SHORT, config_of, quick_compiles, small_model, start
+from small_model import LONG, SHORT, config_of, small_model, start
 
 from vreason_jax.decoding.driver import decode_in_chunks, text_length, with_room
 from vreason_jax.decoding.ladder import DECODE_CHUNK
@@ -11,12 +11,6 @@ from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.decoding.state import TokenTrace
 
 CONFIG = config_of(controller__ema_decay=0.5, controller__learning_rate=0.1)
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_compiles():
-        yield
 
 
 def trace_of(capacity=256, tokens=60, eos_ids=(), config=CONFIG):

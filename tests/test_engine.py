@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from answer_checks import assert_same_answers
-from small_model import config_of, quick_compiles
+from small_model import config_of
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import PRUNE_POLICIES
@@ -39,12 +39,6 @@ CHOSEN = ("min", "random")  # Lite, and all that is drawn by chance
 MESHES = (
     ("data=8", "random"), ("model=2", "random"), *(("data=4,model=2", name) for name in CHOSEN),
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_compiles():
-        yield
 
 
 TOKENS = LIVELY["sampling__max_new_tokens"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from answer_checks import assert_same_answers
-from small_model import config_of, quick_compiles
+from small_model import config_of
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.decoding.loop import decode_chunk
@@ -23,8 +23,7 @@ def asked(place, run, *, first, mesh="data=1"):
     checkpoint = Checkpoint.open(place / "model")
     engine = Engine.load(checkpoint, run.model, mesh)
     question = checkpoint.prepare(as_question(CLIP, "Why?"), run)
-    with quick_compiles():
-        (answer,) = Asking(engine, run, [question], first=first, ignore_eos=True).finish()
+    (answer,) = Asking(engine, run, [question], first=first, ignore_eos=True).finish()
     return answer
 
 

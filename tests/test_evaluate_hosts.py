@@ -6,6 +6,7 @@ from collections import ChainMap
 
 import pytest
 from evaluate_runs import FLAGS, answers, end_of, start
+from xla_flags import quick
 
 
 def run_two(place, *flags, own=((), ()), ways=("flags", "flags"), devices=1):
@@ -18,7 +19,7 @@ def run_two(place, *flags, own=((), ()), ways=("flags", "flags"), devices=1):
         given = ["--coordinator", address, "--process-id", number, "--num-processes", 2]
         names = {"COORDINATOR_ADDRESS": address, "NUM_PROCESSES": 2, "PROCESS_ID": number}
         variables = {f"JAX_{name}": value for name, value in names.items()}
-        variables["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+        variables["XLA_FLAGS"] = quick(devices)
         if way == "flags":
             variables = {"XLA_FLAGS": variables["XLA_FLAGS"]}
         given = given if way == "flags" else []

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 import scipy.special
-from small_model import config_of, quick_compiles
+from small_model import config_of
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.decoding import loop
@@ -17,12 +17,6 @@ from vreason_jax.evaluation.running.setup import Task
 from vreason_jax.questions import as_question
 
 LIVELY = {"controller__ema_decay": 0.5, "controller__learning_rate": 0.3, "controller__every": 2}
-
-
-@pytest.fixture(autouse=True)
-def quick():
-    with quick_compiles():
-        yield
 
 
 def run_of(objective, tokens=6, **changes):
@@ -48,8 +42,7 @@ def questions(engine):
 
 @pytest.fixture(scope="module")
 def batch(engine, questions):
-    with quick_compiles():
-        return engine.read(questions, 40)
+    return engine.read(questions, 40)
 
 
 def logits_in_turn(engine, batch, run, ids):

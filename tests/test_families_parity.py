@@ -22,7 +22,6 @@ from golden_cases import (
     run_trace,
 )
 from PIL import Image
-from small_model import quick_compiles
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig
@@ -129,10 +128,9 @@ def test_every_text_layer_and_the_logits(models, questions, family, case):
 
 @pytest.mark.parametrize(("family", "case"), EVERY)
 def test_greedy_tokens_are_identical(models, questions, family, case):
-    with quick_compiles():
-        trace = run_trace(
-            models[family], questions[family, case], {"controller.objective": "none"}, TOKENS
-        )
+    trace = run_trace(
+        models[family], questions[family, case], {"controller.objective": "none"}, TOKENS
+    )
     np.testing.assert_array_equal(trace.token.T, golden_of(family, case)["tokens"])
 
 

@@ -10,7 +10,6 @@ import pytest
 from family_cases import CASES, RATE
 from jax.sharding import AxisType
 from safetensors.numpy import load_file, save_file
-from small_model import quick_compiles
 from test_families_parity import AS_TRANSFORMERS, GOLDENS, golden_of
 
 from vreason_jax.checkpoint import Checkpoint
@@ -190,11 +189,8 @@ def test_four_devices_answer_as_one_does(folder):
         {**AS_TRANSFORMERS, "controller.objective": "none", "sampling.max_new_tokens": 6},
     )
     checkpoint = Checkpoint.open(folder)
-    with quick_compiles():
-        engine = Engine.load(checkpoint, run.model, mesh)
-        (answer,) = engine.answer(
-            engine.read([prepare(folder, CASES["video"][0].pixels()[0])], 6), run
-        )
+    engine = Engine.load(checkpoint, run.model, mesh)
+    (answer,) = engine.answer(engine.read([prepare(folder, CASES["video"][0].pixels()[0])], 6), run)
     expected = golden_of("qwen3_vl", "video")["tokens"][0]
     length = len(answer.tokens.token)
     np.testing.assert_array_equal(answer.tokens.token, expected[:length])

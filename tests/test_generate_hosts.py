@@ -8,6 +8,7 @@ import socket
 import numpy as np
 import pytest
 from generate_runs import command, end_of, start_process
+from xla_flags import quick
 
 SECONDS = 120  # a run takes some five; one that waits for the other for ever fails
 
@@ -23,7 +24,7 @@ def run_two(*commands, devices=1):
             JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
             JAX_NUM_PROCESSES=2,
             JAX_PROCESS_ID=host,
-            XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}",
+            XLA_FLAGS=quick(devices),
         )
         for host in range(2)
     ]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_model import WIDTH, by_slot, quick_compiles, small_config, small_model
+from small_model import WIDTH, by_slot, small_config, small_model
 
 from vreason_jax.families.model import Model, random_model
 from vreason_jax.model import attention
@@ -40,10 +40,9 @@ def read(x=X, pieces=(LENGTH,), capacity=CAPACITY):
     cache, outputs, start = empty(capacity), [], 0
     for length in pieces:
         turn = rotation(start, length)
-        with quick_compiles():
-            output, cache = READ(
-                small_model().decoder, x[:, start : start + length], turn, cache, start, LAYOUT
-            )
+        output, cache = READ(
+            small_model().decoder, x[:, start : start + length], turn, cache, start, LAYOUT
+        )
         outputs.append(output)
         start += length
     return jnp.concatenate(outputs, axis=1), cache
@@ -176,8 +175,7 @@ def test_a_tied_head_reads_the_embedding():
 
 
 def test_random_weights_are_of_the_stated_spread_and_repeat():
-    with quick_compiles():
-        model = random_model(small_config(), jnp.bfloat16, seed=3)
+    model = random_model(small_config(), jnp.bfloat16, seed=3)
     assert isinstance(model, Model)
     flat = {jax.tree_util.keystr(p): a for p, a in jax.tree.leaves_with_path(nnx.state(model))}
     for name, leaf in flat.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_model
 from flax import nnx
-from small_model import config_of, quick_compiles
+from small_model import config_of
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.convert.conversion import convert
@@ -99,11 +99,10 @@ def test_logits_are_within_two_percent_of_the_largest():
     texts = [sample_text("validation", index) for index in range(2)]
     batch = Batch(**maker.assemble([(text, maker.example(text)) for text in texts]))
     plan, real = frame_plan(6, 8, config_as("stored").vision), np.asarray(batch.weights) > 0
-    with quick_compiles():
-        stored, made = (
-            np.asarray(jax.jit(reply_logits)(embedded(weights), batch, plan))[real]
-            for weights in ("stored", "int8")
-        )
+    stored, made = (
+        np.asarray(jax.jit(reply_logits)(embedded(weights), batch, plan))[real]
+        for weights in ("stored", "int8")
+    )
     assert 0 < np.abs(made - stored).max() <= 0.02 * np.abs(stored).max()
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from answer_checks import assert_same_answers
-from small_model import config_of, quick_compiles
+from small_model import config_of
 from tiny import write_tiny_checkpoint
 
 from vreason_jax.checkpoint import Checkpoint
@@ -35,8 +35,7 @@ def engine_of(folder, mesh) -> Engine:
 def answers(engine, objective):
     run = config_of(controller__objective=objective, **LIVELY, **RUNS[objective])
     question = engine.checkpoint.prepare(as_question(CLIP, "Why?"), run)
-    with quick_compiles():
-        return engine.answer(engine.read([question], 20), run)
+    return engine.answer(engine.read([question], 20), run)
 
 
 def folder_of(path, kv_heads, queries):

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from golden_cases import prompt_states
 from patches_of_14 import GEOMETRY
-from small_model import quick_compiles
 
 from vreason_jax.convert.conversion import convert
 from vreason_jax.errors import UserError
@@ -65,12 +64,6 @@ TINY = {
 
 def tiny(**run) -> TrainConfig:
     return train_config({**TINY, "run": {**TINY["run"], **run}})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly():
-    with quick_compiles():
-        yield
 
 
 @pytest.fixture(scope="module")
