@@ -204,7 +204,8 @@ def test_pruning_drops_the_smallest_values_of_each_layer_and_head_in_order():
                 (after.values[0, head], before.values[0, head]),
                 (after.keys[0, head].T, before.keys[0, head].T),
             ):
-                np.testing.assert_array_equal(new[: len(slots)], np.asarray(old)[slots])
+                # The first token's come from two programs, which may round its sums otherwise.
+                np.testing.assert_allclose(new[: len(slots)], np.asarray(old)[slots], rtol=1e-5)
     assert len({tuple(heads.reshape(-1)) for heads in sets}) > 1, "layers must differ"
     assert (sets[0][0] != sets[0][1]).any(), "heads must differ"
     for head, slots in enumerate(sets[-1]):
