@@ -1,5 +1,6 @@
 """What is compiled beside reading decodes as what is compiled when it is called."""
 
+import jax
 import numpy as np
 import pytest
 from answer_checks import assert_same_answers
@@ -10,6 +11,7 @@ from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.engine.ahead import DecodingAhead
 from vreason_jax.engine.asking import Asking
 from vreason_jax.engine.engine import Engine
+from vreason_jax.errors import UserError
 from vreason_jax.questions import as_question
 
 CLIP = np.random.default_rng(3).integers(0, 256, (6, 56, 84, 3), np.uint8), 2.0
@@ -50,3 +52,15 @@ def test_runs_that_draw_the_first_token_otherwise_are_left_alone(place):
     engine = Engine.load(Checkpoint.open(place / "model"), pruned.model, "data=1")
     assert not DecodingAhead.serves(engine, pruned)
     assert DecodingAhead.serves(engine, run_of())
+
+
+def test_what_the_compiler_meets_is_raised_where_the_program_is_asked_for(place, monkeypatch):
+    def fails(*_, **__):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no room")
+
+    run = run_of()
+    engine = Engine.load(Checkpoint.open(place / "model"), run.model, "data=1")
+    question = engine.checkpoint.prepare(as_question(CLIP, "Why?"), run)
+    monkeypatch.setattr(engine, "begin", fails)
+    with pytest.raises(UserError, match="the device's memory is too small"):
+        DecodingAhead(engine, [question], run).program()

@@ -1,7 +1,8 @@
 """Compiles the decoding of questions in a thread, while the main one reads them."""
 
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 
 import jax
 import numpy as np
@@ -24,9 +25,9 @@ class DecodingAhead:
         """Begins to compile. The engine must not read other questions before these."""
         self._engine, self._run = engine, run
         self._questions = engine.filled(questions)
-        threads = ThreadPoolExecutor(1)
-        self._compiled = threads.submit(self._compile)
-        threads.shutdown(wait=False)
+        self._compiled: Future[Program] = Future()
+        # No daemon: Python must not end, after an error or Ctrl-C, while the compiler works.
+        threading.Thread(target=self._run_thread).start()
 
     @staticmethod
     def serves(engine: Engine, run: RunConfig) -> bool:
@@ -37,16 +38,22 @@ class DecodingAhead:
         return jax.process_count() == 1 and not (run.prune.fraction or engine.hides_video)
 
     def program(self) -> Program:
-        """Returns the program, once it is compiled."""
+        """Returns the program, once it is compiled; raises UserError where memory is too small."""
         return self._compiled.result()
+
+    def _run_thread(self) -> None:
+        try:
+            self._compiled.set_result(self._compile())
+        except BaseException as error:  # raised where the program is asked for
+            self._compiled.set_exception(error)
 
     def _compile(self) -> Program:
         engine = self._engine
         rows = PromptRows.of([question.prompt for question in self._questions])
         capacity = engine.capacity(self._questions, rows, self._run.sampling.max_new_tokens)
         seeds = np.zeros((len(self._questions), 2), np.uint32)
-        started = engine.begin(self._cache(capacity), rows, self._run, seeds)
-        with engine.clock, engine.precision():  # JAX's settings hold for a thread
+        with engine.computing(capacity):
+            started = engine.begin(self._cache(capacity), rows, self._run, seeds)
             lowered = decode_chunk.lower(
                 engine.model.decoder,
                 started.context,

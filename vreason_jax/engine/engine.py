@@ -253,11 +253,17 @@ class Engine:
 
     @contextlib.contextmanager
     def at_work(self, slots: int, stage: str) -> Iterator[None]:
-        """Times a stage, and computes in the dtype's own precision.
+        """Times a stage of `computing`."""
+        with self.computing(slots), self.clock.stage(stage):
+            yield
+
+    @contextlib.contextmanager
+    def computing(self, slots: int) -> Iterator[None]:
+        """Counts programs, and computes in the dtype's own precision, for this thread.
 
         A lack of memory becomes a UserError that says what does not fit and what to lower.
         """
-        with self.clock, self.precision(), self.clock.stage(stage):
+        with self.clock, self.precision():
             try:
                 yield
             except jax.errors.JaxRuntimeError as error:
