@@ -92,7 +92,7 @@ def update(
       values: V [K, M, H] of what is steered. mask: [K, M] bool, the places that are.
       key: PRNG key of this answer's direction under `random_direction`.
       norm: of `value_delta.normalised_values`.
-      chance: whether `numbers.random_direction` may hold: drawing directions takes long to compile.
+      chance: whether `numbers.random_direction` may hold; if not, no drawing is compiled.
     """
     gradient = -alpha * entropy_gradient
     gradient_norm = optax.tree.norm(gradient)
