@@ -129,6 +129,15 @@ def row_shardings(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> An
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
+def placed_shapes(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
+    """Returns the shapes of a record's arrays as `place` lays them."""
+    return jax.tree.map(
+        lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+        tree,
+        row_shardings(tree, mesh, rows, heads=heads),
+    )
+
+
 def place(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
     """Returns a record of NumPy arrays on the mesh, as `row_specs` says.
 

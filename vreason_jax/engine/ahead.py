@@ -11,10 +11,10 @@ from vreason_jax.config import RunConfig
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.driver import Program
 from vreason_jax.decoding.loop import decode_chunk
-from vreason_jax.decoding.state import row_shardings
+from vreason_jax.decoding.state import placed_shapes
 from vreason_jax.engine.engine import Engine
 from vreason_jax.engine.rows import PromptRows
-from vreason_jax.model.cache import KVCache, LayerCache
+from vreason_jax.model.cache import KVCache
 from vreason_jax.questions import Prepared
 
 
@@ -51,9 +51,12 @@ class DecodingAhead:
         engine = self._engine
         rows = PromptRows.of([question.prompt for question in self._questions])
         capacity = engine.capacity(self._questions, rows, self._run.sampling.max_new_tokens)
-        seeds = np.zeros((len(self._questions), 2), np.uint32)
+        count, config = len(self._questions), engine.model.config.text
+        cache = KVCache.of(jax.ShapeDtypeStruct, config, count, capacity, engine.dtype)
+        cache = placed_shapes(cache, engine.mesh, count)
+        seeds = np.zeros((count, 2), np.uint32)
         with engine.computing(capacity):
-            started = engine.begin(self._cache(capacity), rows, self._run, seeds)
+            started = engine.begin(cache, rows, self._run, seeds)
             lowered = decode_chunk.lower(
                 engine.model.decoder,
                 started.context,
@@ -62,16 +65,3 @@ class DecodingAhead:
                 steps=ladder.DECODE_CHUNK,
             )
             return lowered.compile()
-
-    def _cache(self, capacity: int) -> KVCache:
-        """The shapes of the cache that the questions will be read into."""
-        config, count = self._engine.model.config.text, len(self._questions)
-        sizes = count, config.kv_heads, capacity, config.head_width
-        layer = LayerCache.of(jax.ShapeDtypeStruct, *sizes, self._engine.dtype)
-        cache = KVCache(body=(layer,) * (config.layers - 1), last=layer)
-        shardings = row_shardings(cache, self._engine.mesh, count)
-        return jax.tree.map(
-            lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
-            cache,
-            shardings,
-        )

@@ -14,7 +14,7 @@ from vreason_jax.decoding.reading import TEXT, Piece, grown, read_piece, take_ro
 from vreason_jax.decoding.state import place
 from vreason_jax.engine.media import block_tokens
 from vreason_jax.engine.rows import PromptRows
-from vreason_jax.model.cache import KVCache, LayerCache
+from vreason_jax.model.cache import KVCache
 from vreason_jax.model.decoder import Decoder
 from vreason_jax.questions import Prepared
 
@@ -80,10 +80,8 @@ class Prefixes:
 
     def blank(self, rows: int, capacity: int) -> KVCache:
         """Returns a cache of nothing."""
-        config, dtype = self._config, self._decoder.embedding[...].dtype
-        layer = LayerCache.of(np.zeros, rows, config.kv_heads, capacity, config.head_width, dtype)
-        cache = KVCache(body=(layer,) * (config.layers - 1), last=layer)
-        return place(cache, self._mesh, rows)
+        dtype = self._decoder.embedding[...].dtype
+        return place(KVCache.of(np.zeros, self._config, rows, capacity, dtype), self._mesh, rows)
 
     def read_piece(
         self, cache: KVCache, rows: PromptRows, piece: Piece, blocks: Sequence[jax.Array] = ()

@@ -9,6 +9,7 @@ from flax import struct
 from jax import lax
 
 from vreason_jax.arrays import Array
+from vreason_jax.model.config import TextConfig
 
 
 class LayerCache(struct.PyTreeNode):
@@ -38,6 +39,12 @@ class KVCache(struct.PyTreeNode):
 
     body: tuple[LayerCache, ...]  # L - 1 layers
     last: LayerCache
+
+    @classmethod
+    def of(cls, array: Callable, config: TextConfig, rows: int, slots: int, dtype: jnp.dtype):
+        """Returns a decoder's cache of S slots, of what `array(shape, dtype)` makes."""
+        layer = LayerCache.of(array, rows, config.kv_heads, slots, config.head_width, dtype)
+        return cls(body=(layer,) * (config.layers - 1), last=layer)
 
     @property
     def capacity(self) -> int:

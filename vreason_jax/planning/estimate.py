@@ -15,7 +15,7 @@ from vreason_jax.controller.controller import ControllerState
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.state import row_specs
 from vreason_jax.engine.start import controller_shapes
-from vreason_jax.model.cache import KVCache, LayerCache
+from vreason_jax.model.cache import KVCache
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.devices import Devices
 from vreason_jax.runtime.mesh import AXES, parameter_sharding
@@ -125,10 +125,8 @@ def device_bytes(shapes: Any, mesh: AbstractMesh, rows: int) -> int:
 
 def cache_shapes(shared: ModelConfig, load: Load, rows: int) -> KVCache:
     """Returns the shapes of the answers' cache when it has grown to its end."""
-    text = shared.text
-    sizes = rows, text.kv_heads, load.capacity, text.head_width
-    layer = LayerCache.of(jax.ShapeDtypeStruct, *sizes, jnp.dtype(shared.dtype))
-    return KVCache(body=(layer,) * (text.layers - 1), last=layer)
+    dtype = jnp.dtype(shared.dtype)
+    return KVCache.of(jax.ShapeDtypeStruct, shared.text, rows, load.capacity, dtype)
 
 
 def steering_shapes(shared: ModelConfig, load: Load, rows: int) -> ControllerState:

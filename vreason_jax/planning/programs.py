@@ -17,7 +17,7 @@ from vreason_jax.config import ControllerConfig, RunConfig, SamplingConfig
 from vreason_jax.decoding.ladder import DECODE_CHUNK
 from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.decoding.reading import Piece, read_piece
-from vreason_jax.decoding.state import row_shardings
+from vreason_jax.decoding.state import placed_shapes
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.engine.start import start
 from vreason_jax.engine.warm_up import blank_prompt
@@ -76,8 +76,8 @@ def lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh, load: Lo
         whole = NamedSharding(mesh, PartitionSpec())
         blocks = jax.tree.map(lambda leaf: _struct(leaf, whole), (block,) * _BLOCKS)
         piece = _piece(count, PIECE if load.prompt >= PIECE else REST_PIECE)
-        piece, layout = _by_rows((piece, rows.layout()), mesh, count, heads=False)
-        cache = _by_rows(cache, mesh, count)
+        piece, layout = placed_shapes((piece, rows.layout()), mesh, count, heads=False)
+        cache = placed_shapes(cache, mesh, count)
         return read_piece.lower(decoder, cache, piece, layout, blocks, mesh=mesh)
     run = RunConfig(
         controller=ControllerConfig(objective=objective),
@@ -86,7 +86,7 @@ def lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh, load: Lo
     here = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), AXES, axis_types=(AxisType.Auto,) * 2)
     started = start(decoder, cache, rows, run, np.zeros((count, 2), np.uint32), here)
     settings = dataclasses.replace(started.settings, mesh=mesh)
-    context, state = _by_rows((started.context, started.state), mesh, count)
+    context, state = placed_shapes((started.context, started.state), mesh, count)
     return decode_chunk.lower(decoder, context, state, settings=settings, steps=DECODE_CHUNK)
 
 
@@ -151,11 +151,6 @@ def _placed_model(config: ModelConfig, mesh: Mesh) -> Model:
                 each.shape[:-1], jnp.float32, sharding=scale_sharding(sharding)
             )
     return build_model(config, leaves)
-
-
-def _by_rows(tree, mesh: Mesh, rows: int, **options):
-    """Everything as `place` lays it: heads over `model`."""
-    return jax.tree.map(_struct, tree, row_shardings(tree, mesh, rows, **options))
 
 
 def _struct(leaf, sharding) -> jax.ShapeDtypeStruct:
