@@ -4,8 +4,12 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+_QUIET = 0.5  # seconds for which what was removed must stay away
+_PATIENCE = 10.0  # seconds
 
 
 @contextlib.contextmanager
@@ -22,8 +26,10 @@ def written_whole(target: Path) -> Iterator[Path]:
         yield new
         _grant(new)
         _put(new, target, draft / "old")
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    except BaseException:
+        _remove_for_good(draft)
+        raise
+    shutil.rmtree(draft, ignore_errors=True)
 
 
 def _put(new: Path, target: Path, old: Path) -> None:
@@ -37,6 +43,17 @@ def _put(new: Path, target: Path, old: Path) -> None:
     except OSError:
         old.replace(target)
         raise
+
+
+def _remove_for_good(folder: Path) -> None:
+    """Removes it again until it stays away.
+
+    Where a write fails, other threads of the library that wrote go on, and make the folder anew.
+    """
+    limit = time.monotonic() + _PATIENCE
+    while folder.exists() and time.monotonic() < limit:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(_QUIET)
 
 
 def _grant(folder: Path) -> None:
