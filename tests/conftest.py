@@ -77,3 +77,19 @@ def run(capsys, monkeypatch, place):
     # The program silences libraries for the whole process, of which it is here a guest.
     monkeypatch.setattr(logging.root.manager, "disable", logging.root.manager.disable)
     return Runner(place, capsys)
+
+
+@pytest.fixture
+def refused(run):
+    """Runs, and returns the reason, having checked how it was told."""
+
+    def reason(*flags) -> str:
+        ended = run(*flags)
+        assert ended.code == 2, ended
+        assert ended.out == ""
+        assert "Traceback" not in ended.err
+        last = ended.err.splitlines()[-1]
+        assert last.startswith("error: ")
+        return last.removeprefix("error: ")
+
+    return reason

@@ -22,7 +22,7 @@ def test_a_capacity_holds_its_slots_is_its_own_and_no_odd_number(slots):
 @given(COUNTS)
 def test_a_delta_has_room_for_its_slots_and_little_more(slots):
     length = ladder.steered(slots)
-    assert slots <= length <= max(64, 1.5 * slots + 1) and length % 64 == 0
+    assert slots <= length <= max(128, 1.5 * slots + 1) and length % 128 == 0
 
 
 def test_there_are_few_capacities():

@@ -76,11 +76,12 @@ def test_the_methods_of_an_experiment_share_their_programs(reasoner):
     pair = [
         engine.checkpoint.prepare(as_question((s.frames, s.fps), s.question), run) for s in samples
     ]
+    jax.clear_caches()  # other tests may have compiled what these methods take
     with programs() as found:
         batch = engine.read(pair, 34)
         for method in methods.values():
             engine.answer(batch, method)
-    assert len(found) <= 8, found
+    assert 0 < len(found) <= 8, found
 
 
 def test_after_a_warm_up_batches_under_several_methods_compile_nothing(reasoner):

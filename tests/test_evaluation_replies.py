@@ -5,7 +5,8 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from read_replies import CHOICES, NUMBERS, OPEN, YES_NO
+from replies_to_choices import CHOICES
+from replies_to_others import NUMBERS, OPEN, YES_NO
 
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, Record
 from vreason_jax.evaluation.scoring import official

@@ -1,7 +1,6 @@
+"""What a report tells, and the page that it makes."""
+
 import base64
-import gzip
-import html.parser
-import json
 import re
 import types
 from typing import Any
@@ -9,51 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluation_samples import TASKS, random_rows, sample_line, sample_run_facts, write_run
+from report_pages import Checker, check, data_of, page_of
 
 from vreason_jax.evaluation import report
 from vreason_jax.evaluation.benchmarks import vsibench
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
-from vreason_jax.evaluation.report import answers, axes, markup, score_sections, svg
-from vreason_jax.evaluation.report.markup import keep_units, tag
+from vreason_jax.evaluation.report import answers, score_sections
+from vreason_jax.evaluation.report.markup import keep_units
 from vreason_jax.evaluation.results.frames import FOLDER, frames_path, write_frames
 from vreason_jax.evaluation.results.questions import keep_words
 from vreason_jax.evaluation.results.runs import merge_runs
 from vreason_jax.evaluation.running.evaluation import Evaluation
 from vreason_jax.evaluation.statistics import summary
 
-LOADING = {"src", "srcset", "data", "action", "poster", "background", "xlink:href"}
-FOREIGN = {"link", "base", "img", "iframe", "object", "embed", "use", "image"}
 SECTIONS = [
     "results", "tokens", "tasks", "entropy", "confidence", "cost", "failures", "answers", "configs",
 ]  # fmt: skip
-
-
-class Checker(html.parser.HTMLParser):
-    """Collects elements, words and unbalanced tags."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.wrong, self.elements = [], [], []
-        self.words, self.styles, self.scripts = [], [], []
-        self.feed(text)
-        self.wrong += self.open
-
-    def handle_starttag(self, name, attributes):
-        self.elements.append((name, dict(attributes)))
-        if name != "meta":
-            self.open.append(name)
-
-    def handle_endtag(self, name):
-        if not self.open or self.open.pop() != name:
-            self.wrong.append(name)
-
-    def handle_data(self, data):
-        inside = self.open[-1] if self.open else ""
-        kinds = {"style": self.styles, "script": self.scripts}
-        kinds.get(inside, self.words).append(data)
-
-    def count(self, name):
-        return sum(element == name for element, _ in self.elements)
 
 
 def test_the_end_of_a_run_sums_its_lines_once(tmp_path, monkeypatch):
@@ -67,35 +37,6 @@ def test_the_end_of_a_run_sums_its_lines_once(tmp_path, monkeypatch):
     Evaluation.finish(run)
     assert len(summed) == 1
     assert (path / "summary.json").exists() and (path / "report.html").exists()
-
-
-def page_of(tmp_path, rows, facts=None, **settings):
-    folder = write_run(tmp_path / "run", rows, facts, **settings)
-    report.write([folder], tmp_path / "summary.json", tmp_path / "report.html")
-    return (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def data_of(text):
-    """The questions and answers that a page holds."""
-    (packed,) = re.findall(r'id="data">([\w+/=]+)</script>', text)
-    return json.loads(gzip.decompress(base64.b64decode(packed)))
-
-
-def check(text):
-    """The page is balanced, refers to nothing outside of it, and has finite coordinates."""
-    checker = Checker(text)
-    assert checker.wrong == []
-    assert checker.count("script") == 2  # the data, and the page's own
-    assert not re.search(r"url\(|@import|://", "".join(checker.styles))
-    for name, attributes in checker.elements:
-        assert name not in FOREIGN
-        assert not LOADING & attributes.keys()
-        assert attributes.get("href", "#").startswith("#")
-        assert "://" not in str(attributes)
-        for key in ("d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height"):
-            numbers = re.findall(r"[^\sMLHVZ]+", attributes.get(key, ""))
-            assert all(re.fullmatch(r"-?\d+(\.\d+)?", number) for number in numbers), numbers
-    return checker
 
 
 @pytest.fixture(scope="module")
@@ -353,50 +294,6 @@ def test_a_page_links_to_the_lines_of_each_folder(tmp_path):
 def test_the_contents_lead_to_every_section(large):
     found = [a["href"] for name, a in Checker(large).elements if name == "a"]
     assert found == [f"#{name}" for name in SECTIONS]
-
-
-def test_markup_escapes_flattens_and_refuses_what_is_not_finite():
-    inner = tag("b", "<&>", class_="x y")
-    assert tag("p", [inner, None, "1 < 2"], title='"') == (
-        '<p title="&quot;"><b class="x y">&lt;&amp;&gt;</b>1 &lt; 2</p>'
-    )
-    assert tag("line", x1=1.0, y1=-0.001) == '<line x1="1" y1="0"></line>'
-    with pytest.raises(ValueError, match="finite coordinate"):
-        tag("line", x1=float("nan"))
-
-
-def test_numbers_for_people():
-    assert markup.decimal(-1.25, 1) == "−1.2"
-    assert markup.decimal(-0.001, 1, sign=True) == "0.0"
-    assert markup.decimal(None) == markup.decimal(float("nan")) == "–"
-    assert markup.interval(-0.01, 0.2) == "−1.0 to 20.0"
-    assert [markup.p_value(p) for p in (None, 1e-9, 0.0312, 0.5)] == [
-        "–",
-        "< 0.001",
-        "0.031",
-        "0.50",
-    ]
-    assert markup.shorten("a long model name · vreason", 16) == "a lon… · vreason"
-
-
-@pytest.mark.parametrize("values", [[], [0.0], [5.0], [-1e-12, 1e-12], [0.1, 0.3], [-3, 40], [1e6]])
-def test_axes_hold_their_values_at_round_marks(values):
-    axis = axes.nice_axis("x", values)
-    assert axis.low < axis.high
-    assert all(axis.low - 1e-9 <= value <= axis.high + 1e-9 for value in values)
-    assert 2 <= len(axis.ticks) <= 9
-    assert len({axis.text(tick) for tick in axis.ticks}) == len(axis.ticks)
-
-
-def test_labels_are_moved_apart_and_kept_inside():
-    assert svg.spread([5.0, 6.0, 50.0], 10, 0, 100) == [5.0, 15.0, 50.0]
-    assert svg.spread([98.0, 99.0], 10, 0, 100) == [90.0, 100.0]
-
-
-def test_thinning_takes_block_means():
-    np.testing.assert_allclose(svg.thin(np.arange(6.0), 3), [0.5, 2.5, 4.5])
-    np.testing.assert_allclose(svg.thin(np.array([1.0, np.nan, np.nan]), 2), [1.0, np.nan])
-    assert len(svg.thin(np.zeros(0), 5)) == 0
 
 
 def test_a_report_takes_one_summary_for_its_page_and_its_file(tmp_path, monkeypatch):

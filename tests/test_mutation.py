@@ -9,7 +9,7 @@ from mutation_images import TARGETS as IMAGES
 from mutation_report import TARGETS as REPORT
 from mutation_runs import Target, Trial
 
-SEEDS = range(4)
+SEEDS = range(8)
 TARGETS = CHECKPOINT + REPORT + IMAGES + CLIPS[::3]  # a clip takes two seconds
 
 

@@ -27,10 +27,10 @@ def capacity(slots: int) -> int:
 def steered(slots: int) -> int:
     """Returns the smallest length on the ladder of deltas that holds `slots` slots.
 
-    Quarters of a power of two, 64 and more: a delta costs far more a slot than the cache does, in a
-    small model as much as all the rest.
+    Quarters of a power of two, 128 and more: a delta costs far more a slot than the cache does, in
+    a small model as much as all the rest.
     """
-    step = max(64, 1 << max(0, (slots - 1).bit_length() - 2))
+    step = max(128, 1 << max(0, (slots - 1).bit_length() - 2))
     return -(-slots // step) * step
 
 
