@@ -17,7 +17,7 @@ from patches_of_14 import GEOMETRY
 
 from vreason_jax.convert.conversion import convert
 from vreason_jax.errors import UserError
-from vreason_jax.families.registry import read_model_config
+from vreason_jax.families.registry import family_of, read_model_config
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
@@ -62,15 +62,20 @@ TINY = {
 }
 
 
-def tiny(**run) -> TrainConfig:
-    return train_config({**TINY, "run": {**TINY["run"], **run}})
+def tiny(family="qwen2_5_vl", **run) -> TrainConfig:
+    model, data = {**TINY["model"], "family": family}, {**TINY["data"], "prompt_tokens": 240}
+    return train_config({**TINY, "model": model, "data": data, "run": {**TINY["run"], **run}})
+
+
+def open_small_files(tmp_path_factory, config) -> Path:
+    folder = tmp_path_factory.mktemp("training") / "run"
+    loop.open_folder(folder, config)
+    return folder / loop.SMALL_FILES
 
 
 @pytest.fixture(scope="module")
 def small_files(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("training") / "run"
-    loop.open_folder(folder, tiny())
-    return folder / loop.SMALL_FILES
+    return open_small_files(tmp_path_factory, tiny())
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +85,10 @@ def finished(tmp_path_factory) -> Path:
     return folder
 
 
-def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
-    maker = BatchMaker(tiny(), small_files)
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_reply_logits_are_those_of_the_models_own_prompt_path(tmp_path_factory, family):
+    small_files = open_small_files(tmp_path_factory, tiny(family))
+    maker = BatchMaker(tiny(family), small_files)
     batch = Batch(**maker.batch(0))
     config = read_model_config(small_files)
     parameters = initial_parameters(config, 1)
@@ -91,17 +98,17 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(small_files):
         for p, a in parameters.items()
     }
     model = build_model(config, join_all(config, jax.tree.map(jnp.asarray, parameters)))
-    plan = frame_plan(6, 8, config.vision)
+    plan, normalization = frame_plan(6, 8, config.vision), family_of(config).media.normalization
     logits = jax.jit(reply_logits)(model, batch, plan)
 
     reply = batch.weights.shape[1]
     for row, start in enumerate(batch.starts.tolist()):
         ids, positions = batch.token_ids[row, start:], batch.positions[row][:, start:]
-        video = batch.video_starts[row] - start + np.arange(96)
+        video = batch.video_slots[row] - start
         types = np.isin(np.arange(len(ids)), video) * VIDEO_TOKEN
         medium = Medium("video", (8, 3, 4))
         prompt = Prompt(ids, positions, 0, (medium,), types)
-        patches = Patches(batch.pixels[row].reshape(-1, 1176), (8, 6, 8))
+        patches = Patches(batch.pixels[row].reshape(-1, 1176), (8, 6, 8), normalization)
         question = Prepared(Question((), ""), Media((), (patches,)), prompt)
         _, expected = prompt_states(model, [question])
         # float32 sums in another order, on logits of about 10

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from vreason_jax.families.sizes import ModelSizes, Surroundings
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.decoder import Decoder
 from vreason_jax.model.tensors import Row
@@ -28,5 +29,7 @@ class Family:
     decoder: Callable[..., Any] = Decoder  # of (TextConfig, dtype)
     # transformers' classes, as files of checkpoints name them.
     classes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # What of config.json is its own, for a small model to train; None where none is trained.
+    small: Callable[[ModelSizes, Surroundings], dict[str, Any]] | None = None
     # Published models by the names that `plan` takes: values of their config.json files.
     published: Mapping[str, dict[str, Any]] = dataclasses.field(default_factory=dict)

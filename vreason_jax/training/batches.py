@@ -1,6 +1,6 @@
 """Training arrays from samples of `shapes`, made ahead in a separate process.
 
-This module does not import JAX: the process starts within a second and takes no device.
+That process computes with NumPy alone: it takes no device.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vreason_jax.families.registry import family_of, read_model_config
 from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt, build_prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.tokenizer import PromptTokenizer
@@ -28,7 +29,6 @@ from vreason_jax.training.config import GEOMETRY, TrainConfig
 from vreason_jax.training.plan import batch_order, picks
 from vreason_jax.video.patches import patchify
 
-TOKENS_PER_SECOND = 2.0
 _AHEAD = 6  # batches
 # The words that say what a clip shows or what is asked: they are learned last. The others are
 # worded at random.
@@ -47,7 +47,7 @@ class BatchMaker:
 
     def __init__(self, config: TrainConfig, checkpoint: Path):
         """`checkpoint` is a folder with the tokenizer, the template and config.json."""
-        self._config = config
+        self._config, self._model = config, read_model_config(checkpoint)
         self._prompts = PromptTokenizer.load(checkpoint)
         self._tokenizer = load_tokenizer(checkpoint)
         words = [self._prompts.decode([number]).strip() for number in range(len(self._prompts))]
@@ -64,9 +64,14 @@ class BatchMaker:
         """Returns the prompt, the reply's ids with the end of the turn, and their weights."""
         side, depth = GEOMETRY.token_pixels, GEOMETRY.temporal_patch
         grid = (text.scene.frames // depth, HEIGHT // side, WIDTH // side)
-        medium = Medium("video", grid, depth / FPS)
+        times = (np.arange(grid[0]) * depth + (depth - 1) / 2) / FPS
+        medium = Medium("video", grid, depth / FPS, tuple(times.tolist()))
         prompt = build_prompt(
-            self._prompts, [medium], text.question, tokens_per_second=TOKENS_PER_SECOND
+            self._prompts,
+            [medium],
+            text.question,
+            tokens_per_second=self._model.tokens_per_second,
+            form=family_of(self._model).prompt,
         )
         example = encode_example(self._tokenizer, text.question, text.reply, medium.token_count)
         reply = example.token_ids[example.prompt_length :]
@@ -163,12 +168,11 @@ def _pad(prompt: Prompt, reply: np.ndarray, weights, size: int, room: int, pad_i
     positions = np.concatenate(
         [np.zeros((3, left)), prompt.positions, np.broadcast_to(following, (3, room))], axis=1
     )
-    video = left + int(np.argmax(prompt.token_types == VIDEO_TOKEN))
     ids = np.pad(np.concatenate([prompt.token_ids, reply]), (left, right), constant_values=pad_id)
     return {
         "token_ids": ids.astype(np.int32),
         "positions": positions.astype(np.int32),
         "starts": np.asarray(left, np.int32),
-        "video_starts": np.asarray(video, np.int32),
+        "video_slots": (left + np.flatnonzero(prompt.token_types == VIDEO_TOKEN)).astype(np.int32),
         "weights": np.pad(weights, (0, right)),
     }

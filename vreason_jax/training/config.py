@@ -7,44 +7,17 @@ from typing import Any
 
 from vreason_jax.config import CONFIG_FOLDER, DTYPES
 from vreason_jax.errors import UserError
+from vreason_jax.families.registry import FAMILIES
+from vreason_jax.families.sizes import ModelSizes
 from vreason_jax.geometry import Geometry
 from vreason_jax.settings import apply_overrides, in_range, known_keys, one_of, table_values
 from vreason_jax.shapes.kinds import KINDS
 from vreason_jax.shapes.scene import FRAMES
 from vreason_jax.toml_files import read_named_toml
 
+_TRAINED = {name: family for name, family in FAMILIES.items() if family.small}
 FOLDER = CONFIG_FOLDER / "train"
 GEOMETRY = Geometry(patch_pixels=14, merge=2, temporal_patch=2)  # of the models that are trained
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSizes:
-    """Sizes of the model for config.json; depths count layers."""
-
-    text_layers: int = 4
-    text_width: int = 128
-    text_mlp_width: int = 384
-    heads: int = 4
-    kv_heads: int = 2
-    rope_theta: float = 300.0
-    mrope_section: tuple[int, ...] = (3, 3, 10)
-    tied: bool = False
-    vision_depth: int = 2
-    vision_width: int = 64
-    vision_mlp_width: int = 128
-    vision_heads: int = 4
-
-    def __post_init__(self):
-        for name in ("text_layers", "text_width", "text_mlp_width", "heads", "kv_heads"):
-            in_range(f"model.{name}", getattr(self, name), 1)
-        for name in ("vision_depth", "vision_width", "vision_mlp_width", "vision_heads"):
-            in_range(f"model.{name}", getattr(self, name), 1)
-        in_range("model.rope_theta", self.rope_theta, 0.0, open_low=True)
-        if sum(self.mrope_section) * 2 * self.heads != self.text_width:
-            raise UserError(
-                f"model.mrope_section: expected a sum of {self.text_width // self.heads // 2}, "
-                f"half the head width, got {list(self.mrope_section)}"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +94,13 @@ class RunOptions:
 class TrainConfig:
     """All settings that determine the bytes of the result."""
 
-    model: ModelSizes = dataclasses.field(default_factory=ModelSizes)
+    model: ModelSizes = dataclasses.field(default_factory=lambda: ModelSizes(next(iter(_TRAINED))))
     data: DataOptions = dataclasses.field(default_factory=DataOptions)
     optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
     run: RunOptions = dataclasses.field(default_factory=RunOptions)
+
+    def __post_init__(self):
+        one_of("model.family", self.model.family, tuple(_TRAINED))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns plain nested values, equal to what JSON gives back."""

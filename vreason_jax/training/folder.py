@@ -8,33 +8,33 @@ from typing import Any
 import jax.numpy as jnp
 
 from vreason_jax.convert.safetensors_export import write_safetensors
+from vreason_jax.families.family import Family
 from vreason_jax.families.registry import FAMILIES
+from vreason_jax.families.sizes import ModelSizes, Surroundings
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.output.folders import written_whole
-from vreason_jax.shapes.scene import HEIGHT, WIDTH, WINDOW_SIZE
+from vreason_jax.shapes.scene import HEIGHT, MAX_FRAMES, WIDTH, WINDOW_SIZE
 from vreason_jax.shapes.tokenizer import VOCABULARY_SIZE, added_token_ids, build_tokenizer
-from vreason_jax.training.batches import TOKENS_PER_SECOND
-from vreason_jax.training.config import GEOMETRY, ModelSizes, RunOptions
-from vreason_jax.video.patches import CLIP_NORMALIZATION
+from vreason_jax.training.config import GEOMETRY, RunOptions
+from vreason_jax.video.preprocessing import FRAME_SIZE
 
 MAX_POSITIONS = 4096
-FAMILY = next(iter(FAMILIES.values()))  # of the models that are trained
+TOKENS_PER_SECOND = 2
 
 
 def write_small_files(folder: Path, model: ModelSizes, run: RunOptions) -> None:
     """Writes the files of a checkpoint except the weights: configs, tokenizer, chat template."""
     folder.mkdir(parents=True, exist_ok=True)
-    build_tokenizer(folder, FAMILY.classes["tokenizer"])
-    ids = added_token_ids()
-    processor = {**_processor(), "min_pixels": HEIGHT * WIDTH, "max_pixels": HEIGHT * WIDTH}
+    family, ids = FAMILIES[model.family], added_token_ids()
+    build_tokenizer(folder, family.classes["tokenizer"])
     for name, values in (
         ("config.json", hf_config(model, run.dtype)),
         ("generation_config.json", _generation(ids)),
         (
             "preprocessor_config.json",
-            {**processor, "image_processor_type": FAMILY.classes["image_processor"]},
+            {**_processor(family), "image_processor_type": family.classes["image_processor"]},
         ),
-        ("video_preprocessor_config.json", {**processor, **_video_processor()}),
+        ("video_preprocessor_config.json", {**_processor(family), **_video_processor(family)}),
     ):
         text = json.dumps(values, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
@@ -53,74 +53,59 @@ def export(
 
 def hf_config(model: ModelSizes, dtype: str) -> dict[str, Any]:
     """Returns config.json in the layout of the Hub's checkpoints."""
-    ids = added_token_ids()
+    ids, family = added_token_ids(), FAMILIES[model.family]
+    assert family.small is not None  # training/config.py sees to it
+    own = family.small(
+        model,
+        Surroundings(
+            ids=ids,
+            vocabulary=VOCABULARY_SIZE,
+            positions=MAX_POSITIONS,
+            geometry=GEOMETRY,
+            window_pixels=WINDOW_SIZE,
+            tokens_per_second=TOKENS_PER_SECOND,
+            dtype=dtype,
+        ),
+    )
     return {
-        "architectures": [FAMILY.classes["model"]],
-        "attention_dropout": 0.0,
+        "architectures": [family.classes["model"]],
         "bos_token_id": ids["<|endoftext|>"],
         "eos_token_id": ids["<|im_end|>"],
-        "vision_start_token_id": ids["<|vision_start|>"],
-        "vision_end_token_id": ids["<|vision_end|>"],
-        "vision_token_id": ids["<|vision_pad|>"],
         "image_token_id": ids["<|image_pad|>"],
         "video_token_id": ids["<|video_pad|>"],
-        "hidden_act": "silu",
-        "hidden_size": model.text_width,
-        "initializer_range": 0.02,
-        "intermediate_size": model.text_mlp_width,
-        "max_position_embeddings": MAX_POSITIONS,
-        "max_window_layers": model.text_layers,
-        "model_type": FAMILY.name,
-        "num_attention_heads": model.heads,
-        "num_hidden_layers": model.text_layers,
-        "num_key_value_heads": model.kv_heads,
-        "rms_norm_eps": 1e-6,
-        "rope_theta": model.rope_theta,
-        "sliding_window": MAX_POSITIONS,
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "vision_end_token_id": ids["<|vision_end|>"],
         "tie_word_embeddings": model.tied,
-        "torch_dtype": dtype,
-        "use_cache": True,
-        "use_sliding_window": False,
-        "vision_config": _vision(model),
-        "rope_scaling": {"type": "mrope", "mrope_section": list(model.mrope_section)},
-        "vocab_size": VOCABULARY_SIZE,
+        **own,
     }
 
 
-def _vision(model: ModelSizes) -> dict[str, Any]:
-    return {
-        "depth": model.vision_depth,
-        "hidden_act": "silu",
-        "hidden_size": model.vision_width,
-        "intermediate_size": model.vision_mlp_width,
-        "num_heads": model.vision_heads,
-        "in_chans": 3,
-        "out_hidden_size": model.text_width,
-        "patch_size": GEOMETRY.patch_pixels,
-        "spatial_merge_size": GEOMETRY.merge,
-        "window_size": WINDOW_SIZE,
-        "fullatt_block_indexes": [model.vision_depth - 1],
-        "tokens_per_second": int(TOKENS_PER_SECOND),
-        "temporal_patch_size": GEOMETRY.temporal_patch,
-    }
-
-
-def _processor() -> dict[str, Any]:
+def _processor(family: Family) -> dict[str, Any]:
+    area, normalization = HEIGHT * WIDTH, family.media.normalization
+    if family.media.clip is None:
+        limits = {"min_pixels": area, "max_pixels": area}
+    else:
+        limits = {"size": {"shortest_edge": area, "longest_edge": area}}
     return {
         "patch_size": GEOMETRY.patch_pixels,
         "temporal_patch_size": GEOMETRY.temporal_patch,
         "merge_size": GEOMETRY.merge,
-        "image_mean": list(CLIP_NORMALIZATION.mean),
-        "image_std": list(CLIP_NORMALIZATION.std),
-        "processor_class": FAMILY.classes["processor"],
+        "image_mean": list(normalization.mean),
+        "image_std": list(normalization.std),
+        "processor_class": family.classes["processor"],
+        **limits,
     }
 
 
-def _video_processor() -> dict[str, Any]:
+def _video_processor(family: Family) -> dict[str, Any]:
     area = HEIGHT * WIDTH
+    limits: dict[str, Any] = {"size": {"shortest_edge": area, "longest_edge": area}}
+    if family.media.clip is not None:  # then the limits of a frame have a name that is ours alone
+        clip = {"shortest_edge": GEOMETRY.temporal_patch * area, "longest_edge": MAX_FRAMES * area}
+        limits = {"size": clip, FRAME_SIZE: limits["size"]}
     return {
-        "video_processor_type": FAMILY.classes["video_processor"],
-        "size": {"shortest_edge": area, "longest_edge": area},
+        "video_processor_type": family.classes["video_processor"],
+        **limits,
         "fps": 2.0,
         "min_frames": 4,
         "max_frames": 20,

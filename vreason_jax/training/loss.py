@@ -4,6 +4,8 @@ Prompts are padded on the left and replies on the right, so that all replies beg
 as in decoding. Only reply positions need the last layer and the head.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +13,11 @@ from flax import struct
 from jax import lax
 
 from vreason_jax.families.model import Model
+from vreason_jax.families.registry import family_of
 from vreason_jax.model.attention import MASKED
 from vreason_jax.model.vision import Frames
 from vreason_jax.model.windows import FramePlan
-from vreason_jax.video.patches import CLIP_NORMALIZATION
+from vreason_jax.video.patches import Normalization
 
 # Queries attend in blocks of this many, each to the keys up to its own end: half of what a causal
 # mask throws away is never computed.
@@ -29,7 +32,7 @@ class Batch:
     token_ids: jax.Array  # int32 [B, S]
     positions: jax.Array  # int32 [B, 3, S]
     starts: jax.Array  # int32 [B], first real slot
-    video_starts: jax.Array  # int32 [B], slot of the first video token
+    video_slots: jax.Array  # int32 [B, M], the slots of the video tokens
     weights: jax.Array  # float32 [B, T] of the reply's tokens, the last T slots; 0 at padding
 
 
@@ -49,18 +52,19 @@ def reply_loss(model: Model, batch: Batch, plan: FramePlan) -> tuple[jax.Array, 
 def reply_logits(model: Model, batch: Batch, plan: FramePlan) -> jax.Array:
     """Returns float32 logits [B, T, V]: entry t predicts the reply's token t."""
     decoder, length = model.decoder, batch.weights.shape[1]
-    x = _embed(model, batch, plan)
+    x, stacked = _embed(model, batch, plan)
     rotation = decoder.rotation(jnp.moveaxis(batch.positions, 1, 0), x.dtype)
-    for layer in decoder.body:
+    for layer, more in itertools.zip_longest(decoder.body, stacked):
         query, keys, values = layer.inputs(x, rotation)
         x = layer.finish(x, _causal_context(query, keys, values, batch.starts, 0))
+        x = x if more is None else _at_video(x, batch).add(more)
     query, keys, values = decoder.last.inputs(x, rotation)
     first = x.shape[1] - length - 1  # the slot before the reply
     context = _causal_context(query[:, :, :, first:-1], keys, values, batch.starts, first)
     return decoder.logits(decoder.last.finish(x[:, first:-1], context))
 
 
-def _frames(pixels: jax.Array, plan: FramePlan) -> Frames:
+def _frames(pixels: jax.Array, plan: FramePlan, normalization: Normalization) -> Frames:
     """All temporal patches [B, t, h * w, patch values], laid out by the plan of their size."""
     values = pixels.shape[-1]
     count, (rows, slots) = pixels.shape[0] * pixels.shape[1], plan.window.shape
@@ -69,7 +73,7 @@ def _frames(pixels: jax.Array, plan: FramePlan) -> Frames:
     laid = pixels.reshape(count, -1, per_unit * values)[:, plan.unit_of_slot]
     mean, deviation = (
         jnp.broadcast_to(np.asarray([a], np.float32) * np.float32(255), (count, 3))
-        for a in (CLIP_NORMALIZATION.mean, CLIP_NORMALIZATION.std)
+        for a in (normalization.mean, normalization.std)
     )
     window, row, column = (
         jnp.broadcast_to(jnp.asarray(a)[None], (count, rows, slots))
@@ -83,13 +87,17 @@ def _frames(pixels: jax.Array, plan: FramePlan) -> Frames:
 
 
 def _embed(model, batch, plan):
-    """Token embeddings with the videos' in place of their pad tokens, which are one run a row."""
-    rows = batch.pixels.shape[0]
-    video = model.vision(_frames(batch.pixels, plan)).reshape(rows, -1, model.decoder.config.width)
+    """Token embeddings with the videos' in their places, and what early layers are given there."""
+    frames = _frames(batch.pixels, plan, family_of(model.config).media.normalization)
+    parts = jnp.split(model.vision(frames), 1 + model.decoder.config.stacked, axis=-1)
     x = model.decoder.embed(batch.token_ids)
-    return jax.vmap(lambda row, at, start: lax.dynamic_update_slice(row, at, (start, 0)))(
-        x, video.astype(x.dtype), batch.video_starts
-    )
+    video, *stacked = (a.reshape(*batch.video_slots.shape, -1).astype(x.dtype) for a in parts)
+    return _at_video(x, batch).set(video), stacked
+
+
+def _at_video(x, batch):
+    rows = jnp.arange(len(x))[:, None]
+    return x.at[rows, batch.video_slots]
 
 
 def _causal_context(query, keys, values, starts, first):

@@ -58,7 +58,7 @@ def learning_rate(options: OptimizerOptions, peak: float, steps: int) -> optax.S
 
 def _matrices(parameters: dict[str, jax.Array]) -> dict[str, MuonDimensionNumbers | None]:
     # optax also asks for trees in which those of AdamW are masked, without a shape.
-    tables = ("decoder.embedding", "decoder.head")
+    tables = ("decoder.embedding", "decoder.head", "vision.positions")
     return {
         path: _MATRIX if getattr(array, "ndim", 0) == 2 and path not in tables else None
         for path, array in parameters.items()
@@ -66,10 +66,10 @@ def _matrices(parameters: dict[str, jax.Array]) -> dict[str, MuonDimensionNumber
 
 
 def _initial(path: str, shape: tuple[int, ...], config: ModelConfig, seed: int) -> np.ndarray:
-    if "norm" in path:
-        return np.ones(shape, np.float32)
     if path.endswith("bias"):
         return np.zeros(shape, np.float32)
+    if "norm" in path:
+        return np.ones(shape, np.float32)
     random = np.random.default_rng([seed, zlib.crc32(path.encode())])
     return (random.standard_normal(shape) * _deviation(path, shape, config)).astype(np.float32)
 
@@ -79,7 +79,7 @@ def _deviation(path: str, shape: tuple[int, ...], config: ModelConfig) -> float:
         return _HEAD_STD
     if path == "decoder.embedding":
         return _EMBEDDING_STD
-    ends = ("attention.o.weight", "mlp.down.weight", "proj.weight")
+    ends = ("attention.o.weight", "mlp.down.weight", "mlp.fc2.weight", "proj.weight")
     depth = config.text.layers if path.startswith("decoder") else config.vision.depth
     branch = 1 / math.sqrt(2 * depth) if path.endswith(ends) else 1.0
     return branch / math.sqrt(shape[1])

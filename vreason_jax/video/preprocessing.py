@@ -15,6 +15,7 @@ from vreason_jax.video.sampling import CLIP
 
 LOW_KEYS, HIGH_KEYS = ("shortest_edge", "min_pixels"), ("longest_edge", "max_pixels")
 SIZE_KEYS = {*LOW_KEYS, *HIGH_KEYS}
+FRAME_SIZE = "frame_size"  # limits of a frame, where `size` is of a clip: an own key, of our files
 MOST_PIXELS = 2**53
 BICUBIC = 3  # PIL's and transformers' number for it
 
@@ -79,7 +80,9 @@ class Preprocessing:
         known = default.clip or default.video.limits
         named = video.limits(known)
         named = known if named == default.image.limits else named
-        frame, clip = (named, None) if default.clip is None else (default.video.limits, named)
+        frame, clip = named, None
+        if default.clip is not None:
+            frame, clip = video.of_frames(default.video.limits), named
         unnamed = _pixels(form.unnamed_image, geometry) if image.values else default.image.limits
         return cls(
             geometry,
@@ -172,6 +175,11 @@ class _Section:
         if low > high:
             raise UserError(f"{self.source}: expected min_pixels <= max_pixels, got {low}, {high}")
         return PixelLimits(int(low), int(high))
+
+    def of_frames(self, default: PixelLimits) -> PixelLimits:
+        """Returns the limits of a frame of a file that also limits clips."""
+        size = {"size": self.values.get(FRAME_SIZE)}
+        return _Section(size, f"{self.source}: {FRAME_SIZE}").limits(default)
 
     def _size(self) -> dict[str, Any]:
         size = self.values.get("size") or {}

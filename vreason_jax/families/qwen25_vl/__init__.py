@@ -1,7 +1,7 @@
 """Qwen2.5-VL, in 3B, 7B, 32B and 72B."""
 
 from vreason_jax.families.family import Family
-from vreason_jax.families.qwen25_vl import config, published, tensors, tower
+from vreason_jax.families.qwen25_vl import config, published, small, tensors, tower
 
 FAMILY = Family(
     name=config.NAME,
@@ -15,5 +15,6 @@ FAMILY = Family(
         "video_processor": "Qwen2VLVideoProcessor",
         "tokenizer": "Qwen2Tokenizer",
     },
+    small=small.hf_values,
     published={name: published.published_values(name) for name in published.SIZES},
 )

@@ -1,7 +1,7 @@
 """Qwen3-VL, dense, in 2B, 4B, 8B and 32B, Instruct and Thinking."""
 
 from vreason_jax.families.family import Family
-from vreason_jax.families.qwen3_vl import config, prompt, published, tensors, tower
+from vreason_jax.families.qwen3_vl import config, prompt, published, small, tensors, tower
 from vreason_jax.prompt.chat import PromptForm
 from vreason_jax.video.patches import Normalization
 from vreason_jax.video.preprocessing import MediaForm
@@ -20,5 +20,13 @@ FAMILY = Family(
         clip=(4, 24576),
     ),
     prompt=PromptForm(prompt.TEMPLATE, prompt.lay_out, prompt.MARKS),
+    classes={
+        "model": "Qwen3VLForConditionalGeneration",
+        "processor": "Qwen3VLProcessor",
+        "image_processor": "Qwen2VLImageProcessorFast",
+        "video_processor": "Qwen3VLVideoProcessor",
+        "tokenizer": "Qwen2Tokenizer",
+    },
+    small=small.hf_values,
     published=published.MODELS,
 )
