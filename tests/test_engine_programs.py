@@ -84,6 +84,25 @@ def test_the_methods_of_an_experiment_share_their_programs(reasoner):
     assert 0 < len(found) <= 8, found
 
 
+def test_clips_of_many_aspect_ratios_share_their_programs_under_several_methods(reasoner):
+    first, rng = reasoner.engine, np.random.default_rng(3)
+    engine = Engine(first.checkpoint, first.model, first.mesh, batch_size=4)
+    overrides = {"sampling.max_new_tokens": 20}
+    runs = [load_config(name, overrides) for name in ("baseline", "vreason", "lite")]
+    rows = []
+    for ratio, frames in zip(np.geomspace(0.4, 2.5, 12), (4, 6, 8) * 4, strict=True):
+        height, width = (72_000 / ratio) ** 0.5, (72_000 * ratio) ** 0.5
+        clip = rng.integers(0, 256, (frames, int(height), int(width), 3), np.uint8)
+        rows.append(engine.checkpoint.prepare(as_question((clip, 2.0), "What is it?"), runs[0]))
+    jax.clear_caches()
+    with programs() as found:
+        for start in range(0, len(rows), 4):
+            batch = engine.read(rows[start : start + 4], 20)
+            for run in runs:
+                engine.answer(batch, run)
+    assert 0 < len(found) <= 16, found
+
+
 def test_after_a_warm_up_batches_under_several_methods_compile_nothing(reasoner):
     first = reasoner.engine
     engine = Engine(first.checkpoint, first.model, first.mesh, batch_size=2)
