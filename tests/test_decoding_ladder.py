@@ -42,7 +42,7 @@ def test_pieces_hold_a_prompt_in_few_calls_and_little_more_work(tokens):
 
 @pytest.mark.parametrize(
     ("tokens", "pieces"),
-    [(0, []), (33, [32, 32]), (96, [32] * 3), (97, [128]), (130, [128, 32]), (193, [256])],
+    [(0, []), (33, [64]), (96, [64] * 2), (192, [64] * 3), (193, [256]), (260, [256, 64])],
 )
 def test_examples_of_pieces(tokens, pieces):
     assert ladder.read_pieces(tokens) == pieces

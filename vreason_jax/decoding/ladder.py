@@ -45,7 +45,7 @@ def piece_lengths() -> tuple[int, ...]:
     Short pieces waste little at a prompt's end. But every call reads all weights: where that
     takes as long as computing hundreds of tokens, shorter ones would spare nothing.
     """
-    return (256, 128, 32) if jax.default_backend() == "cpu" else (1024, 256)
+    return (256, 64) if jax.default_backend() == "cpu" else (1024, 256)
 
 
 def read_pieces(tokens: int) -> list[int]:
