@@ -1,7 +1,9 @@
 """How many programs questions take: few, and none after a warm-up."""
 
 import contextlib
+import json
 
+import family_checkpoints
 import jax
 import numpy as np
 import pytest
@@ -32,12 +34,12 @@ def programs():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def questions(count, seed=0):
+def questions(count, seed=0, frames=(4, 41)):
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        frames, words = rng.integers(4, 41), rng.integers(4, 61)
+        shown, words = rng.integers(*frames), rng.integers(4, 61)
         height, width = rng.integers(60, 241, 2)
-        clip = rng.integers(0, 256, (frames, height, width, 3), np.uint8)
+        clip = rng.integers(0, 256, (shown, height, width, 3), np.uint8)
         yield (clip, 2.0), " ".join(rng.choice(WORDS, words))
 
 
@@ -46,9 +48,19 @@ def reasoner():
     return vreason_jax.load(mesh="data=1", sampling__max_new_tokens=34)
 
 
-def test_clips_of_every_size_share_few_programs_and_pad_little_and_none_comes_after_a_warm_up(
-    reasoner,
-):
+@pytest.fixture(scope="module")
+def qwen3_vl(tmp_path_factory):
+    """Its template says much before the clip; of 8 to 32 tokens are its patches."""
+    folder = family_checkpoints.write(tmp_path_factory.mktemp("qwen3_vl"))
+    template = {"chat_template": f"{'once more ' * 40}{family_checkpoints.WITHOUT_SYSTEM}"}
+    (folder / "chat_template.json").write_text(json.dumps(template), encoding="utf-8")
+    sizes = {"video__min_pixels": 512, "video__max_pixels": 2048}
+    return vreason_jax.load(folder, mesh="data=1", sampling__max_new_tokens=34, **sizes)
+
+
+@pytest.mark.parametrize("family", ["reasoner", "qwen3_vl"])
+def test_clips_of_every_size_share_few_programs_and_pad_little(family, request):
+    reasoner = request.getfixturevalue(family)
     with programs() as first:
         for clip, words in questions(14):
             reasoner.generate(clip, words)
@@ -59,9 +71,14 @@ def test_clips_of_every_size_share_few_programs_and_pad_little_and_none_comes_af
         for text, vision in (("prompt_tokens", "vision_patches"), ("prompt_slots", "vision_slots"))
     )
     assert 1 - used / computed <= 0.25
-    reasoner.warm_up(frames=40)
+
+
+@pytest.mark.parametrize(("family", "frames"), [("reasoner", 40), ("qwen3_vl", 4)])
+def test_no_program_comes_after_a_warm_up(family, frames, request):
+    reasoner = request.getfixturevalue(family)
+    reasoner.warm_up(frames=frames)
     with programs() as later:
-        for clip, words in questions(6, seed=1):
+        for clip, words in questions(6, seed=1, frames=(2, frames + 1)):
             reasoner.generate(clip, words)
     assert later == []
 

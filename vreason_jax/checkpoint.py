@@ -123,10 +123,17 @@ class Checkpoint:
     def ask(self, media: Media, question: Question, run: RunConfig) -> Prepared:
         """Returns the question about media that have been read; raises UserError as `prepare`."""
         steered_layers(run.controller.placement, self.config.text.layers)
+        shown = list(map(self._medium, media.clips, media.patches))
+        prompt = self.prompt(shown, question, run)
+        self._check_embedded(prompt)
+        return Prepared(question, media, prompt)
+
+    def prompt(self, media: Sequence[Medium], question: Question, run: RunConfig) -> Prompt:
+        """Returns the prompt of the question's words about `media`; raises UserError as `ask`."""
         wrapping = read_wrapping(run.prompt.template)
-        prompt = build_prompt(
+        return build_prompt(
             self.tokenizer,
-            list(map(self._medium, media.clips, media.patches)),
+            media,
             question.text,
             wrapping=wrapping.replace(QUESTION, question.wrapping),
             position_rule=run.model.position_rule,
@@ -134,8 +141,6 @@ class Checkpoint:
             form=family_of(self.config).prompt,
             config=run.prompt,
         )
-        self._check_embedded(prompt)
-        return Prepared(question, media, prompt)
 
     def _medium(self, clip: Clip, cut: Patches) -> Medium:
         """Returns the medium of a clip; raises UserError where its time is beyond all positions."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 import os
 import time
@@ -26,13 +27,14 @@ from vreason_jax.families.registry import family_of
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
+from vreason_jax.questions import Question
 from vreason_jax.runtime import memory
 from vreason_jax.video.patches import Patches
 from vreason_jax.video.resize import Sizing
 
 Call = Callable[[], object]
 Say = Callable[[str], None]
-_OTHER_TOKENS = 64  # of a prompt: the template's, and those of media's marks
+_WRAPPING = 64  # tokens that a benchmark puts around its questions
 TOKENS_A_WORD = 2
 _SAID_EVERY = 5.0  # seconds
 
@@ -43,7 +45,8 @@ class Limits:
 
     frames: int
     sizing: Sizing
-    text: int  # tokens of a prompt beside those of its media
+    before: int  # tokens of text up to a clip's end, the times within it among them
+    behind: int
 
     @classmethod
     def of(
@@ -55,9 +58,12 @@ class Limits:
         """
         most = frames or run.video.num_frames or run.video.max_frames
         sizing = checkpoint.preprocessing.video_sizing(run.video)
+        clip = Medium("video", (1, 1, 1), times=(0.0,))
+        prompt = checkpoint.prompt([clip], Question((), "a"), run)
         patches = math.ceil(most / sizing.geometry.temporal_patch)
         marks = patches * family_of(checkpoint.config).prompt.marks
-        return cls(most, sizing, _OTHER_TOKENS + question + marks)
+        behind = len(prompt.token_ids) - prompt.shared_length + question + _WRAPPING
+        return cls(most, sizing, prompt.shared_length + marks, behind)
 
     def frame_sizes(self) -> set[tuple[int, int]]:
         """Returns the sizes in patches that frames up to four times as wide as high come to."""
@@ -113,40 +119,50 @@ class _Case(NamedTuple):
     run: RunConfig
     capacity: int  # that the prompt is read into
     video: int  # tokens
-    text: int
+    before: int  # text tokens before the clip's end, the times within it among them
+    behind: int
 
 
 def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_Case]:
     longest = max(run.sampling.max_new_tokens for run in runs)
     least, most = limits.video_tokens()
-    text = limits.text + ladder.piece_lengths()[-1]
+    behind = limits.behind + ladder.piece_lengths()[-1]
+    prompts = range(least, most + limits.before + behind + 1)
     found: dict[tuple, _Case] = {}
     layers = engine.model.config.text.layers
     for run in runs:
         settings = DecodeSettings.of(run, engine.mesh, layers=layers, steered=True)
-        for prompt in range(least, most + text + 1):
-            for video in {max(1, min(prompt - rest, most)) for rest in _rests(run, text)}:
-                path = _capacities(run, prompt, video, longest)
-                case = _Case(run, path[0], video, prompt - video)
+        for prompt, rest in itertools.product(prompts, _rests(behind)):
+            end = prompt - rest
+            # As few tokens of video as may stand before it, and as many.
+            fewest, fullest = max(least, end - limits.before), min(end, most)
+            for video in {fewest, fullest} if fewest <= fullest else ():
+                path = _capacities(run, prompt, end, video, longest)
+                case = _Case(run, path[0], video, end - video, rest)
                 found.setdefault((settings, run.prune, path), case)
     return list(found.values())
 
 
-def _rests(run: RunConfig, text: int) -> tuple[int, ...]:
-    """How much text may stand behind a clip: the ends, where the delta does not follow it."""
-    ends = (2, text)
-    asked = placement_tokens(run.controller.placement) == "question"
-    return (*ends, *range(ladder.steered(1), text, ladder.steered(1))) if asked else ends
+def _rests(most: int) -> tuple[int, ...]:
+    """How much text may stand behind a clip: so many that no length of a delta is left out."""
+    step = ladder.steered(1)
+    return (2, *range(step, most, step), most)
 
 
-def _capacities(run: RunConfig, prompt: int, video: int, longest: int) -> tuple[int, ...]:
-    """Those that a prompt's cache has, read, pruned and full; and that of its delta."""
-    tokens, kept = run.sampling.max_new_tokens, prompt - int(video * run.prune.fraction)
+def _capacities(run: RunConfig, prompt: int, end: int, video: int, longest: int) -> tuple[int, ...]:
+    """Those that a prompt's cache has, read, pruned and full; and that of its delta.
+
+    The prompt's clip ends at `end` and has `video` tokens.
+    """
+    tokens, dropped = run.sampling.max_new_tokens, int(video * run.prune.fraction)
+    kept = prompt - dropped
     read = ladder.capacity(prompt + ladder.first_room(prompt, longest))
-    pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if kept < prompt else read
+    pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if run.prune.fraction else read
     full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
-    places = {"video": video - prompt + kept, "question": prompt - video, "prompt": kept}
-    steered = ladder.steered(places.get(placement_tokens(run.controller.placement), 1))
+    places = {"video": end - dropped, "question": prompt - end, "prompt": kept}
+    plain = run.controller.objective == "none"
+    asked = "none" if plain else placement_tokens(run.controller.placement)
+    steered = ladder.steered(places.get(asked, 1))
     return read, pruned, full, steered
 
 
@@ -222,7 +238,8 @@ def _take(engine: Engine, together: int, capacity: int) -> object:
 def _decode(engine: Engine, case: _Case) -> object:
     """Decodes a chunk, and one of the answer's end where the cache grows for it."""
     count = engine.rows(1)
-    rows, seeds = PromptRows.of([blank_prompt(case.video, case.text)] * count), np.zeros((count, 2))
+    prompt = blank_prompt(case.video, case.behind, before=case.before)
+    rows, seeds = PromptRows.of([prompt] * count), np.zeros((count, 2))
     blank = engine.prefixes.blank(count, case.capacity)
     started = engine.begin(blank, rows, case.run, seeds.astype(np.uint32))
     capacity = started.state.cache.capacity

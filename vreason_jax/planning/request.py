@@ -124,7 +124,7 @@ class Request:
 
 @functools.lru_cache(maxsize=256)
 def _video_tokens(frames: int, sizing: Sizing) -> int:
-    return Limits(frames, sizing, text=0).video_tokens()[1]
+    return Limits(frames, sizing, before=0, behind=0).video_tokens()[1]
 
 
 def _largest(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
