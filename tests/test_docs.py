@@ -14,7 +14,7 @@ from vreason_jax.shapes import __main__ as shapes
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-CARD = ROOT / "vreason_jax" / "assets" / "checkpoint" / "README.md"
+CARD = ROOT / "vreason_jax" / "assets" / "checkpoints" / "shapes" / "README.md"
 PARSERS = {
     "vreason_jax.generate": generate, "vreason_jax.evaluate": evaluate,
     "vreason_jax.report": report, "vreason_jax.shapes": shapes, "vreason_jax.status": status,

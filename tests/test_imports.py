@@ -20,7 +20,7 @@ FORBIDDEN = {
 ORDER = (
     "__version__", "arrays", "errors", "regular_files", "json_files", "toml_files", "settings",
     "config", "geometry", "video", "prompt", "questions", "controller", "model", "families",
-    "decoding", "runtime", "command_line", "output", "shapes", "embedded", "checkpoint", "engine",
+    "decoding", "embedded", "runtime", "command_line", "output", "shapes", "checkpoint", "engine",
     "planning", "api", "convert", "evaluation", "harnesses", "training",
 )  # fmt: skip
 

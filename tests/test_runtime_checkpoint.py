@@ -13,6 +13,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from random_checkpoint import BFLOAT16, save_tensors, write_checkpoint, write_shards
 
+from vreason_jax import embedded
 from vreason_jax.errors import UserError
 from vreason_jax.runtime import names, orbax_files
 from vreason_jax.runtime.check import WrongTensors
@@ -262,6 +263,17 @@ def test_a_folder_is_taken_as_it_is_and_a_wrong_path_is_a_user_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="got a file"):
         resolve_model_folder(tmp_path / "file")
+
+
+def test_a_name_of_the_package_needs_no_network_and_a_folder_of_that_name_comes_first(
+    tmp_path, monkeypatch
+):
+    for name in embedded.names():
+        assert (resolve_model_folder(name) / "config.json").is_file()
+    assert resolve_model_folder(None) == resolve_model_folder("shapes")
+    (tmp_path / "shapes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model_folder("shapes") == Path("shapes")
 
 
 def test_an_unreachable_hub_is_a_user_error_of_one_line(monkeypatch):

@@ -25,7 +25,8 @@ def load(
     """Returns a Reasoner with the weights on the devices.
 
     Args:
-      model: a folder in HF layout or a converted one, a hub id, or None for the embedded one.
+      model: a folder in HF layout or a converted one, a hub id, the name of an embedded checkpoint,
+        or None for the first of these.
       config: a RunConfig, a name of `configs/` or a TOML path; None is V-Reason.
       mesh: such as "data=1,model=4"; None puts all devices on `model` where the model allows.
       overrides: config keys with two underscores for the dot: controller__every=8.

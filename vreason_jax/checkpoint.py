@@ -49,11 +49,7 @@ class Checkpoint:
 
     @classmethod
     def open(cls, model: str | Path | None) -> "Checkpoint":
-        """Returns the opened checkpoint of a folder, a hub id, or (None) the embedded one."""
-        if model is None:
-            from vreason_jax.embedded import CHECKPOINT
-
-            model = CHECKPOINT
+        """Returns the opened checkpoint of that folder or name, see `resolve_model_folder`."""
         folder = resolve_model_folder(model)
         config = read_model_config(folder)
         family = family_of(config)

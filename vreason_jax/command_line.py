@@ -38,7 +38,9 @@ class OptionParser(argparse.ArgumentParser):
 def add_model(parser: OptionParser) -> None:
     """Adds --model and --set, which every program that loads a model has."""
     parser.add_argument(
-        "--model", metavar="NAME_OR_DIR", help="hub id, HF folder or converted folder [embedded]"
+        "--model",
+        metavar="NAME_OR_DIR",
+        help="hub id, HF or converted folder, or an embedded name [shapes]",
     )
     add_set(parser)
 

@@ -1,8 +1,9 @@
-"""Where a checkpoint lies: a folder, or a name on the Hugging Face Hub."""
+"""Where a checkpoint lies: a folder, in the package, or on the Hugging Face Hub."""
 
 import re
 from pathlib import Path
 
+from vreason_jax import embedded
 from vreason_jax.errors import UserError, one_line, shown
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -10,11 +11,14 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WANTED = ("*.safetensors", "*.json", "*.txt", "*.jinja")
 
 
-def resolve_model_folder(name_or_dir: str | Path) -> Path:
-    """Returns the folder of a checkpoint: an existing one, else a snapshot of that Hub name.
+def resolve_model_folder(name_or_dir: str | Path | None) -> Path:
+    """Returns the folder of a checkpoint: an existing one, one of the package, or one of the Hub.
 
-    The network is only asked for a name that is no folder. Raises UserError when neither is there.
+    None is the package's first one. The network is only asked for a name of neither of the others.
+    Raises UserError when it is nowhere.
     """
+    if name_or_dir is None:
+        return embedded.CHECKPOINT
     name = str(name_or_dir)
     try:
         folder = Path(name_or_dir).expanduser()
@@ -27,6 +31,8 @@ def resolve_model_folder(name_or_dir: str | Path) -> Path:
         ) from None
     if is_file:
         raise UserError(f"{name}: expected a checkpoint folder, got a file")
+    if name in embedded.names():
+        return embedded.CHECKPOINTS / name
     if not _HUB_NAME.fullmatch(name):
         raise UserError(f"{name}: expected a checkpoint folder or a hub id, found no such folder")
     return _download(name)
