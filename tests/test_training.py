@@ -21,11 +21,14 @@ from vreason_jax.families.registry import family_of, read_model_config
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
+from vreason_jax.prompt.tokenizer import PromptTokenizer
 from vreason_jax.questions import Media, Prepared, Question
 from vreason_jax.runtime.checkpoint import build_model, load_arrays, load_model
 from vreason_jax.runtime.names import join_all
 from vreason_jax.runtime.tensor_files import SINGLE
 from vreason_jax.shapes import KINDS, sample
+from vreason_jax.shapes.description import question_in_words, text_row
+from vreason_jax.shapes.sample import sample_text
 from vreason_jax.training import loop, snapshots
 from vreason_jax.training.batches import BatchMaker, batches_ahead
 from vreason_jax.training.config import TrainConfig, differences, load_train_config, train_config
@@ -62,8 +65,9 @@ TINY = {
 }
 
 
-def tiny(family="qwen2_5_vl", **run) -> TrainConfig:
-    model, data = {**TINY["model"], "family": family}, {**TINY["data"], "prompt_tokens": 240}
+def tiny(family="qwen2_5_vl", shown="video", **run) -> TrainConfig:
+    model = {**TINY["model"], "family": family}
+    data = {**TINY["data"], "prompt_tokens": 240, "shown": shown}
     return train_config({**TINY, "model": model, "data": data, "run": {**TINY["run"], **run}})
 
 
@@ -85,10 +89,13 @@ def finished(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
-def test_reply_logits_are_those_of_the_models_own_prompt_path(tmp_path_factory, family):
-    small_files = open_small_files(tmp_path_factory, tiny(family))
-    maker = BatchMaker(tiny(family), small_files)
+@pytest.mark.parametrize(
+    ("family", "shown"),
+    [("qwen2_5_vl", "video"), ("qwen3_vl", "video"), ("qwen2_5_vl", "words")],
+)
+def test_reply_logits_are_those_of_the_models_own_prompt_path(tmp_path_factory, family, shown):
+    small_files = open_small_files(tmp_path_factory, tiny(family, shown))
+    maker = BatchMaker(tiny(family, shown), small_files)
     batch = Batch(**maker.batch(0))
     config = read_model_config(small_files)
     parameters = initial_parameters(config, 1)
@@ -106,10 +113,12 @@ def test_reply_logits_are_those_of_the_models_own_prompt_path(tmp_path_factory, 
         ids, positions = batch.token_ids[row, start:], batch.positions[row][:, start:]
         video = batch.video_slots[row] - start
         types = np.isin(np.arange(len(ids)), video) * VIDEO_TOKEN
-        medium = Medium("video", (8, 3, 4))
-        prompt = Prompt(ids, positions, 0, (medium,), types)
-        patches = Patches(batch.pixels[row].reshape(-1, 1176), (8, 6, 8), normalization)
-        question = Prepared(Question((), ""), Media((), (patches,)), prompt)
+        media, patches = (), ()
+        if shown == "video":
+            media = (Medium("video", (8, 3, 4)),)
+            patches = (Patches(batch.pixels[row].reshape(-1, 1176), (8, 6, 8), normalization),)
+        prompt = Prompt(ids, positions, 0, media, types)
+        question = Prepared(Question((), ""), Media((), patches), prompt)
         _, expected = prompt_states(model, [question])
         # float32 sums in another order, on logits of about 10
         np.testing.assert_allclose(logits[row], expected[0, -reply - 1 : -1], atol=2e-4, rtol=0)
@@ -162,6 +171,17 @@ def test_a_batch_holds_neighbours_by_length_and_every_row_once():
     assert sorted(np.concatenate(order).tolist()) == list(range(64))
     spans = sorted((min(of), max(of)) for of in ([lengths[r] for r in rows] for rows in order))
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
+
+
+def test_a_clip_in_words_is_asked_about_as_the_text_benchmark_asks(small_files):
+    asked = sample_text("train", 4)
+    row = text_row(asked)
+    words = "\n".join([row["question"], *row.get("options", [])])
+    assert "0s" in words and question_in_words(asked) == words
+    prompt, reply, _ = BatchMaker(tiny(shown="words"), small_files).example(asked)
+    tokenizer = PromptTokenizer.load(small_files)
+    assert words in tokenizer.decode(prompt.token_ids) and not prompt.media
+    assert tokenizer.decode(reply).startswith("<think>")
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_nothing():
@@ -255,7 +275,9 @@ def test_a_wrong_config_is_said_in_one_line(tables, message):
         train_config(tables)
 
 
-def test_the_shipped_config_loads_and_names_what_differs():
+def test_the_shipped_configs_load_and_name_what_differs():
+    for other in ("shapes_qwen3vl", "shapes_words"):
+        load_train_config(other)
     config = load_train_config(ROOT / "configs/train/shapes.toml", {"run.steps": 3})
     again = load_train_config(ROOT / "configs/train/shapes.toml", {"run.steps": 4})
     assert differences(config.to_dict(), again.to_dict()) == ["run.steps: 3, not 4"]

@@ -14,6 +14,11 @@ def describe(scene: Scene) -> str:
     return "\n".join(map(_timeline, scene.things))
 
 
+def question_in_words(sample: SampleText) -> str:
+    """Returns the user's turn of one who sees no clip: the clip in words, then the question."""
+    return f"{describe(sample.scene)}\n{sample.question}"
+
+
 def text_row(sample: SampleText) -> dict[str, Any]:
     """Returns a sample's question behind its clip in words, as `--benchmark text` reads it."""
     row = {

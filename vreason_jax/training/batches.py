@@ -18,6 +18,7 @@ from vreason_jax.families.registry import family_of, read_model_config
 from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt, build_prompt
 from vreason_jax.prompt.positions import Medium
 from vreason_jax.prompt.tokenizer import PromptTokenizer
+from vreason_jax.shapes.description import question_in_words
 from vreason_jax.shapes.kinds.before_after import EVENTS
 from vreason_jax.shapes.render import render
 from vreason_jax.shapes.sample import SampleText, sample_text
@@ -62,18 +63,17 @@ class BatchMaker:
 
     def example(self, text: SampleText) -> Encoded:
         """Returns the prompt, the reply's ids with the end of the turn, and their weights."""
-        side, depth = GEOMETRY.token_pixels, GEOMETRY.temporal_patch
-        grid = (text.scene.frames // depth, HEIGHT // side, WIDTH // side)
-        times = (np.arange(grid[0]) * depth + (depth - 1) / 2) / FPS
-        medium = Medium("video", grid, depth / FPS, tuple(times.tolist()))
+        media, question = [_medium(text)], text.question
+        if self._config.data.shown == "words":
+            media, question = [], question_in_words(text)
         prompt = build_prompt(
             self._prompts,
-            [medium],
-            text.question,
+            media,
+            question,
             tokens_per_second=self._model.tokens_per_second,
             form=family_of(self._model).prompt,
         )
-        example = encode_example(self._tokenizer, text.question, text.reply, medium.token_count)
+        example = encode_example(self._tokenizer, question, text.reply, video_tokens=0)
         reply = example.token_ids[example.prompt_length :]
         data, start = self._config.data, example.prompt_length
         weights = np.where(self._content[reply] & example.seen[start:], data.content_weight, 1.0)
@@ -86,6 +86,8 @@ class BatchMaker:
         room = -(-max(len(reply) for _, (_, reply, _) in rows) // multiple) * multiple
         padded = [_pad(*example, size, room, self._prompts.ids.pad) for _, example in rows]
         arrays = {name: np.stack([row[name] for row in padded]) for name in padded[0]}
+        if self._config.data.shown == "words":
+            return {"pixels": np.zeros((len(rows), 0), np.uint8), **arrays}
         return {"pixels": np.stack([_pixels(text) for text, _ in rows]), **arrays}
 
     def _load_buffer(self, number: int):
@@ -150,6 +152,14 @@ def _send_batches(config: TrainConfig, checkpoint: Path, first: int, sender) -> 
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         for step in range(first, config.run.steps):
             sender.send(maker.batch(step))
+
+
+def _medium(text: SampleText) -> Medium:
+    """The clip as its prompt has it."""
+    side, depth = GEOMETRY.token_pixels, GEOMETRY.temporal_patch
+    grid = (text.scene.frames // depth, HEIGHT // side, WIDTH // side)
+    times = (np.arange(grid[0]) * depth + (depth - 1) / 2) / FPS
+    return Medium("video", grid, depth / FPS, tuple(times.tolist()))
 
 
 def _pixels(text: SampleText) -> np.ndarray:

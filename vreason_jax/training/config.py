@@ -25,6 +25,7 @@ class DataOptions:
     """The mix of samples and levels, and the weights of a reply's tokens in the loss."""
 
     batch: int = 32
+    shown: str = "video"  # or "words", which say what the clip shows
     frames: int = FRAMES
     kinds: tuple[str, ...] = KINDS  # in turn; one may stand more often than another
     buffer: int = 32  # batches that are sorted by length together
@@ -37,6 +38,7 @@ class DataOptions:
     def __post_init__(self):
         for name in ("batch", "frames", "buffer", "reply_multiple", "prompt_tokens"):
             in_range(f"data.{name}", getattr(self, name), 1)
+        one_of("data.shown", self.shown, ("video", "words"))
         in_range("data.content_weight", self.content_weight, 0.0)
         if not self.kinds:
             raise UserError(f"data.kinds: expected some of {', '.join(KINDS)}, got none")

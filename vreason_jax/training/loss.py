@@ -26,9 +26,12 @@ _QUERY_BLOCK = 80
 
 @struct.dataclass
 class Batch:
-    """Prompts of one length and replies of one length; each row has one video, all on one grid."""
+    """Prompts of one length and replies of one length.
 
-    pixels: jax.Array  # uint8 [B, t, h * w, patch values], in the order of video/patches.py
+    Each row has one video, all on one grid, or none has.
+    """
+
+    pixels: jax.Array  # uint8 [B, t, h * w, patch values] as of video/patches.py; or [B, 0]
     token_ids: jax.Array  # int32 [B, S]
     positions: jax.Array  # int32 [B, 3, S]
     starts: jax.Array  # int32 [B], first real slot
@@ -88,6 +91,8 @@ def _frames(pixels: jax.Array, plan: FramePlan, normalization: Normalization) ->
 
 def _embed(model, batch, plan):
     """Token embeddings with the videos' in their places, and what early layers are given there."""
+    if not batch.pixels.size:
+        return model.decoder.embed(batch.token_ids), []
     frames = _frames(batch.pixels, plan, family_of(model.config).media.normalization)
     parts = jnp.split(model.vision(frames), 1 + model.decoder.config.stacked, axis=-1)
     x = model.decoder.embed(batch.token_ids)

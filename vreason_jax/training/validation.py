@@ -17,6 +17,7 @@ from vreason_jax.output.answer import extract_answer
 from vreason_jax.questions import Prepared, Question, VideoArray
 from vreason_jax.settings import apply_overrides
 from vreason_jax.shapes import KINDS, Sample, sample
+from vreason_jax.shapes.description import question_in_words
 from vreason_jax.training.config import TrainConfig
 from vreason_jax.training.plan import validation_picks
 
@@ -33,7 +34,7 @@ class Validation:
             "sampling.max_new_tokens": config.run.max_new_tokens,
             "video.num_frames": config.data.frames,
         }
-        self._batch = config.run.validate_batch
+        self._batch, self._words = config.run.validate_batch, config.data.shown == "words"
         self._checkpoint = Checkpoint.open(checkpoint)
         self._run = apply_overrides(RunConfig(), overrides)
         self._samples = [
@@ -58,8 +59,10 @@ class Validation:
         return score(self._samples, self.replies(model, mesh))
 
     def _prepare(self, sample: Sample) -> Prepared:
-        source = VideoArray(sample.frames, sample.fps)
-        question = Question((source,), sample.question, name=str(sample.index))
+        media, text = (VideoArray(sample.frames, sample.fps),), sample.question
+        if self._words:
+            media, text = (), question_in_words(sample)
+        question = Question(media, text, name=str(sample.index))
         return self._checkpoint.prepare(question, self._run)
 
 
