@@ -10,7 +10,7 @@ from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.engine.engine import Engine
 from vreason_jax.families.model import Model
 from vreason_jax.families.qwen25_vl.published import SIZES, hf_values, published_values
-from vreason_jax.families.registry import model_config_from_hf
+from vreason_jax.families.registry import model_config_from_hf, published_config, published_names
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium, next_position, prompt_positions
@@ -24,7 +24,8 @@ _SMALL = {
     "0.25b": ((1024, 4096, 12, 8, 2, 32_000, False), {"depth": 8, "hidden_size": 320,
               "intermediate_size": 856, "num_heads": 4, "fullatt_block_indexes": [3, 7]}),
 }  # fmt: skip
-SHAPES = (*_SMALL, *SIZES)
+SHAPES = (*_SMALL, *SIZES)  # that benchmarks know how to ask
+MODELS = (*_SMALL, *published_names())
 
 # (t, h, w) in patches; a temporal patch of 32 x 32 patches is 256 tokens.
 _GRIDS = {96: (2, 12, 16), 768: (8, 16, 24), 4096: (16, 32, 32), 6144: (24, 32, 32)}
@@ -38,8 +39,8 @@ def hf_config(shape: str) -> dict:
 
 
 def model_config(shape: str) -> ModelConfig:
-    """Returns the ModelConfig of a named shape."""
-    return model_config_from_hf(hf_config(shape))
+    """Returns the ModelConfig of a named shape, or of any published model."""
+    return model_config_from_hf(hf_config(shape)) if shape in _SMALL else published_config(shape)
 
 
 def synthetic_question(config: ModelConfig, video_tokens: int, rule: str = "max") -> Prepared:

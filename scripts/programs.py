@@ -41,7 +41,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--device", default=DEVICE, help=f"a TPU slice, or h100:N, to compile for [{DEVICE}]")
-    add("--shape", default=SHAPE, choices=bench_shapes.SHAPES, help=f"the model's [{SHAPE}]")
+    add("--shape", default=SHAPE, choices=bench_shapes.MODELS, help=f"the model's [{SHAPE}]")
     tokens = LOAD.video_tokens
     add("--video-tokens", type=int, default=tokens, help=f"of the question [{tokens}]")
     add("--programs", nargs="+", default=PROGRAMS, choices=PROGRAMS, help="which [all]")
