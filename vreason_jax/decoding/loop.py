@@ -68,7 +68,8 @@ def decode_token(
         value_norm=controller.value_norm,
         **facts,
     )
-    seen = state.seen.at[jnp.arange(len(token)), token].set(True)
+    # Compared, not scattered: devices that share the vocabulary would gather all of it for that.
+    seen = state.seen | jax.nn.one_hot(token, state.seen.shape[1], dtype=bool)
     return state.replace(token=token, step=state.step + 1, seen=seen), trace
 
 
