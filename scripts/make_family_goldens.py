@@ -14,9 +14,9 @@ tokens. FAMILY_CASE.npz holds, for prompts that are padded on the left:
 In FAMILY_video_tight.npz a video's marks give way to those of its temporal patches, as they did in
 transformers 4.57 to 5.9; what follows from the ids is 5.24's. FAMILY_media.json has the frames that
 the video processor chooses and their sizes, FAMILY_bfloat16.json the error of torch's own bfloat16.
+FAMILY_vreason.json has the method's traces of case `video`, as scripts/make_goldens.py writes them.
 """
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -30,8 +30,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import family_checkpoints  # noqa: E402
 import torch  # noqa: E402
 from family_cases import CASES, RATE, TOKENS, Row  # noqa: E402
-from reference_torch import recorded  # noqa: E402
-from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: E402
+from make_goldens import vreason_golden, write_json  # noqa: E402
+from reference_runs import FAMILY_RUNS  # noqa: E402
+from reference_torch import family_prompt, load_model, recorded  # noqa: E402
+from transformers import AutoProcessor  # noqa: E402
 from transformers.video_utils import VideoMetadata  # noqa: E402
 
 TOTALS, RATES, COUNTS = (1, 2, 3, 7, 30, 91, 500, 3000), (10.0, 23.976, 30.0), (None, 5, 8)
@@ -41,33 +43,24 @@ PUBLISHED_SIZE = {"shortest_edge": 4096, "longest_edge": 25165824}
 
 
 def main() -> None:
-    torch.set_grad_enabled(False)
     for family in sys.argv[1:] or family_checkpoints.CONFIGS:
         with tempfile.TemporaryDirectory() as place:
             folder = family_checkpoints.write(Path(place), family)
             processor = AutoProcessor.from_pretrained(folder)
-            model, rounded = load(folder), load(folder, torch.bfloat16)
-        for name, rows in CASES.items():
-            save(f"{family}_{name}", golden(model, inputs(processor, rows)))
+            model, rounded = load_model(folder), load_model(folder, torch.bfloat16)
+        goldens = {name: golden(model, inputs(processor, rows)) for name, rows in CASES.items()}
+        for name, arrays in goldens.items():
+            save(f"{family}_{name}", arrays)
+        traces = vreason_golden(model, family, family_prompt(goldens["video"]), FAMILY_RUNS[family])
+        write_json(GOLDENS / f"{family}_vreason.json", traces)
         if family == "qwen3_vl":
             tight = inputs(processor, CASES["video"], tight=True)
             arrays = golden(model, tight)
             kept = ("token_ids", "attention_mask", "positions", "next", "tokens", "gaps")
             save(f"{family}_video_tight", {name: arrays[name] for name in kept})
-            write_json(f"{family}_media", media_choices(processor.video_processor))
+            write_json(GOLDENS / f"{family}_media.json", media_choices(processor.video_processor))
         error = rounding(model, rounded, inputs(processor, CASES["video"]))
-        write_json(f"{family}_bfloat16", error)
-
-
-def load(folder: Path, dtype: torch.dtype = torch.float32):
-    """Returns transformers' model; stops where its tensors are not those of the file."""
-    model, info = AutoModelForImageTextToText.from_pretrained(
-        folder, dtype=dtype, output_loading_info=True
-    )
-    wrong = {key: names for key, names in info.items() if names}
-    if wrong:
-        raise SystemExit(f"{folder}: {wrong}")
-    return model.eval()
+        write_json(GOLDENS / f"{family}_bfloat16.json", error)
 
 
 def inputs(processor, rows: tuple[Row, ...], *, tight: bool = False) -> dict:
@@ -217,11 +210,6 @@ def media_choices(processor) -> dict[str, list]:
 def save(name: str, arrays: dict[str, np.ndarray]) -> None:
     np.savez_compressed(GOLDENS / f"{name}.npz", **arrays)
     print(f"{name}: smallest gap {arrays['gaps'].min():.5f}")
-
-
-def write_json(name: str, values: dict) -> None:
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
-    (GOLDENS / f"{name}.json").write_text(f"{{\n{lines}\n}}\n")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def main() -> None:
         print(f"model {name}: smallest gap {arrays['gaps'].min():.5f}")
     write_json(GOLDENS / "model_bfloat16.json", bfloat16_error(model, rounded))
     for name, runs in RUNS.items():
-        write_json(GOLDENS / f"vreason_{name}.json", vreason_golden(model, name, runs))
+        prompt = reference_torch.case_prompt(make_case(name))
+        write_json(GOLDENS / f"vreason_{name}.json", vreason_golden(model, name, prompt, runs))
 
 
 def model_golden(model, case: Case) -> dict[str, np.ndarray]:
@@ -93,17 +94,16 @@ def bfloat16_error(model, rounded) -> dict[str, float]:
     }
 
 
-def vreason_golden(model, name: str, runs: dict) -> dict[str, dict]:
-    """Returns the traces of one vreason_CASE.json."""
-    case = make_case(name)
+def vreason_golden(model, name: str, prompt, runs: dict) -> dict[str, dict]:
+    """Returns the traces of one vreason_CASE.json, or FAMILY_vreason.json."""
     traces = {}
     for run, changes in runs.items():
         options = reference_vreason.options_of(changes)
-        trace = reference_vreason.run(model, case, options)
+        trace = reference_vreason.run(model, prompt, options)
         lists = {key: [rounded_number(value) for value in trace[key]] for key in LISTS}
         traces[run] = {"config": changes, **lists}
         print(f"vreason {name} {run}: smallest gap {min(trace['gap']):.5f}")
-    error = reference_vreason.decode_error(model, case, traces["none"]["token_ids"][:TOKENS])
+    error = reference_vreason.decode_error(model, prompt, traces["none"]["token_ids"][:TOKENS])
     if error > DECODE_TOLERANCE:
         raise SystemExit(f"{name}: the plain decoder is {error:.1e} off transformers' own")
     return traces

@@ -126,26 +126,10 @@ def row_positions(row: tuple[Part, ...], rule: str) -> tuple[np.ndarray, int]:
     return np.array(columns, np.int32).T, max(map(max, columns)) + 1
 
 
-def video_slots(case: Case, row: int = 0) -> np.ndarray:
-    """Returns bool [S]: the row's video tokens."""
-    return case.token_ids[row] == tiny_vocabulary.added_token_ids()["<|video_pad|>"]
-
-
 def words(parts: tuple[Part, ...], length: int) -> tuple[int, int]:
     """Returns where the user's words stand in a prompt: inside the text that ends it."""
     assert isinstance(parts[-1], int)
     return length - parts[-1] + 1, length - 2
-
-
-def temporal_patches(case: Case, row: int = 0) -> np.ndarray:
-    """Returns int [M]: for each video token of the row the running number of its temporal patch."""
-    lengths = [
-        part.grid[1] * part.grid[2] // 4
-        for part in case.rows[row]
-        if isinstance(part, Video)
-        for _ in range(part.grid[0])
-    ]
-    return np.repeat(np.arange(len(lengths)), lengths)
 
 
 def _medium_steps(part: Video | Image) -> list[tuple[int, int, int]]:

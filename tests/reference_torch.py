@@ -1,19 +1,74 @@
-"""What transformers' own Qwen2.5-VL computes for the cases: the source of the model goldens."""
+"""What transformers' own models compute for prompts: the source of the model goldens."""
 
 import contextlib
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tiny_vocabulary
 import torch
-from reference_cases import Case
-from transformers import Qwen2_5_VLForConditionalGeneration
+from reference_cases import Case, words
+from transformers import AutoModelForImageTextToText
+
+# The last of each: of a prompt whose words stand between its media and the assistant's turn.
+_AROUND_WORDS = ("<|vision_end|>", "<|im_end|>")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """One prompt as a model of transformers is given it, and what stands where in it.
+
+    inputs: the arguments of the model's forward, among them position_ids [3, 1, S].
+    next_position: int [1], of the first answer token. video: bool [S], the video tokens.
+    patches: int [M], the running number of each video token's temporal patch. words: where the
+    user's words begin and end.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    next_position: torch.Tensor
+    video: np.ndarray
+    patches: np.ndarray
+    words: tuple[int, int]
 
 
 def load_model(folder, dtype: torch.dtype = torch.float32) -> Any:
-    """Returns transformers' generation model of a checkpoint folder, in eval mode."""
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    """Returns transformers' generation model of a checkpoint folder, in eval mode.
+
+    Stops where its tensors are not those of the files.
+    """
+    model, info = AutoModelForImageTextToText.from_pretrained(
+        folder, dtype=dtype, output_loading_info=True
+    )
+    wrong = {key: names for key, names in info.items() if names}
+    if wrong:
+        raise SystemExit(f"{folder}: {wrong}")
     return model.eval().requires_grad_(False)
+
+
+def case_prompt(case: Case) -> Prompt:
+    """Returns the one prompt of a case, at the positions of rule `max`."""
+    if len(case.rows) != 1:
+        raise ValueError(f"{case.name}: expected one prompt, got {len(case.rows)}")
+    inputs, following = _placed_inputs(case, "max")
+    spoken = words(case.rows[0], case.token_ids.shape[1])
+    return _prompt(inputs, following, case.video_grids, spoken)
+
+
+def family_prompt(golden: Mapping[str, np.ndarray]) -> Prompt:
+    """Returns the one prompt, without images, of a golden of scripts/make_family_goldens.py."""
+    (token_ids,) = golden["token_ids"]
+    inputs = {
+        "input_ids": torch.from_numpy(golden["token_ids"]).long(),
+        "attention_mask": torch.from_numpy(golden["attention_mask"]).long(),
+        "position_ids": torch.from_numpy(golden["positions"]).long(),
+        "pixel_values_videos": torch.from_numpy(golden["video_pixels"]),
+        "video_grid_thw": torch.from_numpy(golden["video_grids"]).long(),
+    }
+    ids = tiny_vocabulary.added_token_ids()
+    before, end = (np.flatnonzero(token_ids == ids[mark])[-1] for mark in _AROUND_WORDS)
+    following = torch.from_numpy(golden["next"]).long()
+    return _prompt(inputs, following, golden["video_grids"], (int(before) + 1, int(end)))
 
 
 def model_inputs(case: Case) -> dict[str, torch.Tensor]:
@@ -39,16 +94,25 @@ def forward(model, case: Case, rule: str, answer=(), **kwargs) -> Any:
 
     `answer` is a list of ids, or an array [B, T] for a batch; it may be empty.
     """
+    return answered(model, *_placed_inputs(case, rule), answer, **kwargs)
+
+
+@torch.no_grad()
+def answered(model, inputs: dict, following: torch.Tensor, answer=(), **kwargs) -> Any:
+    """Returns the model's output for prompts with position_ids [3, B, S] and their answers.
+
+    `following` int [B] is the position of an answer's first token; `answer` is that of `forward`.
+    """
     model.model.rope_deltas = None  # it outlives a call
-    inputs = model_inputs(case)
-    ids = torch.tensor(np.array(answer)).long().reshape(len(case.rows), -1)
-    positions, following = (torch.from_numpy(array).long() for array in case.positions(rule))
+    ids = torch.tensor(np.array(answer)).long().reshape(len(following), -1)
     steps = following[None, :, None] + torch.arange(ids.shape[1])
-    inputs["input_ids"] = torch.cat([inputs["input_ids"], ids], dim=1)
-    inputs["attention_mask"] = torch.cat([inputs["attention_mask"], torch.ones_like(ids)], dim=1)
-    positions = torch.cat([positions, steps.expand(3, -1, -1)], dim=2)
-    del inputs["mm_token_type_ids"]  # serves to find positions, which are given here
-    return model(**inputs, position_ids=positions, **kwargs)
+    added = {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "position_ids": steps.expand(3, -1, -1),
+    }
+    longer = {name: torch.cat([inputs[name], more], dim=-1) for name, more in added.items()}
+    return model(**inputs | longer, **kwargs)
 
 
 def hf_positions(model, case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +193,21 @@ def recorded(modules):
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _placed_inputs(case: Case, rule: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """The model's inputs at the positions of a rule, and the next position of each row."""
+    positions, following = (torch.from_numpy(array).long() for array in case.positions(rule))
+    inputs = model_inputs(case)
+    del inputs["mm_token_type_ids"]  # serves to find positions, which are given here
+    return inputs | {"position_ids": positions}, following
+
+
+def _prompt(inputs: dict, following, grids: np.ndarray, spoken: tuple[int, int]) -> Prompt:
+    pad = tiny_vocabulary.added_token_ids()["<|video_pad|>"]
+    sizes = [height * width // 4 for frames, height, width in grids for _ in range(frames)]
+    patches = np.repeat(np.arange(len(sizes)), sizes)
+    return Prompt(inputs, following, inputs["input_ids"][0].numpy() == pad, patches, spoken)
 
 
 def _reorder(value: torch.Tensor, units: torch.Tensor) -> torch.Tensor:

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from reference_cases import Case, temporal_patches, video_slots, words
-from reference_torch import forward
+from reference_torch import Prompt, answered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,14 +132,14 @@ class Controller:
         return norm
 
 
-def run(model: Any, case: Case, options: Options) -> dict[str, list]:
+def run(model: Any, prompt: Prompt, options: Options) -> dict[str, list]:
     """Returns the trace of one greedy answer: the lists of the trace format, and `gap`.
 
     `gap` is that of the best two logits: a test must not ask for the id where it is tiny.
     """
-    logits, caches = prefill(model, case, options)
-    position = int(case.positions("max")[1][0])
-    prune(caches, case, options)
+    logits, caches = prefill(model, prompt, options)
+    position = int(prompt.next_position)
+    prune(caches, prompt, options)
     controller = controller_of(caches, options, model)
     trace: dict[str, list] = {}
     for token in range(options.max_new_tokens):
@@ -163,21 +162,21 @@ def options_of(changes: dict[str, Any]) -> Options:
     return Options(**{names[key]: value for key, value in changes.items()})
 
 
-def decode_error(model: Any, case: Case, tokens: list[int]) -> float:
+def decode_error(model: Any, prompt: Prompt, tokens: list[int]) -> float:
     """Returns how far the logits after each token are from transformers' own, at ΔV = 0.
 
     transformers gets prompt and tokens in one forward: the largest difference of a logit.
     """
-    _, caches = prefill(model, case, Options())
+    _, caches = prefill(model, prompt, Options())
     controller = controller_of(caches, Options(), model)
-    start = int(case.positions("max")[1][0])
+    start = int(prompt.next_position)
     with torch.no_grad():
         ours = [
             decode(model, caches, controller, token, start + step)[0]
             for step, token in enumerate(tokens)
         ]
-    theirs = forward(model, case, "max", answer=tokens).logits[0, -len(tokens) :]
-    return float((torch.stack(ours) - theirs).abs().max())
+    theirs = answered(model, prompt.inputs, prompt.next_position, tokens).logits
+    return float((torch.stack(ours) - theirs[0, -len(tokens) :]).abs().max())
 
 
 def controller_of(caches: list[LayerCache], options: Options, model: Any) -> Controller:
@@ -188,14 +187,12 @@ def controller_of(caches: list[LayerCache], options: Options, model: Any) -> Con
 
 
 @torch.no_grad()
-def prefill(model: Any, case: Case, options: Options) -> tuple[torch.Tensor, list[LayerCache]]:
+def prefill(model: Any, prompt: Prompt, options: Options) -> tuple[torch.Tensor, list[LayerCache]]:
     """Returns the logits [V] at the prompt's last position and each layer's cache."""
-    if len(case.rows) != 1:
-        raise ValueError(f"{case.name}: expected one prompt, got {len(case.rows)}")
-    output = forward(model, case, "max", use_cache=True)
-    video = torch.from_numpy(video_slots(case))
+    output = answered(model, prompt.inputs, prompt.next_position, use_cache=True)
+    video = torch.from_numpy(prompt.video)
     question = torch.zeros_like(video)
-    question[slice(*words(case.rows[0], len(video)))] = True
+    question[slice(*prompt.words)] = True
     steered = question if options.placement == "question" else video
     caches = []
     for layer in output.past_key_values.layers:
@@ -242,13 +239,13 @@ def _layer(options: Options) -> int:
     return int(options.placement.partition("@")[2] or -1)
 
 
-def prune(caches: list[LayerCache], case: Case, options: Options) -> None:
+def prune(caches: list[LayerCache], prompt: Prompt, options: Options) -> None:
     """Drops a share of the video slots, in each layer and head for itself."""
     if options.prune_fraction == 0:
         return
     for cache in caches:
         heads = range(cache.keys.shape[0])
-        kept = torch.stack([_kept_slots(cache, head, case, options) for head in heads])
+        kept = torch.stack([_kept_slots(cache, head, prompt, options) for head in heads])
         cache.take(kept)
 
 
@@ -276,11 +273,11 @@ def dropped_tokens(
     return np.argsort(scores[policy], kind="stable")[:count].tolist()
 
 
-def _kept_slots(cache: LayerCache, head: int, case: Case, options: Options) -> torch.Tensor:
+def _kept_slots(cache: LayerCache, head: int, prompt: Prompt, options: Options) -> torch.Tensor:
     (video,) = np.nonzero(cache.is_video[head].numpy())
     keys, values = cache.keys[head].numpy()[video], cache.values[head].numpy()[video]
     policy, fraction = options.prune_policy, options.prune_fraction
-    dropped = dropped_tokens(keys, values, temporal_patches(case), policy, fraction)
+    dropped = dropped_tokens(keys, values, prompt.patches, policy, fraction)
     kept = np.setdiff1d(np.arange(cache.keys.shape[1]), video[dropped])
     return torch.from_numpy(kept)
 
@@ -298,6 +295,8 @@ def _projections(layer: Any, cache: LayerCache, x: torch.Tensor, rope):
     normed = layer.input_layernorm(x)
     query = attention.q_proj(normed).reshape(-1, width)
     key = attention.k_proj(normed).reshape(-1, width)
+    if hasattr(attention, "q_norm"):  # of Qwen3-VL
+        query, key = attention.q_norm(query), attention.k_norm(key)
     return _rotate(query, rope), _rotate(key, rope), attention.v_proj(normed).reshape(-1, width)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from family_cases import CASES, RATE, TOKENS
+from family_questions import AS_TRANSFORMERS, KEYS, golden_of, load, prepared
 from flax import nnx
 from golden_cases import (
     GOLDENS,
@@ -21,19 +22,12 @@ from golden_cases import (
     prompt_states,
     run_trace,
 )
-from PIL import Image
 
-from vreason_jax.checkpoint import Checkpoint
-from vreason_jax.config import RunConfig
-from vreason_jax.families.registry import model_config_from_hf, read_model_config
+from vreason_jax.families.registry import model_config_from_hf
 from vreason_jax.model import rope
 from vreason_jax.prompt.positions import Medium
-from vreason_jax.questions import ImageFile, Media, Question, VideoArray
-from vreason_jax.runtime.checkpoint import load_model
-from vreason_jax.settings import apply_overrides
+from vreason_jax.questions import Media
 
-AS_TRANSFORMERS = {"video.sizing": "clip", "prompt.video_wrapper": "wrapped"}
-KEYS = {"qwen3_vl": AS_TRANSFORMERS, "qwen2_vl": {"model.position_rule": "hf5"}}
 EVERY = [(family, case) for family in KEYS for case in CASES]
 WITH_MEDIA = [pair for pair in EVERY if pair[1] != "text"]
 
@@ -55,30 +49,6 @@ def questions(folders, tmp_path_factory):
     place = tmp_path_factory.mktemp("images")
     return {(family, case): prepared(folders[family], case, place, **KEYS[family])
             for family, case in EVERY}  # fmt: skip
-
-
-def load(folder, dtype="float32"):
-    return load_model(folder, read_model_config(folder), dtype)
-
-
-def prepared(folder, case, place, rate=RATE, **keys):
-    checkpoint, run = Checkpoint.open(folder), apply_overrides(RunConfig(), keys)
-    found = []
-    for row in CASES[case]:
-        sources = []
-        for number, (pixels, kind) in enumerate(zip(row.pixels(), row.kinds, strict=True)):
-            if kind == "image":
-                Image.fromarray(pixels).save(place / f"{number}.png")
-                sources.append(ImageFile(str(place / f"{number}.png")))
-            else:
-                sources.append(VideoArray(pixels, rate))
-        found.append(checkpoint.prepare(Question(tuple(sources), row.words), run))
-    return found
-
-
-def golden_of(family, case):
-    with np.load(GOLDENS / f"{family}_{case}.npz") as arrays:
-        return dict(arrays)
 
 
 @pytest.mark.parametrize(("family", "case"), [*EVERY, ("qwen3_vl", "video_tight")])

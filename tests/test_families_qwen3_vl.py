@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 from family_cases import CASES, RATE
+from family_questions import AS_TRANSFORMERS, golden_of
+from golden_cases import GOLDENS
 from jax.sharding import AxisType
 from safetensors.numpy import load_file, save_file
-from test_families_parity import AS_TRANSFORMERS, GOLDENS, golden_of
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig, VideoConfig

@@ -3,27 +3,40 @@
 Needs the `parity` extra: pip install 'vreason-jax[parity]'.
 """
 
-import json
-from pathlib import Path
-
+import family_checkpoints
 import numpy as np
 import pytest
 from reference_cases import CHECKPOINT_SEED, ROWS, make_case
-from reference_runs import LISTS, RUNS
+from reference_runs import FAMILY_RUNS, GOLDENS, LISTS, RUNS, read_golden
 from tiny import write_tiny_checkpoint
 
 pytest.importorskip("torch", reason="torch is absent: pip install 'vreason-jax[parity]'")
 
 import reference_torch
 import reference_vreason
+from reference_torch import case_prompt, family_prompt, load_model
 
-GOLDENS = Path(__file__).parent / "goldens"
+TRACES = {
+    **{f"vreason_{case}": runs for case, runs in RUNS.items()},
+    **{f"{family}_vreason": runs for family, runs in FAMILY_RUNS.items()},
+}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    return reference_torch.load_model(write_tiny_checkpoint(folder, seed=CHECKPOINT_SEED))
+    return load_model(write_tiny_checkpoint(folder, seed=CHECKPOINT_SEED))
+
+
+@pytest.fixture(scope="module")
+def asked(model, tmp_path_factory):
+    """The model and the prompt of each file of traces."""
+    found = {f"vreason_{case}": (model, case_prompt(make_case(case))) for case in RUNS}
+    for family in FAMILY_RUNS:
+        folder = family_checkpoints.write(tmp_path_factory.mktemp(family), family)
+        with np.load(GOLDENS / f"{family}_video.npz") as golden:
+            found[f"{family}_vreason"] = load_model(folder), family_prompt(golden)
+    return found
 
 
 def assert_near(actual, golden, name):
@@ -62,27 +75,30 @@ def test_the_first_greedy_tokens_are_those_of_the_golden(model):
     np.testing.assert_array_equal(tokens, golden["tokens"][:, :4])
 
 
-@pytest.mark.parametrize("name", list(RUNS))
-def test_the_plain_decoder_agrees_with_transformers_at_zero_delta(model, name):
-    tokens = json.loads((GOLDENS / f"vreason_{name}.json").read_text())["none"]["token_ids"]
-    assert reference_vreason.decode_error(model, make_case(name), tokens) < 1e-4
+@pytest.mark.parametrize("name", list(TRACES))
+def test_the_plain_decoder_agrees_with_transformers_at_zero_delta(asked, name):
+    tokens = read_golden(name)["none"]["token_ids"]
+    assert reference_vreason.decode_error(*asked[name], tokens) < 1e-4
 
 
 @pytest.mark.parametrize(
     ("name", "run"),
     [
-        ("video", "switch@0.1"),
-        ("video", "lite@0.1"),
-        ("video", "norm_tensor"),
-        ("video", "resample"),
-        ("two_videos", "prune_per_frame"),
+        ("vreason_video", "switch@0.1"),
+        ("vreason_video", "lite@0.1"),
+        ("vreason_video", "norm_tensor"),
+        ("vreason_video", "resample"),
+        ("vreason_two_videos", "prune_per_frame"),
+        ("qwen3_vl_vreason", "question@0.1"),
+        ("qwen3_vl_vreason", "layer@0.1"),
+        ("qwen2_vl_vreason", "switch@0.1"),
     ],
 )
-def test_a_trace_is_that_of_the_golden(model, name, run):
-    golden = json.loads((GOLDENS / f"vreason_{name}.json").read_text())[run]
-    assert golden["config"] == RUNS[name][run]
+def test_a_trace_is_that_of_the_golden(asked, name, run):
+    golden = read_golden(name)[run]
+    assert golden["config"] == TRACES[name][run]
     options = reference_vreason.options_of(golden["config"])
-    trace = reference_vreason.run(model, make_case(name), options)
+    trace = reference_vreason.run(*asked[name], options)
     for key in LISTS:
         if key in ("token_ids", "alpha", "updated"):
             assert trace[key] == golden[key], key
