@@ -83,9 +83,15 @@ def shown(found: dict) -> str:
     return "\n".join(lines)
 
 
-def measure(kind: str, objective: str, device: str = DEVICE, layers: int | None = None) -> dict:
-    """Returns the `figures` of a program of the 7B model, or of one of so many layers."""
-    config = bench_shapes.model_config(SHAPE)
+def measure(
+    kind: str,
+    objective: str,
+    device: str = DEVICE,
+    layers: int | None = None,
+    shape: str = SHAPE,
+) -> dict:
+    """Returns the `figures` of a program of a published model, or of one of so many layers."""
+    config = bench_shapes.model_config(shape)
     if layers:
         config = dataclasses.replace(config, text=dataclasses.replace(config.text, layers=layers))
     return figures(compile_program(kind, objective, device, config)[0], config)

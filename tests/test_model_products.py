@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vreason_jax.model.products import _FEW_ROWS, linear
+from vreason_jax.model.products import _FEW_ROWS, _contract, _contract_by_blocks, linear
 
 RNG = np.random.default_rng(0)
 
@@ -31,6 +31,16 @@ def test_linear_and_its_gradients_equal_the_einsum(rows, out):
     got = jax.grad(total(linear), argnums=(0, 1))(x, weight)
     expected = jax.grad(total(plain), argnums=(0, 1))(x, weight)
     chex.assert_trees_all_close(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("out", [7, 152, 512, 1187 * 8])
+def test_a_long_sum_in_blocks_is_the_sum(out):
+    rows, weight = draw(3, out), draw(out, 6)
+    expected = _contract(rows, weight, "highest", axes=(0,))
+    # float32 sums in another order
+    np.testing.assert_allclose(
+        _contract_by_blocks(rows, weight, "highest"), expected, atol=1e-5 * out**0.5
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 20])

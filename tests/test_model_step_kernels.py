@@ -43,7 +43,16 @@ def inputs(dtype, slot):
     )
 
 
-def without_kernels(joined, rotation, cache, slot, seen):
+def norms(dtype):
+    rng = np.random.default_rng(2)
+    return tuple(jnp.asarray(1 + rng.standard_normal(WIDTH), dtype) for _ in range(2))
+
+
+def without_kernels(joined, rotation, cache, slot, seen, norms=(), eps=0.0):
+    if norms:
+        query, key = (layers.rms_norm(joined, norm, eps) for norm in norms)
+        parts = query[:, :, :GROUPS], key[:, :, GROUPS : GROUPS + 1], joined[:, :, GROUPS + 1 :]
+        joined = jnp.concatenate(parts, axis=2)
     turned = rope.rotate(joined[:, :, :-1], *(table[:, None, None] for table in rotation))
     query, key, value = turned[:, :, :-1], turned[:, :, -1], joined[:, :, -1]
     weights, own = attention.step_weights(query, cache.keys, key, seen)
@@ -63,10 +72,21 @@ def test_a_token_attends_and_is_written_as_without_kernels(slot, dtype, toleranc
         np.testing.assert_allclose(wide(a), wide(b), atol=tolerance)
 
 
-def test_devices_take_their_own_rows_and_heads():
-    given = inputs("float32", 200)
-    got = step_kernels.attend(*given, mesh(2, 2), interpret=True)
-    for a, b in zip(*map(jax.tree.leaves, (got, without_kernels(*given))), strict=True):
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("bfloat16", 0.05)])
+def test_queries_and_keys_are_normed_as_without_kernels(dtype, tolerance):
+    given, more = inputs(dtype, 100), {"norms": norms(dtype), "eps": 0.1}
+    got = step_kernels.attend(*given, mesh(1, 1), **more, interpret=True)
+    expected, plain = without_kernels(*given, **more), without_kernels(*given)
+    assert np.abs(wide(plain[0]) - wide(expected[0])).max() > 4 * tolerance
+    for a, b in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
+        np.testing.assert_allclose(wide(a), wide(b), atol=tolerance)
+
+
+@pytest.mark.parametrize("normed", [False, True])
+def test_devices_take_their_own_rows_and_heads(normed):
+    given, more = inputs("float32", 200), {"norms": norms("float32") if normed else (), "eps": 0.1}
+    got = step_kernels.attend(*given, mesh(2, 2), **more, interpret=True)
+    for a, b in zip(*map(jax.tree.leaves, (got, without_kernels(*given, **more))), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 

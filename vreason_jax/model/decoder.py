@@ -49,11 +49,15 @@ class Attention(nnx.Module):
 
         Queries and key are normed where the model norms them.
         """
-        joined = self.qkv(x).transpose(0, 2, 3, 1, 4)
+        joined = self.product(x)
         if self.q_norm is None or self.k_norm is None:
             return joined
         normed = self.q_norm(joined[:, :, :-2]), self.k_norm(joined[:, :, -2:-1])
         return jnp.concatenate([*normed, joined[:, :, -1:]], axis=2)
+
+    def product(self, x: jax.Array) -> jax.Array:
+        """Returns `joined` before the norms."""
+        return self.qkv(x).transpose(0, 2, 3, 1, 4)
 
     def output(self, context: jax.Array, dtype: jnp.dtype) -> jax.Array:
         """Returns [B, T, D] for the heads' context [B, K, G, T, H]."""
@@ -220,7 +224,17 @@ def _layer_in_kernels(layer, x, rotation, cache, slot, mask, mesh):
     def normed(x, norm):
         return step_kernels.rms_norm(x, norm.weight[...], norm.eps, mesh)
 
-    joined = layer.attention.joined(normed(x, layer.input_norm))
-    context, cache = step_kernels.attend(joined, rotation, cache, slot, mask, mesh)
+    heads = layer.attention
+    norms = () if heads.q_norm is None else (heads.q_norm.weight[...], heads.k_norm.weight[...])
+    context, cache = step_kernels.attend(
+        heads.product(normed(x, layer.input_norm)),
+        rotation,
+        cache,
+        slot,
+        mask,
+        mesh,
+        norms=norms,
+        eps=heads.config.norm_eps,
+    )
     x = x + layer.attention.output(context, x.dtype)
     return x + layer.mlp(normed(x, layer.post_norm)), cache

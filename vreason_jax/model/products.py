@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax import lax
 
 # A decode step has at most this many rows: below it the weights lead the product (see `linear`).
 _FEW_ROWS = 8
-_BLOCKS = 64  # of a product's sum on a CPU, at most: several for each core
+_BLOCKS = 64  # of a product's long sum, at most: several for each core
 
 
 def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) -> jax.Array:
@@ -89,11 +90,13 @@ def _exact(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Arr
     On a CPU one row is multiplied and summed in float32, in one pass; matrix units take it as they
     take several.
     """
-    contract = functools.partial(_in_terms, axes=axes)
-    if rows.shape[0] > 1:
-        return contract(rows, weight)
-    one = functools.partial(_multiplied_and_summed, axes=axes)
-    return lax.platform_dependent(rows, weight, cpu=one, default=contract)
+    contract = functools.partial(_contract, axes=axes)
+    ways = {"default": functools.partial(_in_terms, contract=contract)}
+    if rows.shape[0] == 1:
+        ways["cpu"] = functools.partial(_multiplied_and_summed, axes=axes)
+    if weight.ndim == 2 and axes == (0,):
+        ways["cuda"] = functools.partial(_in_terms, contract=_contract_by_blocks)
+    return lax.platform_dependent(rows, weight, **ways)
 
 
 def _multiplied_and_summed(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Array:
@@ -103,15 +106,35 @@ def _multiplied_and_summed(rows: jax.Array, weight: jax.Array, axes: tuple[int, 
     return jnp.sum(weight.astype(jnp.float32) * row, axis=axes)[None]
 
 
-def _in_terms(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """One product over three bfloat16 terms of each row: their 24 bits are all of float32's."""
-    contract = functools.partial(
-        lax.dot_general,
-        dimension_numbers=((tuple(range(1, rows.ndim)), axes), ((), ())),
+def _contract(rows: jax.Array, weight: jax.Array, precision: str, axes: tuple[int, ...]):
+    summed = (tuple(range(1, rows.ndim)), axes)
+    return lax.dot_general(
+        rows, weight, (summed, ((), ())), precision, preferred_element_type=jnp.float32
+    )
+
+
+def _contract_by_blocks(rows: jax.Array, weight: jax.Array, precision: str) -> jax.Array:
+    """Rows [R, out] times weight [out, in].
+
+    XLA's GPU code cuts so long a sum by itself, and copies a weight whose length does not fit. Of
+    blocks that are many, and even for tensor cores, it takes each as it lies.
+    """
+    count, (out, width) = len(rows), weight.shape
+    blocks = math.gcd(out // 8, _BLOCKS) if out % 8 == 0 else 1
+    products = jnp.einsum(
+        "rbo,boi->rbi",
+        rows.reshape(count, blocks, -1),
+        weight.reshape(blocks, -1, width),
+        precision=precision,
         preferred_element_type=jnp.float32,
     )
+    return jnp.sum(products, axis=1)
+
+
+def _in_terms(rows: jax.Array, weight: jax.Array, contract: Callable) -> jax.Array:
+    """One product over three bfloat16 terms of each row: their 24 bits are all of float32's."""
     if weight.dtype != jnp.bfloat16:  # float16 has not the range for small terms
-        return contract(rows, weight, precision="highest")
+        return contract(rows, weight, "highest")
     terms, rest = [], rows
     for _ in range(3):
         # Not by a cast there and back, which XLA may take for nothing.
@@ -119,7 +142,7 @@ def _in_terms(rows: jax.Array, weight: jax.Array, axes: tuple[int, ...]) -> jax.
         terms.append(term.astype(weight.dtype))
         rest = rest - term
     # Products of bfloat16 numbers are exact; asking for more would widen the weight.
-    product = contract(jnp.concatenate(terms), weight, precision="default")
+    product = contract(jnp.concatenate(terms), weight, "default")
     return jnp.sum(product.reshape(3, rows.shape[0], *product.shape[1:]), axis=0)
 
 

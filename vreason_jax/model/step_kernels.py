@@ -64,26 +64,29 @@ def attend(
     mask: jax.Array,
     mesh: Mesh,
     *,
+    norms: tuple[jax.Array, ...] = (),
+    eps: float = 0.0,
     interpret: bool = False,
 ) -> tuple[jax.Array, LayerCache]:
     """Returns one token's context [B, K, G, 1, H], in its dtype, and the cache with it at `slot`.
 
     Args:
-      joined: [B, K, G + 2, 1, H], queries, key and value before they are turned.
+      joined: [B, K, G + 2, 1, H], queries, key and value before they are normed and turned.
       rotation: cosines and sines [B, 1, H].
       mask: [B, S] bool, the slots before `slot` that the token sees.
+      norms: weights [H] of the queries' and of the key's RMS norm, or none; `eps` is theirs.
     """
     rows = _rows(joined, mesh)
     heads, one = jax.P(rows, "model"), jax.P(rows)
     call = jax.shard_map(
-        functools.partial(_attend, interpret=interpret),
+        functools.partial(_attend, eps=eps, interpret=interpret),
         mesh=mesh,
-        in_specs=(heads, one, one, heads, heads, jax.P(), one),
+        in_specs=(heads, one, one, heads, heads, jax.P(), one, *(jax.P() for _ in norms)),
         out_specs=(heads, heads, heads),
         check_vma=False,
     )
     context, keys, values = call(
-        joined, *rotation, cache.keys, cache.values, slot[None], mask.astype(jnp.int8)
+        joined, *rotation, cache.keys, cache.values, slot[None], mask.astype(jnp.int8), *norms
     )
     return context, LayerCache(keys, values)
 
@@ -92,7 +95,7 @@ def _rows(x: jax.Array, mesh: Mesh) -> str | None:
     return "data" if x.shape[0] % mesh.shape["data"] == 0 else None
 
 
-def _attend(joined, cosines, sines, keys, values, slot, mask, *, interpret):
+def _attend(joined, cosines, sines, keys, values, slot, mask, *norms, eps, interpret):
     batch, heads, width, slots = keys.shape
     groups = joined.shape[2] - 2
     # A power of two, as Triton wants it.
@@ -111,12 +114,13 @@ def _attend(joined, cosines, sines, keys, values, slot, mask, *, interpret):
 
     found = [(batch, heads, parts, groups, size) for size in (1, 1, width)]
     keys, values, *found = pl.pallas_call(
-        functools.partial(_attend_part, groups=groups, share=share),
+        functools.partial(_attend_part, groups=groups, share=share, eps=eps),
         grid=(batch, heads, parts),
         in_specs=[
             pl.BlockSpec((1,), lambda b, k, n: (0,)),
             *(row(array) for array in (mask, cosines, sines)),
             *(head(array) for array in (joined, keys, values)),
+            *(pl.BlockSpec((width,), lambda b, k, n: (0,)) for _ in norms),
         ],
         out_specs=[head(keys), head(values), *(part(shape[-1]) for shape in found)],
         out_shape=[
@@ -127,7 +131,7 @@ def _attend(joined, cosines, sines, keys, values, slot, mask, *, interpret):
         compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
         interpret=interpret,
         name="attend_step",
-    )(slot, mask, cosines, sines, joined, keys, values)
+    )(slot, mask, cosines, sines, joined, keys, values, *norms)
     context = pl.pallas_call(
         _join_parts,
         grid=(batch, heads, groups),
@@ -144,21 +148,28 @@ def _attend(joined, cosines, sines, keys, values, slot, mask, *, interpret):
     return context, keys, values
 
 
-def _attend_part(
-    slot, mask, cosines, sines, joined, keys, values, new_keys, new_values, *found, groups, share
-):
+def _attend_part(slot, mask, cosines, sines, joined, keys, values, *others, groups, share, eps):
     """What a head's queries find in `share` slots, and in the first program in their own token."""
+    *norms, new_keys, new_values, largest, total, context = others
     width, number, end = joined.shape[1], pl.program_id(2), slot[0]
 
-    def turned(rows, columns):
-        other = joined[rows, (columns + width // 2) % width]
+    def turned(rows, columns, norm):
+        wide = joined[rows, columns].astype(jnp.float32)
+        scale = lax.rsqrt(jnp.sum(wide * wide, axis=-1, keepdims=True) / width + eps)
+
+        def normed(columns):
+            x = joined[rows, columns]
+            return x if norm is None else (x * scale).astype(x.dtype) * norm[columns]
+
+        other = normed((columns + width // 2) % width)
         sines_at = jnp.where(columns < width // 2, -sines[columns], sines[columns])
-        return joined[rows, columns] * cosines[columns] + other * sines_at
+        return normed(columns) * cosines[columns] + other * sines_at
 
     shape = pl.next_power_of_2(max(groups, _ROWS)), width
     rows, columns = (lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
-    query = turned(jnp.minimum(rows, groups - 1), columns)
-    key, value = turned(groups, jnp.arange(width)), joined[groups + 1, :]
+    of_query, of_key = norms or (None, None)
+    query = turned(jnp.minimum(rows, groups - 1), columns, of_query)
+    key, value = turned(groups, jnp.arange(width), of_key), joined[groups + 1, :]
     own = jnp.sum(query.astype(jnp.float32) * key.astype(jnp.float32)[None], axis=1, keepdims=True)
     mine, none = number == 0, Running.empty(shape)
     running = Running(
@@ -179,7 +190,7 @@ def _attend_part(
 
     slots = jnp.clip(end - first, 0, share)
     running = lax.fori_loop(0, pl.cdiv(slots, _BLOCK), attend, running)
-    for ref, result in zip(found, running, strict=True):
+    for ref, result in zip((largest, total, context), running, strict=True):
         at, to = (lax.broadcasted_iota(jnp.int32, result.shape, axis) for axis in (0, 1))
         plgpu.store(ref.at[at, to], result, mask=at < groups)
 
