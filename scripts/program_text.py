@@ -79,7 +79,8 @@ def _parts(computations: dict[str, Lines], name: str) -> Counter[str]:
 
 def _part(computations: dict[str, Lines], line: str) -> str | None:
     """The part of the decoder that an operation belongs to; what is fused tells it of a fusion."""
-    inside = [line for name in _CALLED.findall(line) for _, line in computations.get(name, [])]
+    called = [one for name in _CALLED.findall(line) for one in computations.get(name, [])]
+    inside = [line for operation, line in called if operation != "constant"]  # of any place
     scopes = [scope for one in [line, *inside[::-1]] for scope in _SCOPE.findall(one)]
     scope = next((scope for scope in scopes if "/" in scope), None)
     if scope is None:
