@@ -14,11 +14,13 @@ tokens. FAMILY_CASE.npz holds, for prompts that are padded on the left:
 In FAMILY_video_tight.npz a video's marks give way to those of its temporal patches, as they did in
 transformers 4.57 to 5.9; what follows from the ids is 5.24's. FAMILY_media.json has the frames that
 the video processor chooses and their sizes, FAMILY_bfloat16.json the error of torch's own bfloat16.
+embedded_INDEX.npz has the embedded Qwen3-VL's own answer to a question of `shapes`, read so too.
 FAMILY_vreason.json has the method's traces of case `video`, as scripts/make_goldens.py writes them.
 """
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,21 +31,28 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import family_checkpoints  # noqa: E402
 import torch  # noqa: E402
-from family_cases import CASES, RATE, TOKENS, Row  # noqa: E402
+from family_cases import CASES, EMBEDDED_ROWS, TOKENS, Row, ShapesRow  # noqa: E402
 from make_goldens import vreason_golden, write_json  # noqa: E402
 from reference_runs import FAMILY_RUNS  # noqa: E402
 from reference_torch import family_prompt, load_model, recorded  # noqa: E402
 from transformers import AutoProcessor  # noqa: E402
 from transformers.video_utils import VideoMetadata  # noqa: E402
 
+from vreason_jax.embedded import CHECKPOINTS  # noqa: E402
+
 TOTALS, RATES, COUNTS = (1, 2, 3, 7, 30, 91, 500, 3000), (10.0, 23.976, 30.0), (None, 5, 8)
 SIZES = ((720, 1280), (1080, 1920), (480, 640), (240, 320), (20, 300), (1000, 30))
 FRAMES = (1, 2, 4, 5, 16, 64, 768)
+LAST = 4  # positions of the embedded checkpoint's prompts whose logits are kept
 PUBLISHED_SIZE = {"shortest_edge": 4096, "longest_edge": 25165824}
 
 
 def main() -> None:
-    for family in sys.argv[1:] or family_checkpoints.CONFIGS:
+    for family in sys.argv[1:] or (*family_checkpoints.CONFIGS, "embedded"):
+        if family == "embedded":
+            for row in EMBEDDED_ROWS:
+                save(f"embedded_{row.index}", embedded_golden(row))
+            continue
         with tempfile.TemporaryDirectory() as place:
             folder = family_checkpoints.write(Path(place), family)
             processor = AutoProcessor.from_pretrained(folder)
@@ -63,7 +72,19 @@ def main() -> None:
         write_json(GOLDENS / f"{family}_bfloat16.json", error)
 
 
-def inputs(processor, rows: tuple[Row, ...], *, tight: bool = False) -> dict:
+def embedded_golden(row: ShapesRow) -> dict[str, np.ndarray]:
+    """Returns what the embedded checkpoint of Qwen3-VL makes of a question."""
+    folder = CHECKPOINTS / "shapes-qwen3vl"
+    model, processor = load_model(folder), AutoProcessor.from_pretrained(folder)
+    arrays = golden(model, inputs(processor, (row,), tight=True))
+    arrays["logits"] = arrays["logits"][:, -LAST:]
+    kept = ("token_ids", "attention_mask", "positions", "next", "logits", "tokens", "gaps")
+    return {name: arrays[name] for name in kept}
+
+
+def inputs(
+    processor, rows: Sequence[Row | ShapesRow], *, tight: bool = False
+) -> dict[str, torch.Tensor]:
     """Returns the model's inputs for a batch of user turns."""
     texts, videos, images, metadata = [], [], [], []
     for row in rows:
@@ -79,7 +100,9 @@ def inputs(processor, rows: tuple[Row, ...], *, tight: bool = False) -> dict:
             videos.append(pixels)
             count = len(pixels)
             metadata.append(
-                VideoMetadata(total_num_frames=count, fps=RATE, frames_indices=list(range(count)))
+                VideoMetadata(
+                    total_num_frames=count, fps=row.rate, frames_indices=list(range(count))
+                )
             )
     if tight:
         texts = [text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")

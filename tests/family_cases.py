@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from vreason_jax.shapes.sample import sample
+from vreason_jax.shapes.scene import FPS
+
 RATE = 2.5  # frames a second: times such as 0.2, 1.0 and, of the frame that comes twice, 1.6
 
 
@@ -13,6 +16,7 @@ class Row:
 
     media: tuple[tuple[int, ...], ...]
     words: str
+    rate: float = RATE
 
     def pixels(self) -> list[np.ndarray]:
         """Returns each medium: a video uint8 [F, h, w, 3], an image [h, w, 3]."""
@@ -23,6 +27,26 @@ class Row:
         """Whether each medium is a video or an image."""
         return tuple("video" if len(size) == 3 else "image" for size in self.media)
 
+
+@dataclasses.dataclass(frozen=True)
+class ShapesRow:
+    """The user turn of a test question of `shapes`."""
+
+    index: int
+    kinds = ("video",)
+    rate = FPS
+
+    @property
+    def words(self) -> str:
+        """The question with its options."""
+        return sample("test", self.index).question
+
+    def pixels(self) -> list[np.ndarray]:
+        """Returns the clip, alone."""
+        return [sample("test", self.index).frames]
+
+
+EMBEDDED_ROWS = (ShapesRow(0), ShapesRow(3))  # which way it goes; how often it bounces
 
 # Frames of 6 x 10 patches and less; odd counts; height above and below width.
 CASES: dict[str, tuple[Row, ...]] = {

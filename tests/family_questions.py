@@ -26,9 +26,14 @@ def load(folder: Path, dtype: str = "float32") -> Model:
 
 def prepared(folder: Path, case: str, place: Path, rate: float = RATE, **keys) -> list[Prepared]:
     """Returns a case's questions, prepared under config keys; images are written to `place`."""
+    return asked(folder, CASES[case], place, rate, **keys)
+
+
+def asked(folder: Path, rows, place: Path, rate: float = RATE, **keys) -> list[Prepared]:
+    """Returns such rows of tests/family_cases.py, prepared."""
     checkpoint, run = Checkpoint.open(folder), apply_overrides(RunConfig(), keys)
     found = []
-    for row in CASES[case]:
+    for row in rows:
         sources = []
         for number, (pixels, kind) in enumerate(zip(row.pixels(), row.kinds, strict=True)):
             if kind == "image":

@@ -9,12 +9,13 @@ import pytest
 from vreason_jax import evaluate, generate, plan, report, status
 from vreason_jax.config import CONFIG_FOLDER, load_config
 from vreason_jax.convert import __main__ as convert
+from vreason_jax.embedded import CHECKPOINTS
 from vreason_jax.settings import parse_set
 from vreason_jax.shapes import __main__ as shapes
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-CARD = ROOT / "vreason_jax" / "assets" / "checkpoints" / "shapes" / "README.md"
+CARDS = [folder / "README.md" for folder in sorted(CHECKPOINTS.iterdir())]
 PARSERS = {
     "vreason_jax.generate": generate, "vreason_jax.evaluate": evaluate,
     "vreason_jax.report": report, "vreason_jax.shapes": shapes, "vreason_jax.status": status,
@@ -24,7 +25,7 @@ PARSERS = {
 
 def commands() -> list[tuple[str, str]]:
     """Module and arguments of every command of the documents and of the config files."""
-    files = [*PAGES, CARD, *sorted(CONFIG_FOLDER.rglob("*.toml"))]
+    files = [*PAGES, *CARDS, *sorted(CONFIG_FOLDER.rglob("*.toml"))]
     texts = [file.read_text(encoding="utf-8").replace("\\\n", " ") for file in files]
     found = (re.findall(r"python -m ([\w.]+) +([^`#\n]*-[^`#\n]*)", text) for text in texts)
     return sorted({pair for pairs in found for pair in pairs if pair[0] in PARSERS})
@@ -44,7 +45,7 @@ def test_there_are_commands_of_every_program():
     assert {module for module, _ in commands()} >= set(PARSERS) - {"vreason_jax.convert"}
 
 
-@pytest.mark.parametrize("page", [*PAGES, CARD], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *CARDS], ids=lambda page: "/".join(page.parts[-2:]))
 def test_links_lead_to_files_and_headings(page):
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -1,4 +1,4 @@
-"""The embedded checkpoint: small, right about its clip, and the same to transformers."""
+"""Embedded checkpoints: small; the first is right about its clip and the same to transformers."""
 
 import json
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import vreason_jax
+from vreason_jax import embedded
 from vreason_jax.convert.conversion import convert
 from vreason_jax.embedded import ASSETS, CHECKPOINT, CLIP, embedded_question
 from vreason_jax.families.registry import read_model_config
@@ -26,10 +27,15 @@ FILES = {
 }
 
 
-def test_the_folder_is_small_and_has_what_transformers_reads():
-    names = {file.name for file in CHECKPOINT.iterdir()}
+@pytest.fixture(params=embedded.names())
+def folder(request):
+    return embedded.CHECKPOINTS / request.param
+
+
+def test_a_folder_is_small_and_has_what_transformers_reads(folder):
+    names = {file.name for file in folder.iterdir()}
     assert names >= FILES, FILES - names
-    assert sum(file.stat().st_size for file in CHECKPOINT.iterdir()) <= 6 * 2**20
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 3 * 2**20
 
 
 def test_it_answers_the_question_about_its_clip():
@@ -41,11 +47,11 @@ def test_it_answers_the_question_about_its_clip():
     assert len(answer.trace["entropy"]) >= 120 and any(answer.trace["updated"])
 
 
-def test_hf_to_orbax_to_hf_is_byte_identical_in_every_tensor(tmp_path):
-    convert(CHECKPOINT, tmp_path / "orbax", None, warn=pytest.fail)
+def test_hf_to_orbax_to_hf_is_byte_identical_in_every_tensor(folder, tmp_path):
+    convert(folder, tmp_path / "orbax", None, warn=pytest.fail)
     convert(tmp_path / "orbax", tmp_path / "hf", None, warn=pytest.fail)
-    config = read_model_config(CHECKPOINT)
-    first, second = (load_arrays(f, config, None)[1] for f in (CHECKPOINT, tmp_path / "hf"))
+    config = read_model_config(folder)
+    first, second = (load_arrays(f, config, None)[1] for f in (folder, tmp_path / "hf"))
     assert first.keys() == second.keys()
     for path in first:
         one, two = np.asarray(first[path]), np.asarray(second[path])
