@@ -27,6 +27,11 @@ hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, d
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_collection_modifyitems(items):
+    """What takes minutes by itself begins first: at the end, other workers would wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_tpu_programs.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def program_cache(tmp_path_factory):
     """Compiled programs are kept for this session alone, and the user's are left untouched.

@@ -77,7 +77,7 @@ def test_a_warm_up_is_given_all_methods_and_the_longest_question(run, tmp_path, 
     assert [one.controller.objective for one in runs] == ["none", "switch"]
     encode = engine.checkpoint.tokenizer.encode_text
     longest = max(len(encode(sample("test", index).question)) for index in range(2))
-    assert limits.text > longest and limits.frames == 16
+    assert limits.behind > longest and limits.frames == 16
 
 
 def test_weights_that_are_not_finite_end_the_answer_they_meet_and_leave_no_nan(
