@@ -34,6 +34,12 @@ def test_a_thing_is_hidden_while_it_is_not_there():
     assert all("hidden" in line for line in lines) and len(lines) == 4
 
 
+def test_the_folder_of_the_text_is_made(tmp_path):
+    file = tmp_path / "new" / "folder" / "text.jsonl"
+    assert main(["--text", str(file), "--count", "2"]) == 0
+    assert len(file.read_text().splitlines()) == 2
+
+
 def test_the_benchmark_of_text_reads_what_is_written(tmp_path):
     assert main(["--text", str(tmp_path / "text.jsonl"), "--count", "16"]) == 0
     data = read_benchmark("text", tmp_path)

@@ -26,12 +26,14 @@ def _run(options: argparse.Namespace) -> None:
     for index in (indices[0], indices[-1]):  # before anything is written
         sample(options.split, index, *chosen, frames=options.frames)
     if options.text:
+        from vreason_jax.output.files import make_folder
         from vreason_jax.shapes.export import write_text
 
         rows = (
             json_line(sample_text(options.split, index, *chosen, frames=options.frames))
             for index in indices
         )
+        make_folder(Path(options.text).parent, "--text")
         write_text(Path(options.text), "".join(rows))
         note(f"{options.text}: {options.count} questions with their clips in words")
     samples = (sample(options.split, index, *chosen, frames=options.frames) for index in indices)
