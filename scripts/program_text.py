@@ -85,6 +85,6 @@ def _part(computations: dict[str, Lines], line: str) -> str | None:
     scope = next((scope for scope in scopes if "/" in scope), None)
     if scope is None:
         return None
-    if "_layer)" in scope:
+    if "body_layer)" in scope or "read_layer)" in scope:  # but not of jvp(last_layer)
         return "body"
     return "last" if "last_layer" in scope else "outside"
