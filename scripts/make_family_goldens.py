@@ -74,7 +74,7 @@ def main() -> None:
 
 def embedded_golden(row: ShapesRow) -> dict[str, np.ndarray]:
     """Returns what the embedded checkpoint of Qwen3-VL makes of a question."""
-    folder = CHECKPOINTS / "shapes-qwen3vl"
+    folder = CHECKPOINTS["shapes-qwen3vl"]
     model, processor = load_model(folder), AutoProcessor.from_pretrained(folder)
     arrays = golden(model, inputs(processor, (row,), tight=True))
     arrays["logits"] = arrays["logits"][:, -LAST:]

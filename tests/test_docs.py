@@ -15,7 +15,7 @@ from vreason_jax.shapes import __main__ as shapes
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-CARDS = [folder / "README.md" for folder in sorted(CHECKPOINTS.iterdir())]
+CARDS = [folder / "README.md" for folder in CHECKPOINTS.values()]
 PARSERS = {
     "vreason_jax.generate": generate, "vreason_jax.evaluate": evaluate,
     "vreason_jax.report": report, "vreason_jax.shapes": shapes, "vreason_jax.status": status,

@@ -27,9 +27,9 @@ FILES = {
 }
 
 
-@pytest.fixture(params=embedded.names())
+@pytest.fixture(params=embedded.CHECKPOINTS)
 def folder(request):
-    return embedded.CHECKPOINTS / request.param
+    return embedded.CHECKPOINTS[request.param]
 
 
 def test_a_folder_is_small_and_has_what_transformers_reads(folder):

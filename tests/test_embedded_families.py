@@ -14,7 +14,7 @@ from vreason_jax.embedded import CHECKPOINTS, CLIP, embedded_question
 from vreason_jax.output.answer import extract_answer
 from vreason_jax.shapes import sample
 
-FOLDER = CHECKPOINTS / "shapes-qwen3vl"
+FOLDER = CHECKPOINTS["shapes-qwen3vl"]
 COUNT = 8  # questions of the test split, one of each kind
 
 

@@ -268,7 +268,7 @@ def test_a_folder_is_taken_as_it_is_and_a_wrong_path_is_a_user_error(tmp_path):
 def test_a_name_of_the_package_needs_no_network_and_a_folder_of_that_name_comes_first(
     tmp_path, monkeypatch
 ):
-    for name in embedded.names():
+    for name in embedded.CHECKPOINTS:
         assert (resolve_model_folder(name) / "config.json").is_file()
     assert resolve_model_folder(None) == resolve_model_folder("shapes")
     (tmp_path / "shapes").mkdir()

@@ -5,13 +5,9 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
 CLIP = ASSETS / "clip.mp4"
-CHECKPOINTS = ASSETS / "checkpoints"  # by name, trained on `shapes`; each README.md is a model card
-CHECKPOINT = CHECKPOINTS / "shapes"  # where no other is asked for
-
-
-def names() -> list[str]:
-    """Returns the names of the checkpoints."""
-    return sorted(folder.name for folder in CHECKPOINTS.iterdir())
+CHECKPOINT = ASSETS / "checkpoint"  # where no other is asked for
+# By name, trained on `shapes`; the README.md of each is its model card.
+CHECKPOINTS = {"shapes": CHECKPOINT} | {at.name: at for at in sorted(ASSETS.glob("shapes-*"))}
 
 
 def embedded_question() -> str:

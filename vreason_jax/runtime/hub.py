@@ -31,8 +31,8 @@ def resolve_model_folder(name_or_dir: str | Path | None) -> Path:
         ) from None
     if is_file:
         raise UserError(f"{name}: expected a checkpoint folder, got a file")
-    if name in embedded.names():
-        return embedded.CHECKPOINTS / name
+    if name in embedded.CHECKPOINTS:
+        return embedded.CHECKPOINTS[name]
     if not _HUB_NAME.fullmatch(name):
         raise UserError(f"{name}: expected a checkpoint folder or a hub id, found no such folder")
     return _download(name)
