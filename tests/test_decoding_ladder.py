@@ -1,5 +1,8 @@
 """The ladder of lengths: what it holds, and how little it wastes."""
 
+from unittest import mock
+
+import jax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,14 +12,32 @@ from vreason_jax.decoding import ladder
 COUNTS = st.integers(1, 200_000)
 
 
-@given(COUNTS)
-def test_a_capacity_holds_its_slots_is_its_own_and_no_odd_number(slots):
-    capacity = ladder.capacity(slots)
-    assert capacity >= slots and capacity % 256 == 0
-    assert ladder.capacity(capacity) == capacity
-    assert ladder.capacity(slots + 1) >= capacity
+ROWS = st.integers(1, 64)
+
+
+@given(COUNTS, ROWS)
+def test_a_capacity_holds_its_slots_is_its_own_and_no_odd_number(slots, rows):
+    capacity = ladder.capacity(slots, rows)
+    assert capacity >= slots and capacity % (64 if slots <= 512 and rows > 1 else 512) == 0
+    assert ladder.capacity(capacity, rows) == capacity
+    assert ladder.capacity(slots + 1, rows) >= capacity
     if slots > 2048:
         assert capacity <= 1.25 * slots
+
+
+@given(COUNTS)
+def test_an_accelerator_has_no_capacity_that_it_would_pad(slots):
+    with mock.patch.object(jax, "default_backend", lambda: "tpu"):
+        assert ladder.capacity(slots, 8) % 512 == 0
+
+
+@given(COUNTS, COUNTS, ROWS)
+def test_a_pruned_cache_is_as_long_as_it_was_or_much_shorter(slots, kept, rows):
+    read = ladder.capacity(slots, rows)
+    pruned = ladder.pruned_capacity(read, kept, rows)
+    assert pruned >= kept
+    assert pruned == read or pruned == ladder.capacity(kept, rows)
+    assert not 0 < read - pruned < 512
 
 
 @given(COUNTS)
@@ -25,8 +46,9 @@ def test_a_delta_has_room_for_its_slots_and_little_more(slots):
     assert slots <= length <= max(128, 1.5 * slots + 1) and length % 128 == 0
 
 
-def test_there_are_few_capacities():
-    assert len({ladder.capacity(slots) for slots in range(1, 32_769)}) <= 22
+@pytest.mark.parametrize(("rows", "most"), [(1, 22), (8, 29)])
+def test_there_are_few_capacities(rows, most):
+    assert len({ladder.capacity(slots, rows) for slots in range(1, 32_769)}) <= most
 
 
 @given(COUNTS)
@@ -54,18 +76,19 @@ def test_a_power_of_two_is_the_next(count):
     assert power >= count > power // 2 and power & (power - 1) == 0
 
 
-@given(st.integers(0, 20_000), st.integers(1, 8_000))
+@given(st.integers(0, 20_000), st.integers(1, 8_000), ROWS)
 def test_answers_begin_with_whole_chunks_and_half_their_room_only_where_a_quarter_is_spared(
-    prompt, tokens
+    prompt, tokens, rows
 ):
-    first, whole = ladder.first_room(prompt, tokens), ladder.decode_room(tokens)
+    first, whole = ladder.first_room(prompt, tokens, rows), ladder.decode_room(tokens)
     assert first % ladder.DECODE_CHUNK == 0 and whole - tokens < ladder.DECODE_CHUNK
     if first != whole:
         assert 2 * first <= whole + ladder.DECODE_CHUNK
-        spared = 1 - ladder.capacity(prompt + first) / ladder.capacity(prompt + whole)
+        capacities = (ladder.capacity(prompt + room, rows) for room in (first, whole))
+        spared = 1 - next(capacities) / next(capacities)
         assert spared >= 0.25
 
 
 @pytest.mark.parametrize(("prompt", "tokens", "room"), [(175, 640, 320), (2000, 320, 320)])
 def test_examples_of_first_rooms(prompt, tokens, room):
-    assert ladder.first_room(prompt, tokens) == room
+    assert ladder.first_room(prompt, tokens, 1) == room

@@ -87,7 +87,7 @@ def with_room(
     """
     if begin + made <= state.cache.capacity:
         return state
-    capacity = ladder.capacity(begin + 1 + ladder.decode_room(tokens))
+    capacity = ladder.capacity(begin + 1 + ladder.decode_room(tokens), len(state.token))
     return state.replace(cache=grown(state.cache, capacity, started.settings.mesh, free=True))
 
 

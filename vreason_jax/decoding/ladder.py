@@ -10,18 +10,31 @@ import jax
 # Tokens decoded per call: enough that the call's own cost (about 1 ms) is lost in it, few enough
 # to stream.
 DECODE_CHUNK = 16
+_STEP = 512  # slots between capacities
 _WORTH_GROWING = 256  # shorter answers have all their room at once: growing compiles anew
 
 
-def capacity(slots: int) -> int:
-    """Returns the smallest capacity on the ladder that holds `slots` slots.
+def capacity(slots: int, rows: int) -> int:
+    """Returns the smallest capacity on the ladder that holds `slots` slots for each of `rows` rows.
 
     Multiples of 512, above 4096 of an eighth of the power of two above: at most a quarter is spare
-    beyond 2048. XLA copies lengths that are no multiples of 256 for every token into a padded
-    buffer.
+    beyond 2048. Accelerators copy lengths that are no multiples of 256 for every token into a
+    padded buffer. A CPU does not, and there the slots of several short rows are most of what a
+    token reads: up to 512 they have multiples of 64.
     """
-    step = max(512, 1 << max(0, (slots - 1).bit_length() - 3))
+    step = max(_STEP, 1 << max(0, (slots - 1).bit_length() - 3))
+    if slots <= _STEP and rows > 1 and jax.default_backend() == "cpu":
+        step = _STEP // 8
     return -(-slots // step) * step
+
+
+def pruned_capacity(read: int, slots: int, rows: int) -> int:
+    """Returns the capacity that holds what is left, `slots` slots, of caches of capacity `read`.
+
+    That of `read` where a smaller one would spare little, for another one compiles anew.
+    """
+    needed = capacity(slots, rows)
+    return read if 0 < read - needed < _STEP else needed
 
 
 def steered(slots: int) -> int:
@@ -72,7 +85,7 @@ def decode_room(tokens: int) -> int:
     return -(-tokens // DECODE_CHUNK) * DECODE_CHUNK
 
 
-def first_room(prompt: int, tokens: int) -> int:
+def first_room(prompt: int, tokens: int, rows: int) -> int:
     """Returns the cache slots to begin answers of at most `tokens` tokens with.
 
     Half of their room where that spares a quarter of the cache, which every step reads whole:
@@ -80,5 +93,5 @@ def first_room(prompt: int, tokens: int) -> int:
     compiling for another capacity.
     """
     whole, half = decode_room(tokens), decode_room(tokens // 2)
-    spares = 4 * capacity(prompt + half) <= 3 * capacity(prompt + whole)
+    spares = 4 * capacity(prompt + half, rows) <= 3 * capacity(prompt + whole, rows)
     return half if spares and whole >= _WORTH_GROWING else whole

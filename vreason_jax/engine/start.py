@@ -122,11 +122,14 @@ def _pruned(decoder, context, cache, rows: PromptRows, marked: np.ndarray, run, 
     real = rows.real(cache.capacity)
     kept = (real.sum(axis=1) - dropped).astype(np.int32)
     slot, marks = int(kept.max()), (marked, frames != prune.NO_VIDEO)
+    tokens = run.sampling.max_new_tokens
     cache, moved = prune_cache(
         cache,
         *place((real, kept, marks, plan, context.seeds), mesh, len(kept)),
         policy=run.prune.policy,
-        capacity=ladder.capacity(slot + ladder.first_room(slot, run.sampling.max_new_tokens)),
+        capacity=ladder.pruned_capacity(
+            cache.capacity, slot + ladder.first_room(slot, tokens, len(kept)), len(kept)
+        ),
         repeats=decoder.config.kv_repeats,
         mesh=mesh,
     )

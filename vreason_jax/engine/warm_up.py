@@ -137,7 +137,7 @@ def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_C
             # As few tokens of video as may stand before it, and as many.
             fewest, fullest = max(least, end - limits.before), min(end, most)
             for video in {fewest, fullest} if fewest <= fullest else ():
-                path = _capacities(run, prompt, end, video, longest)
+                path = _capacities(run, engine.rows(1), prompt, end, video, longest)
                 case = _Case(run, path[0], video, end - video, rest)
                 found.setdefault((settings, run.prune, path), case)
     return list(found.values())
@@ -149,16 +149,21 @@ def _rests(most: int) -> tuple[int, ...]:
     return (2, *range(step, most, step), most)
 
 
-def _capacities(run: RunConfig, prompt: int, end: int, video: int, longest: int) -> tuple[int, ...]:
-    """Those that a prompt's cache has, read, pruned and full; and that of its delta.
+def _capacities(
+    run: RunConfig, rows: int, prompt: int, end: int, video: int, longest: int
+) -> tuple[int, ...]:
+    """Those that the cache of `rows` prompts has, read, pruned and full; and that of their delta.
 
-    The prompt's clip ends at `end` and has `video` tokens.
+    A prompt's clip ends at `end` and has `video` tokens.
     """
     tokens, dropped = run.sampling.max_new_tokens, int(video * run.prune.fraction)
     kept = prompt - dropped
-    read = ladder.capacity(prompt + ladder.first_room(prompt, longest))
-    pruned = ladder.capacity(kept + ladder.first_room(kept, tokens)) if run.prune.fraction else read
-    full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens)))
+    read = ladder.capacity(prompt + ladder.first_room(prompt, longest, rows), rows)
+    pruned = read
+    if run.prune.fraction:
+        room = ladder.first_room(kept, tokens, rows)
+        pruned = ladder.pruned_capacity(read, kept + room, rows)
+    full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens), rows))
     places = {"video": end - dropped, "question": prompt - end, "prompt": kept}
     plain = run.controller.objective == "none"
     asked = "none" if plain else placement_tokens(run.controller.placement)

@@ -1,9 +1,9 @@
 """Attention over the cache: of a piece of a prompt that stands in it, or of one token beside it."""
 
 import functools
+import math
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -14,7 +14,7 @@ from vreason_jax.arrays import Array
 from vreason_jax.model import kernels
 from vreason_jax.model.cache import LayerCache
 
-# Keys that a piece of a prompt attends to at a time: the scores of more would fill the memory.
+# Most keys that a piece of a prompt attends to at a time: the scores of more would fill the memory.
 KEY_BLOCK = 256
 MASKED = -1e30  # finite, so that a fully masked row gives numbers and not NaN
 
@@ -101,8 +101,7 @@ def causal_context(
         from vreason_jax.model.flash_attention import flash_context
 
         return flash_context(query, cache, layout.bounds(start), mesh)
-    block = min(KEY_BLOCK, capacity)
-    chex.assert_is_divisible(capacity, block)
+    block = math.gcd(KEY_BLOCK, capacity)
     rows = query.reshape(batch, heads, -1, width)
     own = jnp.tile(start + jnp.arange(length), groups)
 

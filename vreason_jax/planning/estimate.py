@@ -47,9 +47,9 @@ class Load:
     @property
     def capacity(self) -> int:
         """Slots of the cache at the end of the longest answer."""
-        first = ladder.capacity(self.prompt + ladder.first_room(self.prompt, self.max_new_tokens))
+        first = self.prompt + ladder.first_room(self.prompt, self.max_new_tokens, self.rows)
         whole = self.prompt + 1 + ladder.decode_room(self.max_new_tokens)
-        return max(first, ladder.capacity(whole))
+        return ladder.capacity(max(first, whole), self.rows)
 
 
 @dataclasses.dataclass(frozen=True)

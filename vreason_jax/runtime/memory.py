@@ -35,8 +35,9 @@ def check_cache(config: ModelConfig, itemsize: int, *, prompt: int, tokens: int,
       tokens: the answer's budget, of which the cache holds a half or the whole at first.
       rows: answers that are written at once.
     """
-    slots = ladder.capacity(prompt + ladder.first_room(prompt, tokens))
-    needed = ladder.power_of_two(rows) * slots * _cache_bytes(config, itemsize)
+    count = ladder.power_of_two(rows)
+    slots = ladder.capacity(prompt + ladder.first_room(prompt, tokens, count), count)
+    needed = count * slots * _cache_bytes(config, itemsize)
     free = _free_bytes_of_all()
     if free is not None and needed > free:
         raise UserError(
