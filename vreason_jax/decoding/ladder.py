@@ -20,11 +20,11 @@ def capacity(slots: int, rows: int) -> int:
     Multiples of 512, above 4096 of an eighth of the power of two above: at most a quarter is spare
     beyond 2048. Accelerators copy lengths that are no multiples of 256 for every token into a
     padded buffer. A CPU does not, and there the slots of several short rows are most of what a
-    token reads: up to 512 they have multiples of 64.
+    token reads: up to 512 they have multiples of 128.
     """
     step = max(_STEP, 1 << max(0, (slots - 1).bit_length() - 3))
     if slots <= _STEP and rows > 1 and jax.default_backend() == "cpu":
-        step = _STEP // 8
+        step = _STEP // 4
     return -(-slots // step) * step
 
 
