@@ -45,6 +45,7 @@ def cut_weights(folder):
     (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
 
 
+LISTED = "`python -m vreason_jax.convert` lists them all"
 UP = "model.layers.1.mlp.up_proj.weight"
 NORM = "model.norm.weight"
 WRONG_CHECKPOINTS = {
@@ -53,11 +54,11 @@ WRONG_CHECKPOINTS = {
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "found no weights"),
     "a tensor missing": (
         with_tensors(lambda tensors: tensors.pop(UP)),
-        f"1 missing (first: {UP}), 0 surplus, 0 misshapen; `python -m convert` lists them all",
+        f"1 missing (first: {UP}), 0 surplus, 0 misshapen; {LISTED}",
     ),
     "a tensor too many": (
         with_tensors(lambda tensors: tensors.update(more=np.zeros(3, np.float32))),
-        "0 missing, 1 surplus (first: more), 0 misshapen; `python -m convert` lists them all",
+        f"0 missing, 1 surplus (first: more), 0 misshapen; {LISTED}",
     ),
     "a tensor of another shape": (
         with_tensors(lambda tensors: tensors.update({NORM: np.ones(3, np.float32)})),

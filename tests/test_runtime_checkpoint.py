@@ -119,7 +119,7 @@ def test_all_wrong_tensors_are_counted_and_listed_before_data_is_read(tmp_path, 
         load_arrays(tmp_path, config, None)
     line = str(caught.value)
     assert "2 missing" in line and "1 surplus" in line and "1 misshapen" in line
-    assert "python -m convert" in line and "\n" not in line
+    assert "python -m vreason_jax.convert" in line and "\n" not in line
     for name in ("model.norm.weight", "lm_head.weight", "model.layers.9.mlp.up_proj.weight"):
         assert name in caught.value.listing
     assert "visual.merger.ln_q.weight (expected [24], got [25])" in caught.value.listing

@@ -1,1 +1,1 @@
-"""Converts checkpoints from Hugging Face safetensors to Orbax and back: `python -m convert`."""
+"""`python -m vreason_jax.convert`: checkpoints from Hugging Face safetensors to Orbax and back."""

@@ -1,4 +1,4 @@
-"""The converter's command line: `python -m convert --from DIR_OR_NAME --to DIR`."""
+"""The converter's command line: `python -m vreason_jax.convert --from DIR_OR_NAME --to DIR`."""
 
 import argparse
 import sys
@@ -35,7 +35,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _parser() -> OptionParser:
     parser = OptionParser(
-        prog="python -m convert",
+        prog="python -m vreason_jax.convert",
         description="Converts a checkpoint from Hugging Face safetensors to Orbax, or "
         "from Orbax back to safetensors; the files in --from decide which.",
     )

@@ -16,8 +16,9 @@ class WrongTensors(UserError):
     """A checkpoint that does not fit its config: one line to read, and `listing` for all of it."""
 
     def __init__(self, folder: Path, problems: "Problems"):
-        super().__init__(f"{folder}: {problems.summary()}; `python -m convert` lists them all")
-        self.listing = f"{folder}: {problems.summary()}\n{problems.listing()}"
+        summary = f"{folder}: {problems.summary()}"
+        super().__init__(f"{summary}; `python -m vreason_jax.convert` lists them all")
+        self.listing = f"{summary}\n{problems.listing()}"
 
 
 @dataclasses.dataclass(frozen=True)
