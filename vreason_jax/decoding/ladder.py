@@ -28,12 +28,17 @@ def capacity(slots: int, rows: int) -> int:
     return -(-slots // step) * step
 
 
-def pruned_capacity(read: int, slots: int, rows: int) -> int:
-    """Returns the capacity that holds what is left, `slots` slots, of caches of capacity `read`.
+def first_capacity(prompt: int, tokens: int, rows: int) -> int:
+    """Returns the capacity to begin answers of at most `tokens` tokens with behind a prompt."""
+    return capacity(prompt + first_room(prompt, tokens, rows), rows)
+
+
+def pruned_capacity(read: int, kept: int, tokens: int, rows: int) -> int:
+    """Returns the capacity to go on with where `kept` slots are left of caches of capacity `read`.
 
     That of `read` where a smaller one would spare little, for another one compiles anew.
     """
-    needed = capacity(slots, rows)
+    needed = first_capacity(kept, tokens, rows)
     return read if 0 < read - needed < _STEP else needed
 
 

@@ -163,8 +163,8 @@ class Engine:
 
     def capacity(self, filled: Sequence[Prepared], rows: PromptRows, tokens: int) -> int:
         """Returns the cache slots that questions are read into, for answers as those of `read`."""
-        room = ladder.first_room(rows.answer_start, tokens, len(filled))
-        needed = ladder.capacity(max(rows.slots, rows.answer_start + room), len(filled))
+        first = ladder.first_capacity(rows.answer_start, tokens, len(filled))
+        needed = max(first, ladder.capacity(rows.slots, len(filled)))
         return self.prefixes.capacity([row.prefix_name for row in filled], needed)
 
     def repeated(self, batch: ReadBatch, samples: int) -> ReadBatch:

@@ -127,9 +127,7 @@ def _pruned(decoder, context, cache, rows: PromptRows, marked: np.ndarray, run, 
         cache,
         *place((real, kept, marks, plan, context.seeds), mesh, len(kept)),
         policy=run.prune.policy,
-        capacity=ladder.pruned_capacity(
-            cache.capacity, slot + ladder.first_room(slot, tokens, len(kept)), len(kept)
-        ),
+        capacity=ladder.pruned_capacity(cache.capacity, slot, tokens, len(kept)),
         repeats=decoder.config.kv_repeats,
         mesh=mesh,
     )

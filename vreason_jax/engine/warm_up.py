@@ -158,11 +158,8 @@ def _capacities(
     """
     tokens, dropped = run.sampling.max_new_tokens, int(video * run.prune.fraction)
     kept = prompt - dropped
-    read = ladder.capacity(prompt + ladder.first_room(prompt, longest, rows), rows)
-    pruned = read
-    if run.prune.fraction:
-        room = ladder.first_room(kept, tokens, rows)
-        pruned = ladder.pruned_capacity(read, kept + room, rows)
+    read = ladder.first_capacity(prompt, longest, rows)
+    pruned = ladder.pruned_capacity(read, kept, tokens, rows) if run.prune.fraction else read
     full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens), rows))
     places = {"video": end - dropped, "question": prompt - end, "prompt": kept}
     plain = run.controller.objective == "none"

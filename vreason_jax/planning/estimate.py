@@ -47,9 +47,10 @@ class Load:
     @property
     def capacity(self) -> int:
         """Slots of the cache at the end of the longest answer."""
-        first = self.prompt + ladder.first_room(self.prompt, self.max_new_tokens, self.rows)
+        # As for one row: on accelerators, which are planned for, rows change no capacity.
+        first = ladder.first_capacity(self.prompt, self.max_new_tokens, rows=1)
         whole = self.prompt + 1 + ladder.decode_room(self.max_new_tokens)
-        return ladder.capacity(max(first, whole), self.rows)
+        return max(first, ladder.capacity(whole, rows=1))
 
 
 @dataclasses.dataclass(frozen=True)

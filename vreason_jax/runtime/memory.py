@@ -36,7 +36,7 @@ def check_cache(config: ModelConfig, itemsize: int, *, prompt: int, tokens: int,
       rows: answers that are written at once.
     """
     count = ladder.power_of_two(rows)
-    slots = ladder.capacity(prompt + ladder.first_room(prompt, tokens, count), count)
+    slots = ladder.first_capacity(prompt, tokens, count)
     needed = count * slots * _cache_bytes(config, itemsize)
     free = _free_bytes_of_all()
     if free is not None and needed > free:

@@ -137,7 +137,11 @@ def _forced(decoder, context, state, settings, token):
 
 def _apart(first: jax.Array, other: jax.Array) -> tuple[jax.Array, jax.Array]:
     theirs, ours = jax.nn.log_softmax(first), jax.nn.log_softmax(other)
-    divergence = jnp.sum(jnp.exp(theirs) * (theirs - ours), axis=-1)
+    likely, apart = jnp.exp(theirs), ours - theirs
+    # Each term with q - p, whose sum is 0: near 0 none is then left to the others to cancel.
+    near = likely * (jnp.expm1(jnp.minimum(apart, 1.0)) - apart)
+    far = jnp.exp(ours) - likely * (1.0 + apart)
+    divergence = jnp.sum(jnp.where(apart < 1.0, near, far), axis=-1)
     return jnp.mean(jnp.abs(other - first), axis=-1), divergence
 
 
