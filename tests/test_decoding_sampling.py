@@ -1,4 +1,6 @@
-"""From logits to a token: examples worked by hand."""
+"""From logits to a token: examples worked by hand, and rules against sorting."""
+
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -126,6 +128,28 @@ def test_top_k_keeps_so_many_and_the_others_act_on_what_it_leaves():
     assert kept(top_k=2, top_p=0.6) == [1]
     drawn = shares(SamplingConfig(temperature=1.0, top_k=2))
     np.testing.assert_allclose(drawn, [0, 2 / 3, 0, 1 / 3], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 300, 70_000])
+def test_rules_keep_what_sorting_keeps(size):
+    """The earlier of equals first; zeros of both signs are equal, and -inf is never kept."""
+    rng = np.random.default_rng(size)
+    for rounded, ruled_out in itertools.product((False, True), repeat=2):
+        logits = 3 * rng.normal(size=size).astype(np.float32)
+        logits = np.round(logits) if rounded else logits
+        logits[1:][rng.random(size - 1) < 0.3 * ruled_out] = -np.inf
+        order = np.argsort(-logits, kind="stable")
+        likely = np.exp(logits[order].astype(np.float64) - logits.max())
+        likely /= likely.sum()
+        before = np.cumsum(likely) - likely
+        for top_k, top_p in ((1, 1.0), (5, 1.0), (0, 0.001), (0, 0.5), (50, 0.9)):
+            all_of = np.where((np.arange(size) < top_k) | (top_k == 0), likely, 0.0)
+            # Which side a token on the very edge falls to is rounding.
+            edge = np.abs(before - top_p * all_of.sum()).min()
+            if top_p == 1.0 or edge > 1e-6:
+                some = (all_of > 0) & ((before < top_p * all_of.sum()) | (top_p == 1.0))
+                found = kept(jnp.asarray(logits), top_k=top_k, top_p=top_p)
+                assert found == sorted(order[some].tolist()), (rounded, ruled_out, top_k, top_p)
 
 
 def test_the_repetition_penalty_divides_positive_and_multiplies_negative_logits_once():

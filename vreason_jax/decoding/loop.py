@@ -56,7 +56,8 @@ def decode_token(
     state, logits, facts = next_logits(decoder, context, state, settings)
     with jax.named_scope("sample"):
         keys = functools.partial(_keys, context, _DRAW, state.step)
-        token = sampling.draw_tokens(logits, state.seen, keys, context.sampling)
+        whole = row_shardings(logits, settings.mesh, logits.shape[0])
+        token = sampling.draw_tokens(logits, state.seen, keys, context.sampling, whole)
         logprob = jax.vmap(sampling.token_logprob)(logits, token)
     controller = state.controller
     trace = TokenTrace(

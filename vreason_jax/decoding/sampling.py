@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
+from jax.sharding import NamedSharding
 
 from vreason_jax.arrays import Array
 from vreason_jax.config import SamplingConfig
@@ -46,28 +47,32 @@ def draw_tokens(
     seen: jax.Array,
     keys: Callable[[], jax.Array],
     numbers: SamplingNumbers,
+    whole: NamedSharding | None = None,
 ) -> jax.Array:
     """Returns one token id [B] int32 per row of logits [B, V] float32; greedy at temperature 0.
 
     Args:
       seen: [B, V] bool, ids of the prompts and of the answers so far.
       keys: gives the [B] PRNG keys of these answers and this token; greedy drawing needs none.
+      whole: how rows lie whole, where devices share the vocabulary: ranked there, each device would
+        wait for the others at every step.
     """
     logits = lax.cond(numbers.penalised, lambda: penalise(logits, seen, numbers), lambda: logits)
     return lax.cond(
         numbers.temperature > 0.0,
-        lambda: _sample(logits, keys(), numbers),
+        lambda: _sample(logits, keys(), numbers, whole),
         lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
     )
 
 
-def _sample(logits, keys, numbers):
+def _sample(logits, keys, numbers, whole):
     logits = logits / numbers.temperature
-    logits = lax.cond(
-        numbers.truncated,
-        lambda: jax.vmap(lambda row: keep_likely(row, numbers))(logits),
-        lambda: logits,
-    )
+
+    def truncated():
+        rows = logits if whole is None else lax.with_sharding_constraint(logits, whole)
+        return jax.vmap(lambda row: keep_likely(row, numbers))(rows)
+
+    logits = lax.cond(numbers.truncated, truncated, lambda: logits)
     # At min_p = 0 the floor is -inf.
     floor = jnp.max(logits, axis=-1, keepdims=True) + jnp.log(numbers.min_p)
     logits = jnp.where(logits < floor, -jnp.inf, logits)
@@ -93,24 +98,59 @@ def keep_likely(logits: jax.Array, numbers: SamplingNumbers) -> jax.Array:
     leave the entropy of the kept ones at most `top_h` times that of all (Potraghloo et al. 2025,
     "Top-H decoding"). 0 is off for top_k, min_p and top_h, 1 for top_p and top_h.
     """
-    ranks = jnp.arange(logits.shape[0])
-    falling, order = lax.sort((-logits, ranks), num_keys=1)
-    likely = jax.nn.softmax(-falling)
+    likely = jax.nn.softmax(logits)
     logs = likely * jnp.log(jnp.where(likely > 0, likely, 1.0))
-    # Of the first n tokens, what every rule keeps: their mass S and sum p log p. Renormalised,
-    # their entropy is log S - (sum p log p) / S, which grows with n.
-    mass, moment = jnp.cumsum(jnp.stack([likely, logs]), axis=1)
-    entropy = jnp.log(mass) - moment / mass
-    kept = (likely > 0) & ((numbers.top_k <= 0) | (ranks < numbers.top_k))
-    all_mass = jnp.sum(jnp.where(kept, likely, 0.0))
-    kept &= (numbers.top_p >= 1.0) | (mass - likely < numbers.top_p * all_mass)
-    kept &= likely >= numbers.min_p * likely[0]
-    all_entropy = jnp.max(jnp.where(kept, entropy, 0.0))
-    every = (numbers.top_h <= 0.0) | (numbers.top_h >= 1.0)
-    kept &= every | (entropy <= numbers.top_h * all_entropy)
-    count = jnp.maximum(jnp.sum(kept), 1)
-    _, rank = lax.sort((order, ranks), num_keys=1)
-    return jnp.where(rank < count, logits, -jnp.inf)
+
+    def mass(kept):
+        return jnp.sum(jnp.where(kept, likely, 0.0))
+
+    def entropy(kept):
+        return jnp.log(mass(kept)) - jnp.sum(jnp.where(kept, logs, 0.0)) / mass(kept)
+
+    def rule(used, holds, kept):
+        return kept & lax.cond(used, lambda: longest_run(logits, holds), lambda: kept)
+
+    top_k, top_p, top_h = numbers.top_k, numbers.top_p, numbers.top_h
+    kept = likely > 0
+    kept = rule(top_k > 0, lambda before, _: jnp.sum(before) < top_k, kept)
+    most = top_p * mass(kept)
+    kept = rule(top_p < 1.0, lambda before, _: mass(before) < most, kept)
+    kept &= likely >= numbers.min_p * jnp.max(likely)
+    bound = top_h * entropy(kept)
+    used = (top_h > 0.0) & (top_h < 1.0)
+    # Of no tokens the entropy is not a number.
+    kept = rule(used, lambda _, through: ~(entropy(through) > bound), kept)
+    return jnp.where(kept, logits, -jnp.inf)
+
+
+def longest_run(logits: jax.Array, holds: Callable[..., jax.Array]) -> jax.Array:
+    """Returns bool [V]: the most likely token, and the next ones up to the last that `holds`.
+
+    `holds(before, through)` says so of a token, where it is true of all before it as well: of the
+    tokens [V] bool before it, and of these and itself. Of equal logits the earlier comes first.
+    Sorting would give the same, but TPUs compile a vocabulary's sort for 20 s.
+    """
+    equal_zeros = jnp.where(logits == 0, 0.0, logits)
+    bits = lax.bitcast_convert_type(equal_zeros, jnp.uint32)
+    place = jnp.where(bits >> 31 == 1, bits, 0x7FFFFFFF - bits)  # rises as the logit falls
+    index = jnp.arange(len(logits), dtype=jnp.uint32)
+
+    def before(value, end):
+        return (place < value) | (place == value) & (index < end)
+
+    value = _last(lambda value: holds(before(value, 0), before(value, 1)), 8)
+    end = _last(lambda end: holds(before(value, end), before(value, end + 1)), 5)
+    return before(value, end + 1) | (index == jnp.argmax(logits))
+
+
+def _last(holds: Callable[[jax.Array], jax.Array], digits: int) -> jax.Array:
+    """The last uint32 of so many hexadecimal digits up to which `holds` is true, or 0."""
+
+    def find(number, found):
+        candidates = found + (jnp.arange(16, dtype=jnp.uint32) << 4 * (digits - 1 - number))
+        return candidates[jnp.maximum(jnp.sum(jax.vmap(holds)(candidates)) - 1, 0)]
+
+    return lax.fori_loop(jnp.uint32(0), jnp.uint32(digits), find, jnp.uint32(0))
 
 
 def token_logprob(logits: jax.Array, token: jax.Array) -> jax.Array:
