@@ -14,12 +14,15 @@ from vreason_jax.runtime import distributed, group
 ROOT = Path(__file__).parent.parent
 
 PROCESS = """
-import sys, time
-from vreason_jax.command_line import exit_code
+import os, sys, time
+import functools
+from vreason_jax.command_line import exit_code, tell_of_end
 from vreason_jax.errors import UserError
 from vreason_jax.runtime import distributed, group
 
 def program():
+    if sys.argv[2] == "early" and os.environ["JAX_PROCESS_ID"] == sys.argv[1]:
+        raise UserError("clip.mp4: no such file")
     distributed.start()
     import jax
     assert jax.process_count() == 2, jax.process_count()
@@ -37,7 +40,7 @@ def program():
     if sys.argv[2] != "late":
         group.wait_for_all("end")
 
-sys.exit(exit_code(program))
+sys.exit(exit_code(program, functools.partial(tell_of_end, [])))
 """
 
 
@@ -108,12 +111,26 @@ def test_two_processes_meet_and_go_on():
     assert (first[1], second[1]) == ("main", "other") and first[2] == second[2] == ""
 
 
+@pytest.mark.parametrize("how", ["user", "early"])
 @pytest.mark.parametrize("failing", [0, 1])
-def test_what_one_process_misses_ends_both_with_its_reason(failing):
-    ends = run_two(failing)
+def test_what_one_process_misses_ends_both_with_its_reason(failing, how):
+    """Whether it has joined the other by then or not."""
+    ends = run_two(failing, how)
     assert [end[0] for end in ends] == [2, 2]
     assert ends[failing][2] == "error: clip.mp4: no such file"
     assert ends[1 - failing][2] == f"error: process {failing}: clip.mp4: no such file"
+
+
+def test_a_process_that_nobody_joins_ends_alone_within_seconds(single):
+    code = (
+        "import sys; from vreason_jax import evaluate; "
+        "sys.exit(evaluate.main(['--coordinator', 'localhost:9', '--process-id', '1',"
+        "'--num-processes', '2', '--mehtods', 'vreason']))"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and time.monotonic() - began < 60
+    assert done.stderr.splitlines()[-1].startswith("error: unknown argument '--mehtods'")
 
 
 @pytest.mark.parametrize("failing", [0, 1])

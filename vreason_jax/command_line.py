@@ -1,6 +1,7 @@
 """What the command lines share: their parser, common options, exit codes and output."""
 
 import argparse
+import contextlib
 import io
 import logging
 import math
@@ -14,6 +15,8 @@ from typing import NoReturn
 from vreason_jax.errors import UserError, nearest, shown
 
 _LONGEST_LINE = 2000  # characters of an error
+# By which a launcher says how many processes there are.
+_LAUNCHED = {"JAX_NUM_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -77,11 +80,28 @@ def join_hosts(options: argparse.Namespace, *, many: bool = False) -> None:
     distributed.start(*hosts, mesh=options.mesh, many=many)
 
 
-def exit_code(program: Callable[[], None]) -> int:
+def tell_of_end(argv: list[str] | None, code: int, text: str) -> None:
+    """Tells the processes that arguments or a launcher name of an end before `join_hosts`."""
+    parser = OptionParser(add_help=False)
+    add_devices(parser)
+    with contextlib.suppress(UserError):
+        options, _ = parser.parse_known_args(argv)
+        hosts = options.coordinator, options.process_id, options.num_processes
+        # An error of one process alone must not wait for JAX.
+        if any(host is not None for host in hosts) or _LAUNCHED.intersection(os.environ):
+            from vreason_jax.runtime import distributed
+
+            distributed.tell_of_end(code, text, *hosts)
+
+
+def exit_code(
+    program: Callable[[], None], end_alone: Callable[[int, str], None] = lambda code, text: None
+) -> int:
     """Runs a program; returns 0, 130 after Ctrl-C, or 2 after a UserError or a lack of memory.
 
     The last line of stderr then says why. It is one printable line of bounded length, whatever
     file names and values the error quotes. Of several processes all end, whatever one has met.
+    `end_alone` is given code and text of an end before others were joined (`tell_of_end`).
     """
     _silence_libraries()
     try:
@@ -96,17 +116,19 @@ def exit_code(program: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         code, text = 130, "error: interrupted"
     except Exception as error:
+        line = _one_line(f"error: {type(error).__name__}: {error}")
         if not _group().joined():
+            end_alone(1, line)
             raise
         # Its own line behind the traceback, which JAX ends with a notice.
-        line = _one_line(f"error: {type(error).__name__}: {error}")
         code, text = 1, f"{traceback.format_exc()}{line}"
     else:
         _group().end_well()
         return 0
     if _group().joined():
         _group().end(code, text)
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)
+    end_alone(code, text)
     return code
 
 

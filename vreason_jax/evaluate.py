@@ -16,6 +16,7 @@ from vreason_jax.command_line import (
     join_hosts,
     note,
     positive_integer,
+    tell_of_end,
     warn,
     write_out,
 )
@@ -31,7 +32,10 @@ _OWN = ("coordinator", "process_id", "num_processes", "out", "data", "model", "t
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns its exit code: 0, or 2 where the user's input is wrong."""
-    return exit_code(lambda: _run(_parser().parse_args(argv)))
+    return exit_code(
+        lambda: _run(_parser().parse_args(argv)),
+        lambda code, text: tell_of_end(argv, code, text),
+    )
 
 
 def _run(arguments: argparse.Namespace) -> None:

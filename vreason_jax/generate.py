@@ -19,6 +19,7 @@ from vreason_jax.command_line import (
     note,
     positive_integer,
     positive_number,
+    tell_of_end,
     warn,
     write_out,
 )
@@ -29,7 +30,10 @@ _QUESTION = 128  # tokens: --warmup compiles for questions up to this
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns its exit code: 0, or 2 where the user's input is wrong."""
-    return exit_code(lambda: _run(_parser().parse_args(argv)))
+    return exit_code(
+        lambda: _run(_parser().parse_args(argv)),
+        lambda code, text: tell_of_end(argv, code, text),
+    )
 
 
 def _run(arguments: argparse.Namespace) -> None:

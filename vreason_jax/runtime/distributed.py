@@ -2,13 +2,17 @@
 
 import contextlib
 import importlib.util
+import io
+import json
 import math
 import os
+import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,6 +31,13 @@ _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _MOST_CORES = 8  # that a CPU is split into unasked
 _CPU_DEVICES = "xla_force_host_platform_device_count"
 _PATIENCE = 5.0  # seconds of waiting for other processes without a word
+_LATE_WAIT = 5  # seconds, where this process only has to tell them that it ends
+_LATEST_END = 20.0  # seconds, with imports, after which it tells nobody
+_ENDING = """
+import json, sys
+from vreason_jax.runtime import distributed
+distributed.end_with_others(*json.loads(sys.argv[1]))
+"""
 
 
 def start(
@@ -53,6 +64,35 @@ def start(
     _keep_stdout_clean()
 
 
+def tell_of_end(
+    code: int,
+    text: str,
+    coordinator: str | None,
+    process_id: int | None,
+    num_processes: int | None,
+) -> None:
+    """Tells the hosts that are named as for `start` of an end before they were joined.
+
+    They end as `group.end` says, and would else wait for this process. TPUs are left out. Raises
+    UserError as `start`.
+    """
+    named = _given_arguments(coordinator, process_id, num_processes) or _named_arguments()
+    if named or _launched_together():
+        # In a process of its own, as JAX aborts one that does not find the others.
+        command = [sys.executable, "-c", _ENDING, json.dumps([named, code, text])]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            nowhere = subprocess.DEVNULL
+            subprocess.run(
+                command, timeout=_LATEST_END, stdin=nowhere, stdout=nowhere, stderr=nowhere
+            )
+
+
+def end_with_others(named: dict | None, code: int, text: str) -> None:
+    """Joins hosts to end with them; see `tell_of_end`."""
+    _join_hosts(named, initialization_timeout=_LATE_WAIT)
+    group.end(code, text)
+
+
 def is_main() -> bool:
     """Returns whether this process prints and writes files."""
     return jax.process_index() == 0
@@ -67,7 +107,7 @@ def largest(values: np.ndarray) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(values)).max(axis=0)
 
 
-def _join_hosts(arguments: dict | None) -> None:
+def _join_hosts(arguments: dict | None, **settings: Any) -> None:
     tpu = _on_tpu_vm()
     if arguments is None and not _launched_together() and not _in_job_of_pods() and not tpu:
         return
@@ -76,7 +116,7 @@ def _join_hosts(arguments: dict | None) -> None:
             warnings.simplefilter("ignore")  # about proxies in the environment
             # Its service would take SIGTERM for itself.
             jax.config.update("jax_enable_preemption_service", False)
-            jax.distributed.initialize(**(arguments or {}))
+            jax.distributed.initialize(**(arguments or {}), **settings)
         group.watch()
     except ValueError as error:
         if tpu and arguments is None and "coordinator_address" in str(error):
@@ -121,7 +161,7 @@ def _find_devices() -> None:
     messages matter.
     """
     try:
-        with contextlib.nullcontext() if _tpu_chips() else _silent(2):
+        with contextlib.nullcontext() if _tpu_chips() else _silent_libraries():
             jax.devices()
     except (RuntimeError, AssertionError) as error:  # the latter, empty, for a missing plugin
         asked = os.environ.get("JAX_PLATFORMS", "")
@@ -186,12 +226,18 @@ def _keep_stdout_clean() -> None:
 
 
 @contextlib.contextmanager
-def _silent(descriptor: int) -> Iterator[None]:
-    kept = _send_nowhere(descriptor)
+def _silent_libraries() -> Iterator[None]:
+    """Discards what others than Python write to stderr."""
+    former, kept = sys.stderr, _send_nowhere(2)
     try:
+        # The last words of a thread that ends this process are to be read.
+        if former is sys.__stderr__ and isinstance(former, io.TextIOWrapper):
+            former.flush()
+            sys.stderr = os.fdopen(kept, "w", 1, former.encoding, former.errors, closefd=False)
         yield
     finally:
-        os.dup2(kept, descriptor)
+        sys.stderr = former
+        os.dup2(kept, 2)
         os.close(kept)
 
 
