@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 PROCESS = """
 import os, sys, time
-import functools
+import functools, signal
 from vreason_jax.command_line import exit_code, tell_of_end
 from vreason_jax.errors import UserError
 from vreason_jax.runtime import distributed, group
@@ -30,7 +30,9 @@ def program():
     if sys.argv[2] == "late":
         group.wait_for_all("late")
     if jax.process_index() == int(sys.argv[1]):
-        time.sleep(1.0 if sys.argv[2] == "late" else 0.0)
+        time.sleep(1.0 if sys.argv[2] in ("late", "killed") else 0.0)
+        if sys.argv[2] == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
         errors = {"user": UserError("clip.mp4: no such file"), "bug": KeyError("sessions")}
         errors["late"] = errors["user"]
         errors["bug"].add_note("the notice that JAX puts behind errors of its programs")
@@ -119,6 +121,13 @@ def test_what_one_process_misses_ends_both_with_its_reason(failing, how):
     assert [end[0] for end in ends] == [2, 2]
     assert ends[failing][2] == "error: clip.mp4: no such file"
     assert ends[1 - failing][2] == f"error: process {failing}: clip.mp4: no such file"
+
+
+def test_the_end_of_a_process_that_is_killed_ends_the_other_within_seconds():
+    began = time.monotonic()
+    first, killed = run_two(1, "killed")
+    assert (first[0], killed[0]) == (1, -9) and time.monotonic() - began < 20
+    assert first[2] == "error: process 1 has ended without a word"
 
 
 def test_a_process_that_nobody_joins_ends_alone_within_seconds(single):

@@ -87,11 +87,9 @@ def tell_of_end(argv: list[str] | None, code: int, text: str) -> None:
     with contextlib.suppress(UserError):
         options, _ = parser.parse_known_args(argv)
         hosts = options.coordinator, options.process_id, options.num_processes
-        # An error of one process alone must not wait for JAX.
+        # An error of one process alone must not wait for others.
         if any(host is not None for host in hosts) or _LAUNCHED.intersection(os.environ):
-            from vreason_jax.runtime import distributed
-
-            distributed.tell_of_end(code, text, *hosts)
+            _group().tell_of_end(code, text, *hosts)
 
 
 def exit_code(

@@ -3,10 +3,8 @@
 import contextlib
 import importlib.util
 import io
-import json
 import math
 import os
-import subprocess
 import sys
 import threading
 import warnings
@@ -32,12 +30,6 @@ _MOST_CORES = 8  # that a CPU is split into unasked
 _CPU_DEVICES = "xla_force_host_platform_device_count"
 _PATIENCE = 5.0  # seconds of waiting for other processes without a word
 _LATE_WAIT = 5  # seconds, where this process only has to tell them that it ends
-_LATEST_END = 20.0  # seconds, with imports, after which it tells nobody
-_ENDING = """
-import json, sys
-from vreason_jax.runtime import distributed
-distributed.end_with_others(*json.loads(sys.argv[1]))
-"""
 
 
 def start(
@@ -64,33 +56,18 @@ def start(
     _keep_stdout_clean()
 
 
-def tell_of_end(
+def end_with_others(
     code: int,
     text: str,
     coordinator: str | None,
     process_id: int | None,
     num_processes: int | None,
 ) -> None:
-    """Tells the hosts that are named as for `start` of an end before they were joined.
-
-    They end as `group.end` says, and would else wait for this process. TPUs are left out. Raises
-    UserError as `start`.
-    """
+    """Joins the hosts that are named as for `start`, TPUs apart, to end with them (`group.end`)."""
     named = _given_arguments(coordinator, process_id, num_processes) or _named_arguments()
     if named or _launched_together():
-        # In a process of its own, as JAX aborts one that does not find the others.
-        command = [sys.executable, "-c", _ENDING, json.dumps([named, code, text])]
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            nowhere = subprocess.DEVNULL
-            subprocess.run(
-                command, timeout=_LATEST_END, stdin=nowhere, stdout=nowhere, stderr=nowhere
-            )
-
-
-def end_with_others(named: dict | None, code: int, text: str) -> None:
-    """Joins hosts to end with them; see `tell_of_end`."""
-    _join_hosts(named, initialization_timeout=_LATE_WAIT)
-    group.end(code, text)
+        _join_hosts(named, initialization_timeout=_LATE_WAIT)
+        group.end(code, text)
 
 
 def is_main() -> bool:

@@ -2,6 +2,7 @@
 
 They tell each other through the store of keys that JAX's coordinator, process 0, keeps. A thread of
 each watches it, as the main thread may be in a collective that waits for a process that has ended.
+Process 0 knows of one that can tell nobody by its line (runtime/lifelines.py).
 """
 
 import atexit
@@ -9,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -16,21 +18,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from vreason_jax.errors import UserError, shown
+from vreason_jax.runtime import lifelines
 
 _KEYS = "vreason_jax"
+# Public JAX has barriers of devices alone, which watchdogs end, and no store.
+_STATE = "jax._src.distributed"
 _EVERY = 0.5  # seconds between two looks
 _SILENT_AFTER = 30.0  # seconds without a sign of life
+_LAST_WORDS = 1.0  # seconds for what a process said before its line was cut
 _LAST_SECONDS = 4.0  # that an ending process waits for the others to have seen it
 _LONGEST_WAIT = 30 * 24 * 3600  # seconds; the end of another process ends the wait
+_LATEST_END = 20.0  # seconds, imports included, for telling of an end before the others were met
+_ENDING = """
+import json, sys
+from vreason_jax.runtime import distributed
+distributed.end_with_others(*json.loads(sys.argv[1]))
+"""
 _DONE = -1  # in place of the count of one that is alive
 _ending = threading.Lock()  # of the one thread that ends this process
 _done = threading.Event()  # this process has ended well, or is about to
 _over = threading.Event()  # nothing is to be watched any more
+_lines: list[Any] = []  # held as long as this process lives
 
 
 def joined() -> bool:
     """Returns whether there are several processes; one that has not loaded JAX is alone."""
-    return "jax" in sys.modules and _state().client is not None and _state().num_processes > 1
+    # Not imported here: what this process has met may be JAX itself.
+    state = getattr(sys.modules.get(_STATE), "global_state", None)
+    return state is not None and state.client is not None and state.num_processes > 1
 
 
 def watch() -> None:
@@ -58,6 +73,18 @@ def end(code: int, text: str) -> None:
     else:
         _set("ended", {"code": code, "line": text.strip().splitlines()[-1]})
     _leave(code, text)
+
+
+def tell_of_end(code: int, text: str, *hosts: str | int | None) -> None:
+    """Tells the others of an end before this process has joined them, who would wait for it.
+
+    `hosts` are as for `distributed.start`. Another process does it, as JAX aborts one that finds
+    nobody.
+    """
+    command = [sys.executable, "-c", _ENDING, json.dumps([code, text, *hosts])]
+    nowhere = subprocess.DEVNULL
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, timeout=_LATEST_END, stdin=nowhere, stdout=nowhere, stderr=nowhere)
 
 
 def end_well() -> None:
@@ -112,6 +139,8 @@ def check_same(name: str, values: Mapping[str, Any]) -> None:
 
 
 def _watch() -> None:
+    with contextlib.suppress(Exception):  # where no line is possible, silence tells, later
+        _lines.append(_line())
     signs: dict[int, tuple[Any, float]] = {}
     signalled = False
     for count in itertools.count():
@@ -127,6 +156,23 @@ def _watch() -> None:
                 os.kill(os.getpid(), next(iter(signals.values())))
         if silent is not None:
             end(1, f"error: process {silent} gave no sign of life for {_SILENT_AFTER:.0f} seconds")
+
+
+def _line() -> Any:
+    """Opens this process's line, or on process 0 the others' way there."""
+    if _me() == 0:
+        return _set("line", lifelines.listen(_cut))
+    place = json.loads(_state().client.blocking_key_value_get(f"{_KEYS}/line/0", 5000))
+    host = _state().coordinator_address.rpartition(":")[0].strip("[]")
+    return lifelines.connect(host, lifelines.Place(*place), _me())
+
+
+def _cut(process: int) -> None:
+    """Ends all, where a process has ended and neither said so nor was told to."""
+    time.sleep(_LAST_WORDS)
+    well = _read("alive").get(process) == _DONE
+    if not (well or _read("ended") or _read("signal") or _over.is_set()):
+        end(1, f"error: process {process} has ended without a word")
 
 
 def _silent(signs: dict[int, tuple[Any, float]]) -> int | None:
@@ -195,7 +241,4 @@ def _me() -> int:
 
 
 def _state() -> Any:
-    # Public JAX has barriers of devices alone, which watchdogs end, and no store.
-    from jax._src.distributed import global_state
-
-    return global_state
+    return sys.modules[_STATE].global_state
