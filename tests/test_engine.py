@@ -2,18 +2,20 @@
 
 import functools
 import itertools
+import re
 
 import jax
 import numpy as np
 import pytest
 from answer_checks import assert_same_answers
+from flax import nnx
 from small_model import config_of
 
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import PRUNE_POLICIES
 from vreason_jax.decoding.loop import decode_chunk
 from vreason_jax.decoding.reading import read_piece, take_rows
-from vreason_jax.engine import prefixes
+from vreason_jax.engine import media, prefixes
 from vreason_jax.engine.engine import Engine
 from vreason_jax.errors import UserError
 from vreason_jax.questions import as_question
@@ -118,6 +120,28 @@ def alone(engines, wide):
         return answers(engines(), wide, run_of(objective))
 
     return of
+
+
+def test_devices_keep_parts_of_the_tower_and_encode_without_each_other(
+    engines, questions, monkeypatch
+):
+    engine, calls = engines(mesh="model=2"), []
+    weights = jax.tree.leaves(nnx.state(engine.model.vision))
+    here = sum(array.addressable_shards[0].data.nbytes for array in weights)
+    assert here <= 1.08 / 2 * sum(array.nbytes for array in weights)
+
+    def recorded(*arguments, **options):
+        calls.append(encode_frames.lower(*arguments, **options))
+        return encode_frames(*arguments, **options)
+
+    encode_frames = media.encode_frames
+    monkeypatch.setattr(media, "encode_frames", recorded)
+    media.encode_media(engine.model.vision, questions[-1].media.patches, engine.mesh)
+    programs = [call.compile().as_text() for call in calls]
+    words = r"all-\w+|collective-\w+|reduce-scatter"
+    # Of a call whose frames both devices share: for the embeddings of all.
+    told = [re.findall(rf"= \S+ ({words})(?:-start)?\(", program) for program in programs]
+    assert [len(words) for words in told] == [1]
 
 
 def test_short_clips_are_read_together_and_long_ones_one_by_one(new_engine, wide, monkeypatch):

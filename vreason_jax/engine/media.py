@@ -45,6 +45,8 @@ def block_tokens() -> int:
 def encode_media(vision: VisionTower, media: Sequence[Patches], mesh: Mesh) -> Encoded:
     """Returns the embeddings of videos and images."""
     config, block = vision.config, block_tokens()
+    if media and mesh.shape["model"] > 1:
+        vision = whole_tower(vision, mesh=mesh)
     blocks: list[jax.Array] = []
     index = [np.zeros(config.geometry.tokens(m.grid), np.int64) for m in media]
     slots = 0
@@ -90,6 +92,15 @@ def places(rows: int, config: VisionConfig) -> tuple[int, int]:
     most = max(1, patches_at_once() // slots)
     most = ladder.power_of_two(most + 1) // 2
     return most, max(1, most // 4)
+
+
+@functools.partial(jax.jit, static_argnames="mesh")
+def whole_tower(vision: VisionTower, *, mesh: Mesh) -> VisionTower:
+    """Returns the tower on each device, of which devices keep parts while nothing is encoded.
+
+    So its programs need no word from other devices; those of the decoder have the memory.
+    """
+    return lax.with_sharding_constraint(vision, NamedSharding(mesh, PartitionSpec()))
 
 
 @functools.partial(jax.jit, static_argnames=("blocks", "mesh"))

@@ -48,7 +48,7 @@ def gate_up_rows(path: str, name: str, kind: str, unit: Unit | None = None) -> t
 def tower_rows(prefix: str, *, patch_bias: bool, layer_norm: bool) -> tuple[Row, ...]:
     """Returns the rows of a tower's patch embedding, and of its blocks' attention and norms.
 
-    The tower is whole on each device: it is small beside the decoder.
+    Devices share the tower's frames, and each takes the whole tower for that (engine/media.py).
     """
     block, hub = "vision.blocks.*", f"{prefix}.blocks.*"
     embed = f"{prefix}.patch_embed.proj"

@@ -36,7 +36,8 @@ class Row:
 
     path: str  # dotted; layers of body and last count as decoder.layers.*
     name: str  # on the Hub
-    unit: Unit | None = None  # of the axis that is cut over `model`; None: whole on each device
+    # Of the axis that is cut over `model`. None: whole on each device; a tower's, cut anywhere.
+    unit: Unit | None = None
     axis: int = 0
     # Shape in Hugging Face files, of a config, where it is another.
     stored_shape: Callable[[ModelConfig], tuple[int, ...]] | None = None

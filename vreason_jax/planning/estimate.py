@@ -153,7 +153,7 @@ def _alike(path: str, shared: ModelConfig) -> int:
 def _activations(shared: ModelConfig, load: Load, model: int) -> int:
     """An estimate of what programs hold in passing, and of the clip's embeddings.
 
-    In float32, since XLA widens much of what it fuses.
+    In float32, since XLA widens much of what it fuses. The tower is whole while it is at work.
     """
     text, vision = shared.text, shared.vision
     tower = _PATCHES * (8 * vision.width + 3 * vision.mlp_width) + 2 * _SCORES
@@ -162,7 +162,9 @@ def _activations(shared: ModelConfig, load: Load, model: int) -> int:
     step = load.rows * (6 * text.vocabulary + inside)
     parts = load.rows * load.video_tokens * (1 + text.stacked)
     embeddings = parts * text.width * jnp.dtype(shared.dtype).itemsize
-    return 4 * max(tower, piece, step) + embeddings
+    whole = weight_bytes(shared, AbstractMesh((1, 1), AXES)) if model > 1 else {}
+    gathered = sum(size for path, size in whole.items() if path.startswith("vision."))
+    return max(gathered + 4 * tower, 4 * piece, 4 * step) + embeddings
 
 
 def _bytes_of_a_step(

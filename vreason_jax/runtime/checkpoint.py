@@ -128,7 +128,8 @@ def _read_converted(
     def abstract(share: Share, tensor: names.ExpectedTensor) -> jax.ShapeDtypeStruct:
         kept = dtype is None or share.int8
         target = stored[tensor.path].dtype if kept else jnp.dtype(dtype)
-        sharding = parameter_sharding(tensor.row.cut, tensor.shape, mesh)
+        cut = share.cut if tensor.shape == share.shape else tensor.row.cut
+        sharding = parameter_sharding(cut, tensor.shape, mesh)
         return jax.ShapeDtypeStruct(tensor.shape, target, sharding=sharding)
 
     made = {}

@@ -109,7 +109,14 @@ def _parameter(path: str, leaf: Any, config: ModelConfig) -> Parameter:
         assert math.prod(stored) == math.prod(own)
         tensors.append(ExpectedTensor(inside + _tail(row.path), name, own, stored, row))
     cut = joint.cut if joint else rows[0].cut
+    if path.startswith("vision."):
+        cut = _evenest_axis(shape)
     return Parameter(path, shape, cut, tuple(tensors), leaf.dtype == jnp.int8)
+
+
+def _evenest_axis(shape: tuple[int, ...]) -> int:
+    """The axis that most devices can share: the tower lies in parts, and is whole while at work."""
+    return max(range(len(shape)), key=lambda axis: math.gcd(shape[axis], 16))
 
 
 def _tail(path: str) -> str:
