@@ -11,9 +11,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.decoding import ladder
 from vreason_jax.model.config import VisionConfig
-from vreason_jax.model.vision import Frames, VisionTower
+from vreason_jax.model.layers import Linear
+from vreason_jax.model.vision import Frames, Merger, VisionBlock, VisionTower
 from vreason_jax.model.windows import EMPTY, FramePlan, frame_plan
 from vreason_jax.video.patches import Patches
+
+_PARTS = VisionBlock, Merger, Linear  # of a tower, that are gathered at a time
 
 
 class Encoded(NamedTuple):
@@ -46,7 +49,7 @@ def encode_media(vision: VisionTower, media: Sequence[Patches], mesh: Mesh) -> E
     """Returns the embeddings of videos and images."""
     config, block = vision.config, block_tokens()
     if media and mesh.shape["model"] > 1:
-        vision = whole_tower(vision, mesh=mesh)
+        vision = whole_tower(vision, mesh)
     blocks: list[jax.Array] = []
     index = [np.zeros(config.geometry.tokens(m.grid), np.int64) for m in media]
     slots = 0
@@ -94,13 +97,19 @@ def places(rows: int, config: VisionConfig) -> tuple[int, int]:
     return most, max(1, most // 4)
 
 
-@functools.partial(jax.jit, static_argnames="mesh")
-def whole_tower(vision: VisionTower, *, mesh: Mesh) -> VisionTower:
+def whole_tower(vision: VisionTower, mesh: Mesh) -> VisionTower:
     """Returns the tower on each device, of which devices keep parts while nothing is encoded.
 
-    So its programs need no word from other devices; those of the decoder have the memory.
+    So its programs need no word from other devices, and those of the decoder have the memory.
     """
-    return lax.with_sharding_constraint(vision, NamedSharding(mesh, PartitionSpec()))
+    # Block by block: of a whole tower XLA would first gather all into one buffer.
+    gathered = functools.partial(_gathered, mesh=mesh)
+    return jax.tree.map(gathered, vision, is_leaf=lambda part: isinstance(part, _PARTS))
+
+
+@functools.partial(jax.jit, static_argnames="mesh")
+def _gathered(part, *, mesh: Mesh):
+    return lax.with_sharding_constraint(part, NamedSharding(mesh, PartitionSpec()))
 
 
 @functools.partial(jax.jit, static_argnames=("blocks", "mesh"))

@@ -1,5 +1,7 @@
 """What fits into the memory at hand, found out before a crash."""
 
+import contextlib
+import ctypes
 import os
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,12 @@ def bytes_per_video_token(
     method = _METHOD_COPIES * text.kv_heads * text.head_width * 4
     cache = caches * _cache_bytes(config, itemsize)
     return (cache + method) // model_axis + (1 + text.stacked) * text.width * itemsize
+
+
+def give_back() -> None:
+    """Returns to the system what the C library keeps of freed memory, where it is glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:

@@ -21,7 +21,7 @@ from vreason_jax.evaluation.running.session import Session
 from vreason_jax.evaluation.running.setup import Request, Warn, prepare
 from vreason_jax.evaluation.statistics.summary import write_summary
 from vreason_jax.runtime import distributed, group
-from vreason_jax.runtime.memory import check_cache
+from vreason_jax.runtime.memory import check_cache, give_back
 from vreason_jax.runtime.mesh import create_mesh
 from vreason_jax.runtime.replicas import Replicas
 from vreason_jax.runtime.stopping import Stop
@@ -93,6 +93,7 @@ class Evaluation:
     def finish(self) -> None:
         """Writes the summary and the report, from the lines."""
         if self.folder.owned and self.folder.has_lines():
+            give_back()  # what answering took, so that the report does not come on top of it
             files = [self.folder.path / name for name in ("summary.json", "report.html")]
             report.write([self.folder.path], *files)
             self._tell(f"wrote {files[0]} and {files[1]}")
