@@ -66,7 +66,7 @@ def test_the_default_mesh_is_the_one_that_a_run_takes(report, monkeypatch, model
         ("--model 7b --device v6e-1 --batch-size 64", "--batch-size"),
         ("--model 7b --device v6e-1 --num-frames 1024", "--num-frames"),
         ("--model 7b --device v5e-8 --mesh model=1", "--mesh data=1,model=8"),
-        ("--model 72b --device h100:1", "h100:2"),
+        ("--model 72b --device h100:1", "h100:3"),
         ("--model 32b --device h100:1", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
         ("--model 3b --device v5e-8 --mesh model=2", "6 of 8 devices stay idle"),
         ("--model 72b --device h200:1", "--weights int8 (--set model.weights=int8)"),

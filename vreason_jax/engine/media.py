@@ -48,7 +48,7 @@ def block_tokens() -> int:
 def encode_media(vision: VisionTower, media: Sequence[Patches], mesh: Mesh) -> Encoded:
     """Returns the embeddings of videos and images."""
     config, block = vision.config, block_tokens()
-    if media and mesh.shape["model"] > 1:
+    if media and mesh.shape.get("model", 1) > 1:
         vision = whole_tower(vision, mesh)
     blocks: list[jax.Array] = []
     index = [np.zeros(config.geometry.tokens(m.grid), np.int64) for m in media]

@@ -47,10 +47,14 @@ class Load:
     @property
     def capacity(self) -> int:
         """Slots of the cache at the end of the longest answer."""
-        # As for one row: on accelerators, which are planned for, rows change no capacity.
-        first = ladder.first_capacity(self.prompt, self.max_new_tokens, rows=1)
         whole = self.prompt + 1 + ladder.decode_room(self.max_new_tokens)
-        return max(first, ladder.capacity(whole, rows=1))
+        return max(self.first_capacity, ladder.capacity(whole, rows=1))
+
+    @property
+    def first_capacity(self) -> int:
+        """Slots of the cache that a prompt is read into."""
+        # As for one row: on accelerators, which are planned for, rows change no capacity.
+        return ladder.first_capacity(self.prompt, self.max_new_tokens, rows=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +93,7 @@ def estimate(config: ModelConfig, devices: Devices, sizes: dict[str, int], load:
         weights=sum(weights.values()),
         cache=cache,
         controller=controller,
-        activations=_activations(shared, load, sizes["model"]) + cache,
+        activations=_activations(shared, load, sizes["model"], cache, controller),
         limit=int(kind.memory * (1 - HEADROOM)),
         tokens_per_second=rows * kind.bandwidth / step,
         first_token_seconds=load.rows * _operations(config, load) / (kind.rate * sizes["model"]),
@@ -150,21 +154,25 @@ def _alike(path: str, shared: ModelConfig) -> int:
     return shared.vision.depth if path.startswith("vision.blocks.") else 1
 
 
-def _activations(shared: ModelConfig, load: Load, model: int) -> int:
-    """An estimate of what programs hold in passing, and of the clip's embeddings.
+def _activations(shared: ModelConfig, load: Load, model: int, cache: int, controller: int) -> int:
+    """An estimate of what passes at the worst time, beside the other entries of a plan.
 
-    In float32, since XLA widens much of what it fuses. The tower is whole while it is at work.
+    Programs hold numbers in float32, since XLA widens much of what it fuses. While it encodes, the
+    tower is whole, and of caches there is the one that was read before; while answers are written,
+    there are both, as what was read waits for the next question.
     """
     text, vision = shared.text, shared.vision
+    whole = weight_bytes(shared, AbstractMesh((1, 1), AXES)) if model > 1 else {}
+    gathered = sum(size for path, size in whole.items() if path.startswith("vision."))
     tower = _PATCHES * (8 * vision.width + 3 * vision.mlp_width) + 2 * _SCORES
     inside = 3 * text.mlp_width + 4 * text.heads * text.head_width
     piece = max(PIECE, load.rows * REST_PIECE) * (6 * text.width + inside // model)
     step = load.rows * (6 * text.vocabulary + inside)
     parts = load.rows * load.video_tokens * (1 + text.stacked)
     embeddings = parts * text.width * jnp.dtype(shared.dtype).itemsize
-    whole = weight_bytes(shared, AbstractMesh((1, 1), AXES)) if model > 1 else {}
-    gathered = sum(size for path, size in whole.items() if path.startswith("vision."))
-    return max(gathered + 4 * tower, 4 * piece, 4 * step) + embeddings
+    read = cache * load.first_capacity // load.capacity
+    encoding = gathered + 4 * tower + read - cache - controller
+    return max(encoding, cache + 4 * max(piece, step)) + embeddings
 
 
 def _bytes_of_a_step(
