@@ -67,7 +67,7 @@ def end_with_others(
     named = _given_arguments(coordinator, process_id, num_processes) or _named_arguments()
     if named or _launched_together():
         _join_hosts(named, initialization_timeout=_LATE_WAIT)
-        group.end(code, text)
+        group.end(code, text, 2 * _LATE_WAIT)  # others may still be on their way here
 
 
 def is_main() -> bool:

@@ -61,10 +61,11 @@ def watch() -> None:
     atexit.register(stop)
 
 
-def end(code: int, text: str) -> None:
+def end(code: int, text: str, seconds: float = _LAST_SECONDS) -> None:
     """Ends all processes: this one with a text, the others with the text's last line.
 
-    Where another one has ended before, it is its line that all say. Does not return.
+    Where another one has ended before, it is its line that all say. Waits at most so many seconds
+    for the others to have seen it. Does not return.
     """
     _ending.acquire()
     ended = _read("ended")
@@ -72,7 +73,7 @@ def end(code: int, text: str) -> None:
         code, text = _told(ended)
     else:
         _set("ended", {"code": code, "line": text.strip().splitlines()[-1]})
-    _leave(code, text)
+    _leave(code, text, seconds)
 
 
 def tell_of_end(code: int, text: str, *hosts: str | int | None) -> None:
@@ -199,8 +200,8 @@ def _end_with(ended: Mapping[int, Any]) -> None:
         _leave(*_told(ended))
 
 
-def _leave(code: int, text: str) -> None:
-    _wait_for_others(_LAST_SECONDS)
+def _leave(code: int, text: str, seconds: float = _LAST_SECONDS) -> None:
+    _wait_for_others(seconds)
     last_line(text)  # behind whatever the main thread still says
     os._exit(code)
 
