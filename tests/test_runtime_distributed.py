@@ -14,8 +14,7 @@ from vreason_jax.runtime import distributed, group
 ROOT = Path(__file__).parent.parent
 
 PROCESS = """
-import os, sys, time
-import functools, signal
+import functools, os, signal, sys, time
 from vreason_jax.command_line import exit_code, tell_of_end
 from vreason_jax.errors import UserError
 from vreason_jax.runtime import distributed, group

@@ -15,8 +15,6 @@ from typing import NoReturn
 from vreason_jax.errors import UserError, nearest, shown
 
 _LONGEST_LINE = 2000  # characters of an error
-# By which a launcher says how many processes there are.
-_LAUNCHED = {"JAX_NUM_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -88,7 +86,8 @@ def tell_of_end(argv: list[str] | None, code: int, text: str) -> None:
         options, _ = parser.parse_known_args(argv)
         hosts = options.coordinator, options.process_id, options.num_processes
         # An error of one process alone must not wait for others.
-        if any(host is not None for host in hosts) or _LAUNCHED.intersection(os.environ):
+        named = any(host is not None for host in hosts) or "JAX_NUM_PROCESSES" in os.environ
+        if named or _group().launched_together():
             _group().tell_of_end(code, text, *hosts)
 
 

@@ -19,12 +19,6 @@ from vreason_jax.errors import UserError, shown
 from vreason_jax.runtime import group
 from vreason_jax.runtime.mesh import parse_mesh
 
-# Names of the environment by which a launcher says how many processes it started.
-_PROCESS_COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
-_LAUNCHERS = {
-    "SLURM_NTASKS": "SLURM_STEP_NODELIST",
-    "OMPI_COMM_WORLD_SIZE": "OMPI_MCA_orte_hnp_uri",
-}
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _MOST_CORES = 8  # that a CPU is split into unasked
 _CPU_DEVICES = "xla_force_host_platform_device_count"
@@ -65,7 +59,7 @@ def end_with_others(
 ) -> None:
     """Joins the hosts that are named as for `start`, TPUs apart, to end with them (`group.end`)."""
     named = _given_arguments(coordinator, process_id, num_processes) or _named_arguments()
-    if named or _launched_together():
+    if named or group.launched_together():
         _join_hosts(named, initialization_timeout=_LATE_WAIT)
         group.end(code, text, 2 * _LATE_WAIT)  # others may still be on their way here
 
@@ -86,7 +80,7 @@ def largest(values: np.ndarray) -> np.ndarray:
 
 def _join_hosts(arguments: dict | None, **settings: Any) -> None:
     tpu = _on_tpu_vm()
-    if arguments is None and not _launched_together() and not _in_job_of_pods() and not tpu:
+    if arguments is None and not group.launched_together() and not _in_job_of_pods() and not tpu:
         return
     try:
         with _told_of_waiting(arguments), warnings.catch_warnings():
@@ -225,13 +219,6 @@ def _send_nowhere(descriptor: int) -> int:
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
     return kept
-
-
-def _launched_together() -> bool:
-    for name in _PROCESS_COUNTS:
-        if os.environ.get(name, "1") not in ("", "1") and _LAUNCHERS[name] in os.environ:
-            return True
-    return False
 
 
 def _in_job_of_pods() -> bool:

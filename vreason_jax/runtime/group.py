@@ -20,6 +20,11 @@ from typing import Any
 from vreason_jax.errors import UserError, shown
 from vreason_jax.runtime import lifelines
 
+# Names of the environment: how many processes a launcher started, and what it also sets then.
+_LAUNCHERS = {
+    "SLURM_NTASKS": "SLURM_STEP_NODELIST",
+    "OMPI_COMM_WORLD_SIZE": "OMPI_MCA_orte_hnp_uri",
+}
 _KEYS = "vreason_jax"
 # Public JAX has barriers of devices alone, which watchdogs end, and no store.
 _STATE = "jax._src.distributed"
@@ -39,6 +44,14 @@ _ending = threading.Lock()  # of the one thread that ends this process
 _done = threading.Event()  # this process has ended well, or is about to
 _over = threading.Event()  # nothing is to be watched any more
 _lines: list[Any] = []  # held as long as this process lives
+
+
+def launched_together() -> bool:
+    """Returns whether Slurm or Open MPI has started this process among several."""
+    return any(
+        os.environ.get(count, "1") not in ("", "1") and other in os.environ
+        for count, other in _LAUNCHERS.items()
+    )
 
 
 def joined() -> bool:
