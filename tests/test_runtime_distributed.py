@@ -13,15 +13,39 @@ from vreason_jax.runtime import distributed, group
 
 ROOT = Path(__file__).parent.parent
 
-PROCESS = """
+PROCESS = '''
 import functools, os, signal, sys, time
 from vreason_jax.command_line import exit_code, tell_of_end
 from vreason_jax.errors import UserError
 from vreason_jax.runtime import distributed, group
 
+def fail(*_):
+    raise UserError("clip.mp4: no such file")
+
+class Interrupted:
+    """JAX's client in a process whose main thread fails before the client is connected."""
+
+    def __init__(self, *args, **settings):
+        self.client = make(*args, **settings)
+
+    def connect(self):
+        signal.raise_signal(signal.SIGALRM)
+        time.sleep(1)
+        self.client.connect()
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
 def program():
-    if sys.argv[2] == "early" and os.environ["JAX_PROCESS_ID"] == sys.argv[1]:
-        raise UserError("clip.mp4: no such file")
+    global make
+    if os.environ["JAX_PROCESS_ID"] == sys.argv[1]:
+        if sys.argv[2] == "early":
+            fail()
+        if sys.argv[2] == "meeting":
+            from jax._src import distributed as jaxs
+            signal.signal(signal.SIGALRM, fail)
+            make = jaxs._jax.get_distributed_runtime_client
+            jaxs._jax.get_distributed_runtime_client = Interrupted
     distributed.start()
     import jax
     assert jax.process_count() == 2, jax.process_count()
@@ -42,7 +66,7 @@ def program():
         group.wait_for_all("end")
 
 sys.exit(exit_code(program, functools.partial(tell_of_end, [])))
-"""
+'''
 
 
 @pytest.fixture
@@ -72,7 +96,7 @@ def initialized(monkeypatch):
     assert jax.process_count() == 1
     calls = []
     monkeypatch.setattr("jax.distributed.initialize", lambda **kwargs: calls.append(kwargs))
-    monkeypatch.setattr(group, "watch", lambda: None)
+    monkeypatch.setattr(group, "_begin_to_watch", lambda: None)
     return calls
 
 
@@ -112,10 +136,10 @@ def test_two_processes_meet_and_go_on():
     assert (first[1], second[1]) == ("main", "other") and first[2] == second[2] == ""
 
 
-@pytest.mark.parametrize("how", ["user", "early"])
+@pytest.mark.parametrize("how", ["user", "early", "meeting"])
 @pytest.mark.parametrize("failing", [0, 1])
 def test_what_one_process_misses_ends_both_with_its_reason(failing, how):
-    """Whether it has joined the other by then or not."""
+    """Whether it has joined the other by then, is about to, or has not begun."""
     ends = run_two(failing, how)
     assert [end[0] for end in ends] == [2, 2]
     assert ends[failing][2] == "error: clip.mp4: no such file"

@@ -114,7 +114,7 @@ def exit_code(
         code, text = 130, "error: interrupted"
     except Exception as error:
         line = _one_line(f"error: {type(error).__name__}: {error}")
-        if not _group().joined():
+        if not _group().begun():
             end_alone(1, line)
             raise
         # Its own line behind the traceback, which JAX ends with a notice.
@@ -122,7 +122,7 @@ def exit_code(
     else:
         _group().end_well()
         return 0
-    if _group().joined():
+    if _group().begun():
         _group().end(code, text)
     print(text, file=sys.stderr, flush=True)
     end_alone(code, text)

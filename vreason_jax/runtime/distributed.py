@@ -87,14 +87,13 @@ def _join_hosts(arguments: dict | None, **settings: Any) -> None:
             warnings.simplefilter("ignore")  # about proxies in the environment
             # Its service would take SIGTERM for itself.
             jax.config.update("jax_enable_preemption_service", False)
-            jax.distributed.initialize(**(arguments or {}), **settings)
-        group.watch()
+            group.meet(lambda: jax.distributed.initialize(**(arguments or {}), **settings))
     except ValueError as error:
         if tpu and arguments is None and "coordinator_address" in str(error):
             return  # chips without a slice around them: JAX found no metadata
         raise UserError(f"several hosts are configured, but not completely: {error}") from None
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or "RuntimeError").splitlines()[0]
         raise UserError(f"the hosts did not find each other: {reason}") from None
 
 

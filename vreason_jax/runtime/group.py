@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent import futures
 from typing import Any
 
 from vreason_jax.errors import UserError, shown
@@ -32,6 +33,8 @@ _EVERY = 0.5  # seconds between two looks
 _SILENT_AFTER = 30.0  # seconds without a sign of life
 _LAST_WORDS = 1.0  # seconds for what a process said before its line was cut
 _LAST_SECONDS = 4.0  # that an ending process waits for the others to have seen it
+_UNTIL_MET = {130: 4.0}  # seconds that it waits for others to come, by its exit code
+_UNTIL_MET_ELSE = 10.0
 _LONGEST_WAIT = 30 * 24 * 3600  # seconds; the end of another process ends the wait
 _LATEST_END = 20.0  # seconds, imports included, for telling of an end before the others were met
 _ENDING = """
@@ -44,6 +47,7 @@ _ending = threading.Lock()  # of the one thread that ends this process
 _done = threading.Event()  # this process has ended well, or is about to
 _over = threading.Event()  # nothing is to be watched any more
 _lines: list[Any] = []  # held as long as this process lives
+_meetings: list[futures.Future] = []  # of this process and the others: one, where it has begun
 
 
 def launched_together() -> bool:
@@ -54,15 +58,42 @@ def launched_together() -> bool:
     )
 
 
+def meet(initialize: Callable[[], None]) -> None:
+    """Meets the other processes by JAX's own function, and watches them up to the end of this one.
+
+    A thread calls it, so that nothing that befalls this one, as Ctrl-C, leaves it half done: `end`
+    can still tell the others. Raises what the function raises.
+    """
+    meeting = futures.Future()
+
+    def run() -> None:
+        try:
+            meeting.set_result(initialize())
+        except BaseException as error:
+            meeting.set_exception(error)
+
+    _meetings.append(meeting)
+    threading.Thread(target=run, daemon=True).start()
+    meeting.result()
+    _begin_to_watch()
+
+
+def begun() -> bool:
+    """Returns whether this process has met the others or is about to: it has to `end` with them."""
+    return joined() or not all(meeting.done() for meeting in _meetings)
+
+
 def joined() -> bool:
     """Returns whether there are several processes; one that has not loaded JAX is alone."""
     # Not imported here: what this process has met may be JAX itself.
     state = getattr(sys.modules.get(_STATE), "global_state", None)
-    return state is not None and state.client is not None and state.num_processes > 1
+    if state is None or state.client is None or state.num_processes == 1:
+        return False
+    # JAX aborts a process that uses a client before it is connected.
+    return all(meeting.done() and not meeting.exception() for meeting in _meetings)
 
 
-def watch() -> None:
-    """Begins to watch the other processes, up to the end of this one."""
+def _begin_to_watch() -> None:
     thread = threading.Thread(target=_watch, daemon=True)
     thread.start()
 
@@ -78,9 +109,13 @@ def end(code: int, text: str, seconds: float = _LAST_SECONDS) -> None:
     """Ends all processes: this one with a text, the others with the text's last line.
 
     Where another one has ended before, it is its line that all say. Waits at most so many seconds
-    for the others to have seen it. Does not return.
+    for the others to have seen it, and before for those that are still to come. Does not return.
     """
     _ending.acquire()
+    futures.wait(_meetings, _UNTIL_MET.get(code, _UNTIL_MET_ELSE))
+    if not joined():
+        last_line(text)
+        os._exit(code)  # JAX would abort a thread of its own
     ended = _read("ended")
     if ended:
         code, text = _told(ended)
@@ -153,8 +188,9 @@ def check_same(name: str, values: Mapping[str, Any]) -> None:
 
 
 def _watch() -> None:
-    with contextlib.suppress(Exception):  # where no line is possible, silence tells, later
-        _lines.append(_line())
+    if _me() == 0:
+        with contextlib.suppress(OSError):  # where no line is possible, silence tells, later
+            _set("line", lifelines.listen(_cut))
     signs: dict[int, tuple[Any, float]] = {}
     signalled = False
     for count in itertools.count():
@@ -164,6 +200,8 @@ def _watch() -> None:
             _set("alive", count)
         ended, signals, silent = _read("ended"), _read("signal"), _silent(signs)
         _end_with(ended)
+        if _me() != 0 and not _lines:
+            _lines.extend(_line(place) for place in _read("line").values())
         if signals and not signalled:
             signalled = True
             if _me() not in signals:
@@ -172,13 +210,13 @@ def _watch() -> None:
             end(1, f"error: process {silent} gave no sign of life for {_SILENT_AFTER:.0f} seconds")
 
 
-def _line() -> Any:
-    """Opens this process's line, or on process 0 the others' way there."""
-    if _me() == 0:
-        return _set("line", lifelines.listen(_cut))
-    place = json.loads(_state().client.blocking_key_value_get(f"{_KEYS}/line/0", 5000))
+def _line(place: list) -> Any:
+    """Returns this process's line to process 0, or None where there is no way."""
     host = _state().coordinator_address.rpartition(":")[0].strip("[]")
-    return lifelines.connect(host, lifelines.Place(*place), _me())
+    try:
+        return lifelines.connect(host, lifelines.Place(*place), _me())
+    except OSError:
+        return None
 
 
 def _cut(process: int) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-_SECONDS = 5.0  # for a connection to be made
+_SECONDS = 2.0  # for a connection to be made
 
 
 class Place(NamedTuple):
