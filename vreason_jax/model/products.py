@@ -149,6 +149,8 @@ def _in_terms(rows: jax.Array, weight: jax.Array, contract: Callable) -> jax.Arr
 def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
     if rows.shape[0] == 1 and rows.dtype == weight.dtype == out_dtype == jnp.float32:
         return _one_row(rows, weight)
+    if rows.shape[0] == 1 and weight.dtype != jnp.float32:
+        return _one_narrow_row(rows, weight, out_dtype)
     if rows.shape[0] <= _FEW_ROWS:
         return _weight_first(rows, weight, out_dtype)
     rows_first = functools.partial(_rows_first, out_dtype=out_dtype)
@@ -162,6 +164,19 @@ def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> ja
     # XLA's CPU code would turn a weight of more axes around in memory; one that devices share could
     # not be flattened where it lies.
     return lax.platform_dependent(rows, weight, cpu=flat, default=rows_first)
+
+
+def _one_narrow_row(row: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
+    """Returns row [1, in] times weight [*out, in], both of 16 bits: [1, *out] in `out_dtype`.
+
+    XLA's CPU products of such numbers run at a third of the rate at which memory gives them.
+    """
+
+    def summed(row, weight):
+        return _multiplied_and_summed(row, weight, _forward(weight)).astype(out_dtype)
+
+    weight_first = functools.partial(_weight_first, out_dtype=out_dtype)
+    return lax.platform_dependent(row, weight, cpu=summed, default=weight_first)
 
 
 def _rows_first(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:
