@@ -85,6 +85,7 @@ class Evaluation:
             if time.monotonic() - noted >= _NOTED_EVERY:
                 noted = time.monotonic()
                 self.folder.note(session.facts())
+                give_back()  # else what the C library keeps grows for an hour
         session.answering.progress.close()
         self.folder.note(session.facts())
         self._tell(session.summary())
