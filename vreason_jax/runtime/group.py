@@ -33,8 +33,8 @@ _EVERY = 0.5  # seconds between two looks
 _SILENT_AFTER = 30.0  # seconds without a sign of life
 _LAST_WORDS = 1.0  # seconds for what a process said before its line was cut
 _LAST_SECONDS = 4.0  # that an ending process waits for the others to have seen it
-_UNTIL_MET = {130: 4.0}  # seconds that it waits for others to come, by its exit code
-_UNTIL_MET_ELSE = 10.0
+_UNTIL_MET = 10.0  # seconds that it waits for others to come
+_INTERRUPTED = 130  # the exit code after Ctrl-C, by which a person waits
 _LONGEST_WAIT = 30 * 24 * 3600  # seconds; the end of another process ends the wait
 _LATEST_END = 20.0  # seconds, imports included, for telling of an end before the others were met
 _ENDING = """
@@ -112,7 +112,7 @@ def end(code: int, text: str, seconds: float = _LAST_SECONDS) -> None:
     for the others to have seen it, and before for those that are still to come. Does not return.
     """
     _ending.acquire()
-    futures.wait(_meetings, _UNTIL_MET.get(code, _UNTIL_MET_ELSE))
+    futures.wait(_meetings, _LAST_SECONDS if code == _INTERRUPTED else _UNTIL_MET)
     if not joined():
         last_line(text)
         os._exit(code)  # JAX would abort a thread of its own

@@ -85,7 +85,7 @@ class Evaluation:
             if time.monotonic() - noted >= _NOTED_EVERY:
                 noted = time.monotonic()
                 self.folder.note(session.facts())
-                give_back()  # else what the C library keeps grows for an hour
+                give_back()  # else what the C library keeps of freed memory grows
         session.answering.progress.close()
         self.folder.note(session.facts())
         self._tell(session.summary())
