@@ -157,6 +157,9 @@ NUMBERS = {
 }
 # reply to a question of yes or no -> "yes", "no" or ""
 YES_NO = {
+    'Absolutely not.': 'no', 'Of course not': 'no', 'Certainly not.': 'no', 'Definitely not': 'no',
+    'The answer is not yes.': 'no', 'No, wait, yes.': 'yes', 'The statement is false.': 'no',
+    'The statement is incorrect.': 'no', 'The description is correct.': 'yes',
     'Yes': 'yes', 'yes': 'yes', 'YES': 'yes', 'Yes.': 'yes', 'Yes!': 'yes', 'yes,': 'yes',
     'Yes。': 'yes', 'Yes；': 'yes', 'Yes—it is': 'yes', 'yes,it is': 'yes', 'Yes.The man': 'yes',
     'Yes it is': 'yes', 'Yes, the ball moves up': 'yes', 'Yes: it does': 'yes', '"Yes"': 'yes',

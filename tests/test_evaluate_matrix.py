@@ -4,6 +4,8 @@ import pytest
 from evaluate_runs import answers
 from stub_engine import Stub
 
+from vreason_jax.evaluation.results.status import status_of
+
 CHANCE = "--set", "sampling.temperature=1.0"
 
 
@@ -41,6 +43,8 @@ class Folder:
         return self.asked - self.failed
 
     def check(self):
+        status = status_of(self.path)
+        assert (status.done, status.failed, status.to_do) == (len(self.done()), len(self.failed), 0)
         found = {}
         for (name, method, seed), line in answers(self.path).items():  # none comes twice
             found[name[: len("test-000000")], method, seed] = line

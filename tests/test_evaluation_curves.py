@@ -73,8 +73,8 @@ def test_entropy_of_right_and_wrong_answers(tmp_path):
     write_arrays(tmp_path, "1.npz", entropy=[4.0])
     rows = [sample_line(0, trace="0.npz"), sample_line(1, score=0.0, trace="1.npz")]
     got = read_curves(lines_of(tmp_path, *rows), ["baseline"])["baseline"]
-    assert got.entropy_right.tolist() == [1.5]
-    assert got.entropy_wrong.tolist() == [4.0]
+    assert (got.entropy_right.value, got.entropy_right.questions) == (1.5, 1)
+    assert (got.entropy_wrong.value, got.entropy_wrong.questions) == (4.0, 1)
 
 
 def test_missing_and_broken_traces_are_counted(tmp_path):

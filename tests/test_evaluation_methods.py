@@ -47,6 +47,7 @@ def test_at_temperature_0_one_seed_runs_unless_chance_is_in_the_method():
     methods = load("baseline", "vreason", "random", "random_direction")
     assert [list(seeds_of(run, [3, 4])) for run in methods.values()] == [[3], [3], [3, 4], [3, 4]]
     lite = {"prune__fraction": 0.5, "prune__policy": "random"}
+    assert list(seeds_of(load("baseline")["baseline"], [3, 4], [7])) == [7]  # is the same answer
     assert seeds_of(load("baseline", **lite)["baseline"], [3, 4]) == [3, 4]
     assert seeds_of(load("baseline", sampling__temperature=1.0)["baseline"], [3, 4]) == [3, 4]
 

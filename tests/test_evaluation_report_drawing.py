@@ -29,6 +29,7 @@ def test_numbers_for_people():
         "0.50",
     ]
     assert markup.shorten("a long model name · vreason", 16) == "a lon… · vreason"
+    assert markup.shorten("vreason_lr0.01_interval_4", 22) == "vreason_lr0…interval_4"
 
 
 @pytest.mark.parametrize("values", [[], [0.0], [5.0], [-1e-12, 1e-12], [0.1, 0.3], [-3, 40], [1e6]])

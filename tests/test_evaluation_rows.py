@@ -84,3 +84,15 @@ def test_a_refusal_quotes_eighty_characters_of_a_key():
 def test_a_row_nested_too_deeply_is_refused_in_one_line(name, deep):
     row = rows_of(f"[{deep}" if name == "rows.json" else deep, name)[-1]
     assert row.value is None and "nested too deeply" in row.error
+
+
+def test_json_lines_are_read_as_such_whatever_the_file_is_called():
+    text = '{"a": 1}\n{"a": 2}\n'
+    assert [row.value for row in rows_of(text)] == [{"a": 1}, {"a": 2}]
+    (only,) = rows_of('{"x": {"a": 1}}\n')  # one object is rows by their keys
+    assert (only.keys, only.value) == (("x",), {"a": 1})
+
+
+def test_what_stands_behind_the_rows_is_told():
+    *rows, rest = rows_of('[{"a": 1}]\n[{"a": 2}]')
+    assert [row.value for row in rows] == [{"a": 1}] and "expected the end" in rest.error

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.results.line_file import LineFile
 from vreason_jax.evaluation.results.run_folder import Key, RunFolder, State
+from vreason_jax.evaluation.results.status import status_of
 
 ROOT = Path(__file__).parent.parent
+FACTS = {"methods": {}, "seeds": [0]}
 
 
 def line(number=0, status="ok", **fields):
@@ -126,7 +128,7 @@ def test_video_failures_are_of_the_question_and_are_taken_out_to_be_tried_again(
     assert other.state(key(3, "vreason")) is State.TO_DO
     assert other.failure("q00004").status == "undecodable_video"
     assert other.failure("q00005") is State.TO_DO and other.state(key(5)) is State.DONE
-    again = opened(folder, retry_failed=True)
+    again = opened(folder, retry=[key(3), key(4)])
     assert [again.failure(key(n).id) for n in (3, 4)] == [State.TO_DO, State.TO_DO]
     again.add([line(3)])
     ids = [json.loads(text)["id"] for text in file.read_text().splitlines()]
@@ -134,6 +136,21 @@ def test_video_failures_are_of_the_question_and_are_taken_out_to_be_tried_again(
     # The file has been replaced since; who held the old one goes on in the new one.
     first.add([line(3), line(6)])
     assert len(file.read_text().splitlines()) == 6 and done(folder) == {0, 1, 2, 3, 5, 6}
+
+
+def test_only_what_a_run_asks_for_is_tried_again(folder, file):
+    opened(folder).add([line(3, "missing_video"), line(4, "missing_video")])
+    opened(folder).add([line(3, "missing_video", method="vreason")])
+    again = opened(folder, retry=[key(3)])
+    assert [again.state(k) for k in (key(3), key(4))] == [State.TO_DO, State.MISSING]
+    assert again.state(key(3, "vreason")) is State.MISSING  # not asked for now
+    assert again.failure(key(3).id) is State.TO_DO  # so that the video is looked at
+
+
+def test_a_folder_has_the_lines_that_stand_in_it_alone(tmp_path):
+    empty = opened(tmp_path)
+    empty.share([key(1)], [], lambda values: values + (values == 0) * int(State.DONE))
+    assert empty.state(key(1)) is State.DONE and not empty.has_lines()
 
 
 def test_a_line_that_another_process_has_written_is_not_written_again(folder, file):
@@ -201,3 +218,9 @@ for number in range(200):
     for process in ("0", "1"):
         numbers = [each["number"] for each in lines if each["process"] == process]
         assert numbers == list(range(200))
+
+
+def test_what_was_asked_of_a_folder_grows_by_what_an_added_method_is_to_give(folder, file):
+    for asked, to_do in (([key(n) for n in range(3)], 0), ([key(0, "max"), key(1, "max")], 2)):
+        opened(folder).begin(lambda former: FACTS, [], str, "0/1", asked)
+        assert status_of(folder).to_do == to_do

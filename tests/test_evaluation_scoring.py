@@ -152,6 +152,12 @@ def test_numbers_in_prose(text, numbers):
     [
         ("I count 3, then 2, so the answer is 5.", "5"),
         ("There are 3 here and 2 there: 5 in all", "5"),
+        ("The distance between the 2 chairs is 5 meters.", "5"),
+        ("There are no chairs.", "0"),
+        ("The 4-person sofa is 5 m long", "5"),
+        ("In this 30-second video it is 5", "5"),
+        ("2 at the desk and 3 at the table, which is 5", "5"),
+        ("a 5-meter gap", "5"),
         ("<answer>5 of 7</answer>", "5"),
         ("<think>9</think> It must be four", "4"),
     ],
@@ -205,6 +211,9 @@ def test_tempcompass_takes_yes_and_no_names_of_captions_and_captions():
     [
         ("Depth-First Search (DFS)", "It is DFS.", 1), ("blind spot", "the blind spot, I think", 1),
         ("blind spot", "a spot that is blind", 0), ("41", "41 of them", 1), ("six", "sixteen", 0),
+        ("CO2", "The gas is CO.", 0), ("CO2", "It gives off CO2", 1), ("H2O", "H2O2", 0),
+        ("p53", "It is p38.", 0), ("B6", "vitamin B 6", 1), ("photosynthesis", "It isn't that", 0),
+        ("photosynthesis", "It isn\u2019t photosynthesis.", 0), ("Newton's law", "Newtons law", 1),
         ("2", "12", 0),
     ],
 )  # fmt: skip

@@ -35,6 +35,10 @@ back
 """
 
 
+def test_times_may_leave_hours_out():
+    assert parse_srt("WEBVTT\n\n00:01.000 --> 01:02.500\nhi") == (Line(1.0, 62.5, "hi"),)
+
+
 def test_subrip_is_read_with_its_oddities():
     assert parse_srt(TEXT) == (
         Line(1.5, 3.0, "Hello & welcome"),

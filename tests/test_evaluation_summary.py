@@ -15,6 +15,7 @@ from statsmodels.stats.multitest import multipletests
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.report.differences import pairs
 from vreason_jax.evaluation.results.questions import keep_words
 from vreason_jax.evaluation.results.runs import merge_runs, read_run
 from vreason_jax.evaluation.statistics.budgets import budget_curve, within
@@ -335,3 +336,28 @@ def test_a_folder_without_answers_is_refused(tmp_path):
     (tmp_path / "predictions.jsonl").write_text("")
     with pytest.raises(UserError, match="expected at least one answer"):
         read_run(tmp_path)
+
+
+def test_the_mean_of_unequal_tasks_has_the_interval_of_its_own_error():
+    rows = [sample_line(n, task="a", score=n % 2) for n in range(10)]
+    rows += [sample_line(n, task="b", score=n % 2) for n in range(10, 500)]
+    mean = summarise(make_lines(*rows))["methods"]["baseline"]["macro_tasks"]
+    assert (mean["high"] - mean["low"]) / 2 > 1.9 * mean["standard_error"] > 0.15
+
+
+def test_a_part_that_has_no_line_adds_nothing_to_a_merge(tmp_path):
+    write_run(tmp_path / "a", [sample_line(0)])
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "run.json").write_text("{}")
+    assert len(merge_runs([tmp_path / "b", tmp_path / "a"]).lines) == 1
+    with pytest.raises(UserError, match=r"found no predictions\.jsonl"):
+        merge_runs([tmp_path / "b"])
+
+
+def test_a_seed_that_a_method_lacks_is_not_another_seed_of_it():
+    rows = [sample_line(0, "a", seed) for seed in (0, 1)] + [sample_line(1, "a", 0)]
+    rows += [sample_line(n, "b", seed) for n in (0, 1) for seed in (0, 1)]
+    outcomes = [pair.outcome for pair in pairs(make_lines(*rows), "a", "b")]
+    assert sorted(outcomes) == ["one method only"] + 3 * ["same answer"]
+    greedy = [*rows, sample_line(0, "c"), sample_line(1, "c")]  # beside every seed of the other
+    assert len(pairs(make_lines(*greedy), "c", "b")) == 4

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from vreason_jax import plan
@@ -53,7 +54,7 @@ def test_json_has_all_keys_and_its_parts_add_up(report):
 def test_the_default_mesh_is_the_one_that_a_run_takes(report, monkeypatch, model, device, devices):
     monkeypatch.setattr(jax, "devices", lambda: [jax.local_devices(backend="cpu")[0]] * devices)
     monkeypatch.setattr(jax, "local_device_count", lambda: devices)
-    monkeypatch.setattr(mesh_lib, "_ordered", lambda found, count, sizes: [found])
+    monkeypatch.setattr(mesh_lib, "_ordered", lambda found, shape: np.array([found]))
     monkeypatch.setattr(mesh_lib, "Mesh", lambda grid, axes, axis_types: grid.shape)
     made = mesh_lib.create_mesh(None, published_config(model))
     assert tuple(report(f"--model {model} --device {device}")["mesh"].values()) == made

@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 from types import SimpleNamespace
@@ -172,3 +173,46 @@ def test_idle_accelerators_are_said(monkeypatch):
     )
     assert mesh_lib.idle_notice(some) == "2 of 8 devices stay idle under --mesh data=1,model=6"
     assert mesh_lib.idle_notice(all_of_them) is None
+
+
+def machines_of_gpus(count: int, each: int) -> list:
+    devices = [(machine, number) for machine in range(count) for number in range(each)]
+    return [
+        SimpleNamespace(platform="gpu", id=each * m + n, slice_index=m, process_index=m)
+        for m, n in devices
+    ]
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (1, 16), (4, 4)])
+def test_on_machines_with_gpus_a_model_lies_on_as_few_machines_as_it_can(shape):
+    mesh = mesh_lib._ordered(machines_of_gpus(2, 8)[::-1], shape)
+    assert [device.id for device in mesh.flat] == list(range(16))
+    assert mesh.shape == shape
+
+
+def test_gpus_of_one_machine_are_near_whichever_process_has_them():
+    devices = machines_of_gpus(2, 8)
+    assert mesh_lib._near(devices, devices[3:4]) == 8
+    alone = [SimpleNamespace(platform="gpu", id=n, slice_index=None) for n in range(8)]
+    assert mesh_lib._near(alone, alone) == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "torus", "shape"),
+    [
+        ("TPU v6 lite", (4, 8, 1), (2, 16)), ("TPU v6 lite", (8, 8, 1), (4, 16)),
+        ("TPU v6 lite", (4, 4, 1), (2, 8)), ("TPU v6 lite", (4, 4, 1), (8, 2)),
+        ("TPU v5p", (4, 4, 4), (8, 8)), ("TPU v5 lite", (4, 4, 1), (2, 8)),
+    ],
+)  # fmt: skip
+def test_every_slice_of_tpus_takes_every_mesh_of_its_size(kind, torus, shape):
+    devices = [
+        SimpleNamespace(
+            platform="tpu", device_kind=kind, id=number, coords=coords, core_on_chip=0,
+            process_index=number // 4, slice_index=0,
+        )
+        for number, coords in enumerate(itertools.product(*map(range, torus)))
+    ]  # fmt: skip
+    mesh = mesh_lib._ordered(devices, shape)
+    assert mesh.shape == shape and {device.id for device in mesh.flat} == set(range(len(devices)))
+    assert mesh_lib._near(devices, devices[:4]) == len(devices)

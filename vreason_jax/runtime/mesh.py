@@ -2,10 +2,12 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import (
     AxisType,
     Mesh,
@@ -57,11 +59,11 @@ def create_mesh(text: str | None, config: ModelConfig, *, many: bool = False) ->
         len(devices),
         config,
         hosts=jax.process_count(),
-        near=len(devices) if devices[0].platform == "tpu" else jax.local_device_count(),
+        near=_near(devices, jax.local_devices()),
         room=(jax.local_devices()[0].memory_stats() or {}).get("bytes_limit"),
     )
     return Mesh(
-        np.asarray(_ordered(devices, math.prod(sizes.values()), sizes)),
+        _ordered(devices, tuple(sizes[axis] for axis in AXES)),
         AXES,
         axis_types=(AxisType.Auto,) * len(AXES),
     )
@@ -145,9 +147,26 @@ def _is_small(config: ModelConfig) -> bool:
     return config.text.width * config.text.mlp_width <= 2**20
 
 
-def _ordered(devices: list, count: int, sizes: dict[str, int]) -> np.ndarray:
-    """The devices in the mesh's shape, neighbours on the machine side by side where JAX knows."""
-    shape = tuple(sizes[axis] for axis in AXES)
-    if count == len(devices):
-        return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES)).devices
-    return np.asarray(devices[:count]).reshape(shape)
+def _near(devices: Sequence[Any], local: Sequence[Any]) -> int:
+    """Returns how many devices a fast network joins with this process's: a slice, or a machine.
+
+    JAX counts each machine with GPUs as a slice, however many processes it runs.
+    """
+    if local[0].platform != "tpu" and getattr(local[0], "slice_index", None) is None:
+        return len(local)
+    return sum(_slice(device) == _slice(local[0]) for device in devices)
+
+
+def _ordered(devices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """The devices in the mesh's shape, neighbours on a slice of TPUs side by side on `model`."""
+    one_slice = len({_slice(device) for device in devices}) == 1
+    if devices[0].platform == "tpu" and math.prod(shape) == len(devices) and one_slice:
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    ordered = sorted(devices, key=lambda device: (_slice(device), device.id))
+    grid = np.empty(math.prod(shape), object)
+    grid[:] = ordered[: grid.size]
+    return grid.reshape(shape)
+
+
+def _slice(device: Any) -> int:
+    return getattr(device, "slice_index", None) or 0

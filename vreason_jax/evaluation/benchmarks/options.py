@@ -16,6 +16,7 @@ from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, whole
 from vreason_jax.json_files import parse_json
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_COUNTED = {"".join(map(str, range(a, b))) for a in (0, 1) for b in range(2, len(LETTERS) + 2)}
 LONGEST_LIST = 100_000  # characters of a list that is written as a text
 # "A. a cup" stays as it is written: protocols show it letter by letter.
 _PLAIN = re.compile(r"([A-Z])[.):]")
@@ -25,6 +26,8 @@ _MARK = re.compile(
     r"|[(\[]([A-Za-z]|[0-9]{1,2})[)\]]\s*",
     re.IGNORECASE,
 )
+# A number by itself is what the option says, and so is the first item of "A, B, C".
+_LISTED = re.compile(r"[0-9]+$|(?:[A-Za-z]|[0-9]{1,2})(?:, *(?:[A-Za-z]|[0-9]{1,2}))+\W*$")
 _GOLD = re.compile(r"[(\[]?([A-Za-z]|[0-9]{1,2})[)\]]?(?:[.):,](?:\s.*)?)?", re.DOTALL)
 
 
@@ -33,7 +36,8 @@ def choices(value: Any, gold: Any, key: str = "options") -> tuple[tuple[str, ...
 
     Args:
       value: a list of texts, an object of texts by letter, or such a list written as a text.
-      gold: "B", "(B)", "B.", "B. a cup", or the number of an option where they are numbered.
+      gold: "B", "(B)", "B.", "B. a cup", the number of an option where they are numbered, or the
+        whole text of one.
       key: the name of the options in messages.
     """
     texts = texts_of(value, key)
@@ -43,12 +47,12 @@ def choices(value: Any, gold: Any, key: str = "options") -> tuple[tuple[str, ...
         raise BrokenRowError(f"{key!r}: expected at most {len(LETTERS)}, got {len(texts)}")
     named = _gold_name(gold)
     labels, bodies = _labels(texts, named, key)
-    if named.isdigit():
-        named = _of_number(named, labels)
-    if named not in labels:
+    place = _place(named, labels)
+    if place is None:
+        place = _place(_folded(gold), [_folded(text) for text in texts])
+    if place is None:
         known = ", ".join(labels)
         raise BrokenRowError(f"unknown gold letter: expected one of {known}, got {shown(gold)}")
-    place = labels.index(named)
     letters = labels if labels[0].isalpha() else LETTERS[: len(labels)]
     return tuple(map(_written, letters, texts, bodies)), letters[place]
 
@@ -94,11 +98,17 @@ def _parsed(value: str) -> Any:
 
 def _mark(text: str) -> tuple[str, str] | None:
     """Returns the mark that an option begins with, in upper case, and what follows it."""
-    folded = unicodedata.normalize("NFKC", text).strip()
+    folded = _folded(text)
     match = _MARK.match(folded)
-    if match is None:
+    if match is None or _LISTED.match(folded):
         return None
     return (match.group(1) or match.group(2)).upper(), folded[match.end() :]
+
+
+def _folded(value: Any) -> str:
+    """Returns a text or a whole number in one form; "" for anything else."""
+    known = isinstance(value, str | int) and not isinstance(value, bool)
+    return unicodedata.normalize("NFKC", str(value) if known else "").strip()
 
 
 def _labels(texts: Sequence[str], gold: str, key: str) -> tuple[Sequence[str], list[str]]:
@@ -125,16 +135,18 @@ def _labels(texts: Sequence[str], gold: str, key: str) -> tuple[Sequence[str], l
 
 
 def _gold_name(gold: Any) -> str:
-    if isinstance(gold, int) and not isinstance(gold, bool):
-        return str(gold) if 0 <= gold < 100 else ""
-    folded = unicodedata.normalize("NFKC", gold).strip() if isinstance(gold, str) else ""
-    match = _GOLD.fullmatch(folded)
+    match = _GOLD.fullmatch(_folded(gold))
     return match.group(1).upper() if match else ""
 
 
-def _of_number(gold: str, labels: Sequence[str]) -> str:
-    """Returns the label that a number means: a number alone never counts letters."""
-    return next((label for label in labels if label.isdigit() and int(label) == int(gold)), "")
+def _place(gold: str, labels: Sequence[str]) -> int | None:
+    """Returns the place of what a label names; a number alone never counts letters."""
+    if gold.isdigit():
+        labels = [str(int(label)) if label.isdigit() else label for label in labels]
+        gold = str(int(gold))
+    elif len(gold) == 1 and "".join(labels) in _COUNTED:
+        labels = LETTERS[: len(labels)]
+    return labels.index(gold) if gold and labels.count(gold) == 1 else None
 
 
 def _written(letter: str, text: str, body: str) -> str:

@@ -75,12 +75,24 @@ def read_rows(file: Path, object_depth: int = 1) -> Iterator[Row]:
     except (OSError, UnicodeDecodeError) as error:
         reason = one_line(getattr(error, "strerror", None) or error)
         raise UserError(f"{file}: expected a readable annotation file: {reason}") from None
-    if file.suffix.lower() == ".jsonl":
+    if file.suffix.lower() == ".jsonl" or _is_lines(text):
         yield from _line_rows(file, text)
     else:
         start = _skip(text, 0)
         depth = 1 if text[start : start + 1] == "[" else object_depth
-        yield from _Scan(file, text).rows(start, (), depth)
+        yield from _Scan(file, text).rows_of_all(start, depth)
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a text is JSON lines, whatever its file is called: objects, one on each line."""
+    first, _, rest = text.strip().partition("\n")
+    if not first.startswith("{") or not rest.strip():
+        return False
+    try:
+        parse_json(first)
+    except ValueError:
+        return False
+    return True
 
 
 def _line_rows(file: Path, text: str) -> Iterator[Row]:
@@ -104,6 +116,14 @@ class _Scan:
         self._line, self._counted = 1, 0
         self.end = 0
         self._failed = False
+
+    def rows_of_all(self, start: int, depth: int) -> Iterator[Row]:
+        """Yields the rows of the whole text, and what stands behind them as one that is broken."""
+        yield from self.rows(start, (), depth)
+        rest = _skip(self._text, self.end)
+        if rest < len(self._text):
+            reason = f"not JSON, expected the end: {shown(self._text[rest : rest + 80])}"
+            yield Row(self._file, self._line_of(rest), ("end",), None, reason)
 
     def rows(self, start: int, keys: tuple[str, ...], depth: int) -> Iterator[Row]:
         """Yields the rows `depth` levels below what opens at `start`; leaves `end` behind it."""

@@ -11,7 +11,7 @@ from vreason_jax.evaluation.benchmarks.locate import below
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.regular_files import read_bytes
 
-_TIME = r"(\d{1,6}):(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"
+_TIME = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"  # WebVTT leaves hours out
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}")
 _MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 

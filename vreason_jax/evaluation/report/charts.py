@@ -1,6 +1,6 @@
 """Charts of scores, tokens and seconds, from the lines alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,11 @@ BAR = 9  # of a bar
 STAGES = ("video", "vision", "prefill", "decode")
 
 
-def forest(rows: Mapping[str, dict[str, Any]], tones: Mapping[str, str]) -> Markup:
+def forest(
+    rows: Mapping[str, dict[str, Any]],
+    tones: Mapping[str, str],
+    label: Callable[[str], str] = lambda name: shorten(name, 22),
+) -> Markup:
     """Returns paired differences with their intervals, one per row, in percentage points."""
     left, right, bottom = 140, WIDTH - 138, 10 + ROW * len(rows)
     ends = [100 * row[key] for row in rows.values() for key in ("low", "high")]
@@ -28,7 +32,7 @@ def forest(rows: Mapping[str, dict[str, Any]], tones: Mapping[str, str]) -> Mark
         words = f"{decimal(100 * row['value'], sign=True)} [{interval(row['low'], row['high'])}]"
         title = tag("title", f"{name}: {words}")
         parts += [
-            tag("text", tag("title", name), shorten(name, 22), x=2, y=y + 4),
+            tag("text", tag("title", name), label(name), x=2, y=y + 4),
             tag("line", class_=f"whisker {style}", x1=low, y1=y, x2=high, y2=y),
             tag("circle", title, class_=f"dot {style}", cx=middle, cy=y, r=4.5),
             tag("text", words, x=WIDTH, y=y + 4, text_anchor="end"),

@@ -7,6 +7,8 @@ from vreason_jax.evaluation.report.markup import Markup, decimal, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import WIDTH, Panel, picture
 from vreason_jax.evaluation.statistics.calibration import Reliability
+from vreason_jax.evaluation.statistics.clips import ClipMean
+from vreason_jax.evaluation.statistics.intervals import t_interval
 
 ROW = 40  # pixels of a method's two dots
 LEFT, RIGHT = 150, WIDTH - 96
@@ -45,13 +47,12 @@ def right_and_wrong(story: Story) -> Markup:
     return picture(parts, top + 38, "Entropy of right and wrong answers")
 
 
-def _mean(values: np.ndarray) -> tuple[float, float, float, int] | None:
-    """Returns lower end, mean, upper end and number of the values, or None without any."""
-    if not len(values):
+def _mean(over_clips: ClipMean | None) -> tuple[float, float, float, int] | None:
+    """Returns lower end, mean, upper end and number of answers, or None without any."""
+    if over_clips is None:
         return None
-    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    mean, reach = float(np.mean(values)), 1.96 * float(spread) / len(values) ** 0.5
-    return mean - reach, mean, mean + reach, len(values)
+    low, high = t_interval(over_clips) if over_clips.clips > 1 else [over_clips.value] * 2
+    return float(low), over_clips.value, float(high), over_clips.questions
 
 
 def _dot(

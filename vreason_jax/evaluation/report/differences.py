@@ -37,10 +37,12 @@ def pairs(lines: Iterable[Line], first: str, second: str) -> list[Pair]:
         if line.method in (first, second):
             answers = questions.setdefault(line.id, {first: {}, second: {}})
             answers[line.method][line.seed] = line
+    found = {name: {s for a in questions.values() for s in a[name]} for name in (first, second)}
+    single = {name for name, seeds in found.items() if len(seeds) == 1}
     return [
-        Pair(_of(answers[first], seed), _of(answers[second], seed))
+        Pair(*(_of(answers[name], seed, name in single) for name in (first, second)))
         for answers in questions.values()
-        for seed in _seeds(answers[first], answers[second])
+        for seed in _seeds(*(answers[name] for name in (first, second) if name not in single))
     ]
 
 
@@ -81,11 +83,11 @@ def _said(line: Line) -> str:
     return words if len(words) <= 60 else f"{words[:59]}…"
 
 
-def _seeds(*answers: dict[int, Line]) -> list[int | None]:
-    several = (by_seed for by_seed in answers if len(by_seed) > 1)
+def _seeds(*several: dict[int, Line]) -> list[int | None]:
     return list(dict.fromkeys(seed for by_seed in several for seed in by_seed)) or [None]
 
 
-def _of(by_seed: dict[int, Line], seed: int | None) -> Line | None:
-    only = next(iter(by_seed.values())) if len(by_seed) == 1 else None
-    return only if seed is None else by_seed.get(seed, only)
+def _of(by_seed: dict[int, Line], seed: int | None, single: bool) -> Line | None:
+    if single:
+        return next(iter(by_seed.values()), None)
+    return None if seed is None else by_seed.get(seed)

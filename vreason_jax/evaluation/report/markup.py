@@ -98,14 +98,17 @@ def p_value(p: float | None) -> str:
 
 
 def shorten(label: str, size: int) -> str:
-    """Returns a label of at most `size` characters; in "model · method" it shortens the model."""
+    """Returns a label of at most `size` characters; the middle is cut out.
+
+    In "model · method" it shortens the model.
+    """
     if len(label) <= size:
         return label
     model, middle, method = label.rpartition(" · ")
     room = size - len(middle) - len(method) - 1
     if model and room >= 3:
         return f"{model[:room]}…{middle}{method}"
-    return label[: size - 1] + "…"
+    return f"{label[: size // 2]}…{label[size // 2 + 1 - size :]}"
 
 
 def _name(key: str) -> str:

@@ -9,6 +9,7 @@ const OUTCOMES = ["better", "worse", "other answer", "same answer", "one method 
 let DATA; // as answers.py packs it
 let byQuestion; // for each question a map of methods to a map of seeds to places in DATA.answers
 const chosen = { methods: [0, 0], outcome: "", status: "", task: "", search: "", sort: "", down: false, page: 0 };
+const seedsOf = new Map(); // of each method
 let shownPairs = []; // all that the filter leaves, in order
 
 async function unpack(element) {
@@ -19,13 +20,14 @@ async function unpack(element) {
 
 // Returns {question, seed, a, b, outcome} for each question and seed; a and b are places of answers.
 function pairsOf(first, second) {
+  const methods = [first, second], single = methods.map((method) => seedsOf.get(method)?.size === 1);
   return DATA.questions.flatMap((_, question) => {
-    const sides = [first, second].map((method) => byQuestion[question].get(method) || new Map());
-    const several = sides.filter((side) => side.size > 1).flatMap((side) => [...side.keys()]);
+    const sides = methods.map((method) => byQuestion[question].get(method) || new Map());
+    const several = sides.filter((_, side) => !single[side]).flatMap((side) => [...side.keys()]);
     if (!sides[0].size && !sides[1].size) return [];
     const seeds = several.length ? [...new Set(several)] : [undefined];
     return seeds.map((seed) => {
-      const [a, b] = sides.map((side) => side.get(seed) ?? (side.size === 1 ? [...side.values()][0] : undefined));
+      const [a, b] = sides.map((side, n) => (single[n] ? [...side.values()][0] : side.get(seed)));
       return { question, seed, a, b, outcome: outcomeOf(a, b) };
     });
   });
@@ -174,6 +176,7 @@ async function begin() {
     const { method, seed } = DATA.answers;
     const seeds = byQuestion[question].get(method[at]) || new Map();
     byQuestion[question].set(method[at], seeds.set(seed[at], at));
+    seedsOf.set(method[at], (seedsOf.get(method[at]) || new Set()).add(seed[at]));
   });
   const places = DATA.chosen.map((name) => DATA.methods.findIndex((method) => method.name === name));
   chosen.methods = [places[0], places[1] ?? places[0]];

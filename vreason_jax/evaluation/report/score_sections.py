@@ -143,9 +143,9 @@ def _tally(story: Story) -> str:
 def _forest(story: Story) -> Markup:
     firsts = ", ".join(dict.fromkeys(m["against"] for m in story.compared.values()))
     note = f"Against {firsts}, over the same questions; bootstrap over clips, 95 %."
-    rows = {story.label(name): row for name in story.compared if (row := story.difference(name))}
-    tones = {story.label(name): story.tone(name) for name in story.compared}
-    return figure(f"Difference in {story.figure}", note, charts.forest(rows, tones))
+    rows = {name: row for name in story.compared if (row := story.difference(name))}
+    tones = {name: story.tone(name) for name in rows}
+    return figure(f"Difference in {story.figure}", note, charts.forest(rows, tones, story.label))
 
 
 def budget(story: Story) -> Markup | None:

@@ -65,7 +65,7 @@ def _optional(title: str, note: str, chart: Markup | None) -> Markup | None:
 def confidence(story: Story) -> Markup | None:
     """Returns entropy and stated probability against correctness."""
     figures: list[Child] = [_calibration(story, name) for name in story.names]
-    if any(len(c.entropy_right) or len(c.entropy_wrong) for c in story.curves.values()):
+    if any(c.entropy_right or c.entropy_wrong for c in story.curves.values()):
         note = (
             "Mean over each answer's tokens, then over answers, with a 95 % interval; behind it "
             "the number of answers. Right: a score of at least 0.5."

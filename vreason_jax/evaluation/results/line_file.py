@@ -55,6 +55,11 @@ class LineFile(Generic[T]):
         self._known, self._count = 0, 0  # bytes and lines that were returned,
         self._file: tuple[int, int] | None = None  # of this one
 
+    @property
+    def empty(self) -> bool:
+        """Whether no line of it is known."""
+        return not self._count
+
     def new(self) -> list[T]:
         """Returns the lines that came since the last call; cuts a torn end off.
 

@@ -16,6 +16,7 @@ from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
 FILE = "run.json"
+WHOLE = "0/1"  # the part that a run without parts is
 Facts = Mapping[str, Any]
 
 # What is read of it again, each key with its kind: a type, a dict of kinds by key (EACH: of every

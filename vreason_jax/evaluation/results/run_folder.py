@@ -90,11 +90,14 @@ class RunFolder:
                             file.unlink()
             yield
 
-    def read(self, *, retry_failed: bool = False) -> None:
-        """Reads what is done. With `retry_failed`, removes the lines of video failures."""
-        if retry_failed:
-            self._lines.keep(lambda line: not line.bad_video)
+    def read(self, *, retry: Sequence[Key] = ()) -> None:
+        """Reads what is done. Of the answers to `retry`, removes the lines of video failures."""
+        again = set(retry)
+        if again:
+            self._lines.keep(lambda line: not (line.bad_video and _key(line) in again))
         self._see(self._lines.new())
+        for key in again:
+            self._failures.pop(key.id, None)
         for line in self._clips.new():
             if _is_grid(line):
                 self._grids[line["clip"]] = tuple(line["grid"])
@@ -104,16 +107,23 @@ class RunFolder:
         facts: Callable[[Facts], Facts],
         records: Sequence[Record],
         prompt: Callable[[Record], str],
+        part: str,
+        keys: Sequence[Key],
     ) -> None:
         """Notes what is about to run: `facts`, given those of former runs, checks and joins them.
 
-        `prompt` is what a question is asked with.
+        `prompt` is what a question is asked with, `keys` are the answers that a `part` is to give.
         Raises UserError as that does, and where a question with answers has changed.
         """
         if self.writes:
             answered = {key.id for key in self._states}
+            ids = {key.id for key in keys}
+            before = (key for key in self._states if key.id in ids or part == run_file.WHOLE)
+            asked = {*keys, *before}
             run_file.begin(
-                self.path, facts, lambda: questions.keep_words(self.path, records, answered, prompt)
+                self.path,
+                lambda former: {**facts(former), "asked": {part: len(asked)}},
+                lambda: questions.keep_words(self.path, records, answered, prompt),
             )
 
     def note(self, session: Facts) -> None:
@@ -142,8 +152,9 @@ class RunFolder:
         self._grids |= {clip: grid for clip, grid in pairs if any(grid)}
 
     def has_lines(self) -> bool:
-        """Returns whether there is an answer to make a summary of."""
-        return bool(self._states)
+        """Returns whether there is a line in it to make a summary of."""
+        self.refresh()
+        return not self._lines.empty
 
     def state(self, key: Key) -> State:
         """Returns the state of an answer."""
@@ -181,7 +192,7 @@ class RunFolder:
         """Keeps the patch grid of a clip."""
         if self._grids.get(clip) != grid:
             self._grids[clip] = grid
-            if self.writes:
+            if self.writes and any(grid):  # questions without a clip have none
                 self._clips.append(lambda _: [{"clip": clip, "grid": list(grid)}])
 
     def keep_frames(self, clip: str, pixels: np.ndarray, times: np.ndarray) -> None:

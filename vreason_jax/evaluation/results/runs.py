@@ -8,7 +8,7 @@ from typing import Any
 from vreason_jax.errors import UserError, shown
 from vreason_jax.evaluation.results.lines import PREDICTIONS, Line, read_lines
 from vreason_jax.evaluation.results.questions import Words, read_words
-from vreason_jax.evaluation.results.run_file import read_facts
+from vreason_jax.evaluation.results.run_file import FILE, read_facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +51,12 @@ def read_run(folder: str | Path) -> Run:
 def merge_runs(folders: Sequence[str | Path]) -> Run:
     """Returns the runs of several folders as one, of several models or of several hosts.
 
-    If models differ, a method is called "model · method". An answer in two folders counts once.
+    If models differ, a method is called "model · method". An answer in two folders counts once. One
+    that has no line yet, or never gets one, such as the shard of no clip, adds nothing.
     Raises UserError for two benchmarks, for two questions under one id, for two answers to one
     question under one name, and for two configurations under one name.
     """
+    folders = [folder for folder in folders if not _waits(Path(folder))] or folders
     runs = [read_run(folder) for folder in folders]
     questions = _merge_words(dict(zip(map(str, folders), runs, strict=True)))
     lines = [line for run in runs for line in run.lines]
@@ -63,6 +65,12 @@ def merge_runs(folders: Sequence[str | Path]) -> Run:
     if len(names) > 1:
         runs = [_relabel(run, names) for run in runs]
     return Run(_union(line for run in runs for line in run.lines), _merge_facts(runs), questions)
+
+
+def _waits(folder: Path) -> bool:
+    """Whether a run has begun in a folder and has no line in it."""
+    lines = folder / PREDICTIONS
+    return (folder / FILE).is_file() and not (lines.is_file() and lines.stat().st_size)
 
 
 def check_unique(lines: Iterable[Line]) -> None:

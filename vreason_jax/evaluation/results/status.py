@@ -8,7 +8,7 @@ from typing import Any
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.results import workers
 from vreason_jax.evaluation.results.lines import PREDICTIONS, read_lines
-from vreason_jax.evaluation.results.run_file import FILE, read_facts
+from vreason_jax.evaluation.results.run_file import FILE, WHOLE, read_facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def status_of(folder: Path) -> Status:
     lines = read_lines(folder / PREDICTIONS) if (folder / PREDICTIONS).exists() else []
     failed = sum(line.bad_video for line in lines)
     asked = facts.get("asked", {})
-    total = asked.get("0/1", sum(asked.values()))
+    total = asked.get(WHOLE, sum(asked.values()))
     started = {worker.get("started") for worker in workers.living(folder)}
     rates = [_rate(s) for s in facts.get("sessions", []) if s.get("started") in started]
     to_do = max(0, total - len(lines))

@@ -19,7 +19,7 @@ from vreason_jax.evaluation.running.controls import controlled_clip
 from vreason_jax.evaluation.running.plan import Group
 from vreason_jax.evaluation.running.setup import Setup
 from vreason_jax.evaluation.running.videos import ClipQueue, ReadClip
-from vreason_jax.questions import Media, Prepared, Question
+from vreason_jax.questions import Media, Prepared, Question, Source
 from vreason_jax.runtime.replicas import Replicas
 
 
@@ -145,17 +145,22 @@ class Batches:
         return None if clip.status else row._replace(prepared=clip.prepared[0])
 
     def _read(self, group: Group) -> ReadClip:
-        request, checkpoint = self._setup.request, self._setup.checkpoint
-        data, control = request.data or Path(), request.control
+        request = self._setup.request
+        data = request.data or Path()
         locate_below = functools.partial(locate, data_dir=data, allow_outside=request.allow_outside)
         return videos.read_clip(
-            lambda: videos.clip_source(group[0], locate_below, control),
-            lambda source: checkpoint.read(
-                [source] if source else [],
-                self._run,
-                lambda clip: controlled_clip(clip, group[0], control),
-            ),
+            lambda: videos.clip_source(group[0], locate_below, request.control),
+            lambda source: self._shown(source, group),
             lambda media: self._ask_all(media, group),
+        )
+
+    def _shown(self, source: Source | None, group: Group) -> Media:
+        for record in group:
+            self._subtitles(record, ())  # a file that cannot be read is the clip's failure
+        return self._setup.checkpoint.read(
+            [source] if source else [],
+            self._run,
+            lambda clip: controlled_clip(clip, group[0], self._setup.request.control),
         )
 
     def _ask_all(self, media: Media, group: Group) -> tuple[Prepared, ...]:
@@ -169,16 +174,16 @@ class Batches:
     def _ask(self, media: Media, record: Record) -> Prepared:
         try:
             protocol = self._setup.protocol
-            words = protocol.words(record, self._subtitles(media, record))
+            times = media.clips[0].times.tolist() if media.clips else ()
+            words = protocol.words(record, self._subtitles(record, times))
             question = Question((), words, protocol.wrapping(record), name=record.id)
             return self._setup.checkpoint.ask(media, question, self._run)
         except UserError as error:
             raise UserError(f"{record.id}: {error}") from None
 
-    def _subtitles(self, media: Media, record: Record) -> str:
+    def _subtitles(self, record: Record, times: Sequence[float]) -> str:
         if record.subtitles is None:
             return ""
-        times = media.clips[0].times.tolist()
         request = self._setup.request
         assert request.data is not None
         return text_at(record, request.data, times, allow_outside=request.allow_outside)

@@ -63,7 +63,7 @@ class Claims:
     def _left(self, groups: Sequence[Group]) -> list[Group]:
         """Returns the groups without all answers, by all that has been written."""
         self._folder.refresh()
-        keys = [t.key(record) for group in groups for record in group for t in self._setup.tasks]
+        keys = self._setup.keys([record for group in groups for record in group])
         self._folder.share(keys, [], self._replicas.largest)
         return [group for group in groups if self._pending(group)]
 

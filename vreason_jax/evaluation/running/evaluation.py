@@ -4,10 +4,13 @@ import contextlib
 import datetime
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from vreason_jax.engine.engine import Engine
 from vreason_jax.evaluation import report
+from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.results.run_folder import RunFolder
 from vreason_jax.evaluation.results.workers import Worker
 from vreason_jax.evaluation.results.writing import Writer
@@ -37,16 +40,16 @@ class Evaluation:
         assert request.out is not None
         self._stop, self._tell, self._warn = stop, tell, warn
         self.folder = RunFolder(request.out)
-        self.setup = prepare(request, warn)
+        self.setup = prepare(request, warn, self.folder.facts)
         self._mesh = create_mesh(request.mesh, self.setup.checkpoint.config, many=True)
         self._replicas = Replicas.of(self._mesh)
         self.folder.writes = self._replicas.is_first
-        self._keys = [t.key(record) for record in self.setup.records for t in self.setup.tasks]
+        self._keys = self.setup.keys(self.setup.records)
         with contextlib.ExitStack() as held:  # let go of where something is wrong
             self._hold(held)
             self.setup.check_goes_on(self.folder.facts)
             self._first = self.setup.first_method(self.folder.facts)
-            self.folder.read(retry_failed=request.retry_failed)
+            self.folder.read(retry=self._keys if request.retry_failed else ())
             self.worker = Worker(request.out, _now())
             if self.folder.writes:
                 held.enter_context(self.worker)
@@ -62,8 +65,9 @@ class Evaluation:
         """Brings all processes to one view of what is done; returns how many answers are not."""
         clips = dict.fromkeys(map(plan.clip_key, self.setup.records))
         self.folder.share(self._keys, list(clips), distributed.largest)
-        prompt = self.setup.protocol.question_text
-        self.folder.begin(self.setup.check_goes_on, self.setup.records, prompt)
+        part, prompt = str(self.setup.request.shard), self.setup.protocol.question_text
+        asked = self._keys if self._in_one_folder() else self.setup.keys(self._share())
+        self.folder.begin(self.setup.check_goes_on, self.setup.records, prompt, part, asked)
         self._stop.answers, self._stop.at_end = self._count, self._leave
         pending = len(self._keys) - self.folder.answered(self._keys)
         if pending:
@@ -131,12 +135,11 @@ class Evaluation:
     def _session(self, engine: Engine) -> Session:
         setup, replicas = self.setup, self._replicas
         claims = None
-        share = replicas.group, replicas.groups
         if setup.request.claim:
             worker = self.worker if self.folder.writes else None
-            claims, share = Claims(setup, self.folder, replicas, worker), (0, 1)
-        groups = plan.share_of(setup.records, *share)
-        keys = [t.key(record) for group in groups for record in group for t in setup.tasks]
+            claims = Claims(setup, self.folder, replicas, worker)
+        groups = self._groups()
+        keys = setup.keys(self._share())
         shown = replicas.group == 0 and replicas.is_first
         progress = Progress(len(keys), lambda: self.folder.answered(keys), shown=shown)
         writer = Writer(self.folder, setup.protocol, setup.model_name, self._first)
@@ -152,11 +155,26 @@ class Evaluation:
         )
         return Session(engine, self._mesh, batches, answering, self.worker.started)
 
+    def _groups(self) -> Sequence[plan.Group]:
+        """The clips of this process's share."""
+        replicas, claim = self._replicas, self.setup.request.claim
+        part, count = (0, 1) if claim else (replicas.group, replicas.groups)
+        return plan.share_of(self.setup.records, part, count)
+
+    def _share(self) -> list[Record]:
+        return [record for group in self._groups() for record in group]
+
+    def _in_one_folder(self) -> bool:
+        """Whether all processes write to one folder, and not each to its own."""
+        own = self.folder.owned and not distributed.is_main()
+        return not distributed.largest(np.array([own], np.uint8))[0]
+
     def _count(self) -> str:
         return f"{self.folder.answered(self._keys)} of {len(self._keys)} answers"
 
     def _leave(self) -> None:
-        self.worker.leave()
+        if self.folder.writes:
+            self.worker.leave()
         if self.folder.owned and self.folder.has_lines():
             write_summary(self.folder.path)
 

@@ -49,9 +49,12 @@ def is_random(run: RunConfig) -> bool:
     return run.sampling.temperature > 0 or pruned or steered
 
 
-def seeds_of(run: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
-    """Returns the seeds that a method runs with: without chance the first alone."""
-    return seeds if is_random(run) else seeds[:1]
+def seeds_of(run: RunConfig, seeds: Sequence[int], former: Sequence[int] = ()) -> Sequence[int]:
+    """Returns the seeds that a method runs with: without chance the first alone.
+
+    That is the first one of all, also of the `former` runs that this one goes on with.
+    """
+    return seeds if is_random(run) else [*former, *seeds][:1]
 
 
 def with_seed(run: RunConfig, seed: int) -> RunConfig:

@@ -92,12 +92,15 @@ class Setup:
             "protocol": self.protocol.name,
             "model": self.model_name,
             "methods": {name: run.to_dict() for name, run in self.methods.items()},
-            "seeds": sorted({task.seed for task in self.tasks}),
+            "seeds": list(dict.fromkeys(task.seed for task in self.tasks)),
             "notes": list(self.protocol.notes(self.request.benchmark)),
             "versions": library_versions(),
-            "asked": {str(self.request.shard): len(self.records) * len(self.tasks)},
             "identity": {"common": self._common_values(), "methods": self._answer_values()},
         }
+
+    def keys(self, records: Sequence[Record]) -> list[Key]:
+        """Returns what names the answers to some questions."""
+        return [task.key(record) for record in records for task in self.tasks]
 
     def check_goes_on(self, former: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the facts beside those of a former run, or raises UserError if they differ."""
@@ -176,8 +179,11 @@ def read_questions(request: Request, warn: Warn) -> tuple[Protocol, dict[str, Ru
     return protocol, methods, dataclasses.replace(dataset, records=mine)
 
 
-def prepare(request: Request, warn: Warn) -> Setup:
-    """Returns the run that is asked for; raises UserError for whatever is wrong with it."""
+def prepare(request: Request, warn: Warn, former: Mapping[str, Any] | None = None) -> Setup:
+    """Returns the run that is asked for; raises UserError for whatever is wrong with it.
+
+    `former` are the facts of those that it goes on with.
+    """
     protocol, methods, dataset = read_questions(request, warn)
     records = list(dataset.records)
     first = next(iter(methods.values()))
@@ -195,7 +201,8 @@ def prepare(request: Request, warn: Warn) -> Setup:
         "dtype": checkpoint.dtype(first.model).name,
         **_unusual(request),
     }
-    tasks = _tasks(methods, request.seeds, common, warn)
+    former_seeds = (former or {}).get("seeds", [])
+    tasks = _tasks(methods, request.seeds, former_seeds, common, warn)
     return Setup(request, records, protocol, methods, tasks, checkpoint, name, common)
 
 
@@ -212,13 +219,13 @@ def _unusual(request: Request) -> dict[str, str]:
     return {key: value for key, (value, usual) in values.items() if value != usual}
 
 
-def _tasks(methods, seeds, common, warn: Warn) -> list[Task]:
-    tasks = [
+def _tasks(methods, seeds, former, common, warn: Warn) -> list[Task]:
+    chosen = {name: seeds_of(run, seeds, former) for name, run in methods.items()}
+    greedy = [name for name in methods if list(chosen[name]) != list(seeds)]
+    if greedy:
+        warn(f"at temperature 0 only seed {chosen[greedy[0]][0]} runs: {', '.join(greedy)}")
+    return [
         Task(name, seed, with_seed(run, seed), identity.config_hash(common, run))
         for name, run in methods.items()
-        for seed in seeds_of(run, seeds)
+        for seed in chosen[name]
     ]
-    greedy = [name for name, run in methods.items() if len(seeds_of(run, seeds)) < len(seeds)]
-    if greedy:
-        warn(f"at temperature 0 only seed {seeds[0]} runs: {', '.join(greedy)}")
-    return tasks

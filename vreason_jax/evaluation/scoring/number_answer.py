@@ -6,6 +6,7 @@ from vreason_jax.evaluation.scoring.folding import fold
 from vreason_jax.evaluation.scoring.numbers import Found, find_numbers
 
 _CITATION = re.compile(r"(?<=\S) \[[0-9]{1,2}\]")
+_NONE = re.compile(r"\W*there (?:are|were) (?:no|none|not any)\b")
 _TIMES = {"once": "1", "twice": "2", "thrice": "3"}
 # What a number is said behind, the surest first; where several are, the last one counts.
 _LEADS = tuple(
@@ -13,8 +14,8 @@ _LEADS = tuple(
     for pattern in (
         r"\b(?:answer|result|estimate)\b(?: (?:is|would be|must be|should be|=))?|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
-        r"\b(?:so|therefore|thus|hence|altogether|equals|total(?: of| is)?|makes|gives|giving|"
-        r"actually|i would say|i'd (?:say|guess))\b",
+        r"\b(?:so|therefore|thus|hence|which is|altogether|equals|total(?: of| is)?|makes|gives|"
+        r"giving|actually|i would say|i'd (?:say|guess))\b",
         r"[=\u2248]|\u5171|\bbut(?: it is| it's)\b|"
         r"[0-9] ?(?:[*x/+-]|times|plus|minus|and|by) ?[0-9.]+ (?:more )?"
         r"(?:[a-z]+(?:\^[23])? )?is\b",  # 3 m * 4 m is
@@ -25,7 +26,8 @@ _IN_ALL = re.compile(r"^[ a-z]{0,20} (?:in all|in total|altogether)\b")
 # Numbers that name something, tell when, or are refused, where others stand beside them.
 _NAMED = re.compile(
     r"\b(?:frames?|rooms?|figures?|fig\.|steps?|images?|questions?|options?|lines?|tables? no\.?|"
-    r"parts?|pages?|scenes?|chapters?|number|no\.)(?: no\.?)? #?$|#$|[0-9]:$"
+    r"parts?|pages?|scenes?|chapters?|number|no\.)(?: no\.?)? #?$|#$|[0-9]:$|"
+    r"\b(?:between|among|of|from|in|with|for) (?:the|these|those|all|both) $"
 )
 _WHEN = re.compile(r"\b(?:at|after|around second|until|from) (?:about |around )?$")
 _CLOCK = re.compile(r"^:[0-9]{2}|^ ?(?:s|sec|seconds?|minutes?|min)\b")
@@ -51,7 +53,7 @@ def number_in(text: str) -> str:
     if said:
         return said
     if not found:
-        return _TIMES.get(folded.strip(" ."), "")
+        return "0" if _NONE.match(folded) else _TIMES.get(folded.strip(" ."), "")
     return found[_counted(found) - 1][0]
 
 
@@ -71,7 +73,7 @@ def _beside_the_point(text: str, number: Found) -> bool:
     return bool(
         _NAMED.search(before)
         or _REFUSED.search(before)
-        or re.match("^:[0-9]{2}", after)
+        or re.match(":[0-9]{2}|-[a-z]", after)  # a clock's, or "4-person"
         or (_WHEN.search(before) and _CLOCK.match(after))
     )
 

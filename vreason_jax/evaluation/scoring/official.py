@@ -39,12 +39,12 @@ def credit(prediction: str, record: Record) -> float:
         return 0.0 if number is None or target is None else numeric.mra_official(number, target)
     if record.kind == FREE:
         return float(_free_form_is_right(prediction, record))
-    return float(
-        any(
-            numeric.equal_to_hundredths(prediction, gold)
-            for gold in videommmu.gold_numbers(record.gold)
-        )
-    )
+    return float(is_number(prediction, record.gold))
+
+
+def is_number(prediction: str, gold: str) -> bool:
+    """Returns whether an answer is the gold number, or one of several, in two decimals."""
+    return any(numeric.equal_to_hundredths(prediction, one) for one in videommmu.gold_numbers(gold))
 
 
 def _float(text: str) -> float | None:

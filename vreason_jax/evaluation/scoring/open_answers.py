@@ -6,7 +6,8 @@ import unicodedata
 from vreason_jax.evaluation.scoring.folding import boxed, fold
 from vreason_jax.evaluation.scoring.numbers import digits_for_words
 
-_PART = re.compile(r"(?<!\w)-?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
+_PART = re.compile(r"(?:(?<!\w)-)?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
+_WORD = re.compile(rf"(?:{_PART.pattern})+")  # CO2 is one, and not CO
 _ALSO = re.compile(r"^(.+?) +\((.+)\)$")  # "Depth-First Search (DFS)"
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
 _ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
@@ -18,7 +19,8 @@ _ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"} | {
 _SPELLINGS = (
     (re.compile(r"%"), " percent "),
     (re.compile(r"&"), " and "),
-    (re.compile(r"'s?\b"), ""),
+    (re.compile(r"n't\b"), " not"),
+    (re.compile(r"'(?:s\b|(?!\w))"), ""),
     (re.compile(rf"\b(?:{'|'.join(_ORDINAL)})\b"), lambda match: _ORDINAL[match.group()]),
     (re.compile(r"(?<=\d)(?=[a-z]+\b)(?!(?:st|nd|rd|th)\b)"), " "),  # 10cm
     # British and American English.
@@ -27,7 +29,7 @@ _SPELLINGS = (
     (re.compile(r"(?<=me|li|en|ib|ea)(?:tre|re)(?=s?\b)"), lambda m: m.group()[:-2] + "er"),
     (re.compile(r"\bgrey"), "gray"),
 )
-_DENIAL = {"not", "isn", "no", "never", "non", "without"}
+_DENIAL = {"not", "no", "never", "non", "without"}
 _ARTICLES = {"a", "an", "the"}
 
 
@@ -69,9 +71,12 @@ def _words(text: str) -> list[str]:
     for pattern, other in _SPELLINGS:
         spelled = pattern.sub(other, spelled)
     return [
-        f"{float(part):.2f}" if part[-1].isdigit() else _singular(part)
-        for part in _PART.findall(spelled)
+        "".join(_written(part) for part in _PART.findall(word)) for word in _WORD.findall(spelled)
     ]
+
+
+def _written(part: str) -> str:
+    return f"{float(part):.2f}" if part[-1].isdigit() else _singular(part)
 
 
 def _greek(sign: str) -> str:

@@ -70,7 +70,7 @@ def _relaxed_credit(found: str, record: Record) -> float:
     if record.kind == CHOICE:
         return float(found.lower() == record.gold.lower())
     if record.kind == NUMBER:
-        return float(numeric.equal_to_hundredths(found, record.gold))
+        return float(official.is_number(found, record.gold))
     return _accuracy(found, record)
 
 

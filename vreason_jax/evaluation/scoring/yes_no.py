@@ -5,9 +5,13 @@ import re
 from vreason_jax.evaluation.scoring.folding import fold
 
 _YES = (
-    r"yes|yeah|yep|yup|sure|of course|certainly|absolutely|definitely|indeed|exactly|true|correct"
+    r"yes|yeah|yep|yup|sure|of course|certainly|absolutely|definitely|indeed|exactly|true|correct|"
+    r"not (?:no|false|incorrect|wrong)"
 )
-_NO = r"no|nope|nah|never|false|incorrect|wrong|not really|not at all|untrue"
+_NO = (
+    r"no|nope|nah|never|false|incorrect|wrong|untrue|not (?:really|at all|yes|true|correct)|"
+    r"(?:of course|certainly|absolutely|definitely|surely|indeed|most likely|probably) not"
+)
 _ZH_YES, _ZH_NO = "\u662f|\u5bf9|\u6709|\u4f1a", "\u4e0d|\u6ca1|\u5426|\u9519"
 _SAID = rf"(?:(?P<no>\b(?:{_NO})\b|{_ZH_NO})|(?P<yes>\b(?:{_YES})\b|{_ZH_YES}))"
 # What holds the words without saying them.
@@ -25,11 +29,12 @@ _ANSWER = re.compile(
 )
 _FIRST = re.compile(
     r"^[\s\"'(\[]*(?:(?:well|so|i (?:think|believe|(?:would|'d) say|guess)),? )*"
-    r"(?:(?:that|it|this)(?:'s| is)? )?" + _SAID
+    r"(?:(?:that|it|this|the (?:statement|claim|description|caption|sentence))(?:'s| is)? )?"
+    + _SAID
 )
 # "no... wait, yes", "yes? no"
 _SECOND = re.compile(
-    r"(?:\?|\.\.|\bwait\b|\bactually\b|\brather\b|\bbut\b)[^a-z]*"
+    r"[,;.]? *(?:\?|\.\.|\bwait\b|\bactually\b|\brather\b|\bbut\b)[^a-z]*"
     r"(?:(?:wait|no wait|actually|rather),? )*" + _SAID
 )
 _NEGATED = re.compile(r"\b(?:not|never|cannot|neither|fails? to)\b|n't\b")

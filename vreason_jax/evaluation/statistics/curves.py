@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.evaluation.results.lines import Line
+from vreason_jax.evaluation.statistics.clips import ClipMean
+from vreason_jax.evaluation.statistics.scores import over_clips
 
 KEYS = ("entropy", "ema", "alpha", "delta_norm")
 LONGEST = 4096  # tokens; what lies beyond is left out of the curves
@@ -52,8 +54,8 @@ class MethodCurves:
     curves: dict[str, Curve]  # by KEYS and "ema_corrected", each [T]; nats, α and L2 norm
     alive: np.ndarray  # [T] answers that have a token at this index, to the longest one's end
     peaks: Peaks
-    entropy_right: np.ndarray  # mean entropy of each right answer, nats
-    entropy_wrong: np.ndarray
+    entropy_right: ClipMean | None  # of each right answer's mean entropy, nats; None without any
+    entropy_wrong: ClipMean | None
 
 
 class CurveSum:
@@ -126,7 +128,7 @@ class _Gatherer:
         self.startup = 1 - decay ** np.arange(1, LONGEST + 1)
         self.sums = {key: CurveSum(LONGEST) for key in KEYS}
         self.answers = self.unread = 0
-        self.entropies: dict[bool, list[float]] = {True: [], False: []}
+        self.entropies: dict[bool, list[tuple[Line, float]]] = {True: [], False: []}
         self.peaks: dict[str, list[int]] = {"raw": [], "corrected": []}
 
     def add(self, line: Line, trace: Trace | None) -> None:
@@ -142,7 +144,7 @@ class _Gatherer:
             self.peaks[name] += [] if peak is None else [peak]
         entropy = trace["entropy"][np.isfinite(trace["entropy"])]
         if len(entropy):
-            self.entropies[line.score >= RIGHT].append(float(np.mean(entropy)))
+            self.entropies[line.score >= RIGHT].append((line, float(np.mean(entropy))))
 
     def finish(self) -> MethodCurves:
         curves = {key: total.curve() for key, total in self.sums.items()}
@@ -157,9 +159,16 @@ class _Gatherer:
             _median(self.peaks["raw"]),
             _median(self.peaks["corrected"]),
         )
-        right, wrong = (np.array(self.entropies[side]) for side in (True, False))
+        right, wrong = (_over_clips(self.entropies[side]) for side in (True, False))
         curves["ema_corrected"] = corrected
         return MethodCurves(self.answers, self.unread, curves, alive, peaks, right, wrong)
+
+
+def _over_clips(answers: Sequence[tuple[Line, float]]) -> ClipMean | None:
+    if not answers:
+        return None
+    lines, values = zip(*answers, strict=True)
+    return over_clips(np.array(values), lines)
 
 
 def _cut(curve: Curve, length: int) -> Curve:

@@ -83,8 +83,9 @@ def describe(
     seeds = [mean.value]
     if table.scores.shape[1] > 1:
         seeds = [over_clips(*_answered(table, seed), nest).value for seed in table.scores.T]
+    plain = nest is None and _plain(table, mean)
     return {
-        **estimate(mean, intervals.score_interval(mean, plain=_plain(table, mean))),
+        **estimate(mean, intervals.score_interval(mean, plain)),
         "seeds": len(seeds),
         "seed_means": seeds,
         "seed_std": float(np.std(seeds, ddof=1)) if len(seeds) > 1 else np.nan,
