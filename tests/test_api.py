@@ -109,6 +109,9 @@ def test_settings_of_one_call_hold_for_it_alone_and_load_nothing(reasoner, clip,
         reasoner.generate(clip, QUESTION, controller__evry=3)
     with pytest.raises(UserError, match=r"pass it to vreason_jax.load"):
         reasoner.generate(clip, QUESTION, model__dtype="bfloat16")
+    with pytest.raises(UserError, match=r"model.weights: the weights are loaded"):
+        reasoner.generate(clip, QUESTION, model__weights="int8")
+    assert reasoner.generate(clip, QUESTION, model__dtype="float32").text == before.text
 
 
 def test_samples_come_from_one_reading_and_are_the_answers_of_single_calls(place, clip):
@@ -126,14 +129,29 @@ def test_samples_come_from_one_reading_and_are_the_answers_of_single_calls(place
     assert [a.text for a in reasoner.generate(clip, QUESTION, samples=1)] == [samples[0].text]
 
 
-@pytest.mark.parametrize(("samples", "temperature"), [(2, 0.0), (0, 1.0), (-1, 1.0)])
+@pytest.mark.parametrize(
+    ("samples", "temperature"), [(2, 0.0), (0, 1.0), (-1, 1.0), (2.0, 1.0), ("2", 1.0), (True, 1.0)]
+)
 def test_samples_that_would_be_one_or_none_are_refused(reasoner, clip, samples, temperature):
     with pytest.raises(UserError, match=r"^samples: expected"):
         reasoner.generate(clip, QUESTION, samples=samples, sampling__temperature=temperature)
 
 
+def test_chance_in_the_controller_makes_samples_differ(reasoner, clip):
+    keys = {"controller__objective": "random", "sampling__max_new_tokens": 10}
+    one, other = reasoner.generate(clip, QUESTION, samples=np.int64(2), **keys)
+    assert one.trace["alpha"] != other.trace["alpha"]
+    assert one != other and one in {one, other}
+
+
 def test_an_empty_batch_has_no_answers(reasoner):
-    assert reasoner.generate_batch([]) == []
+    assert reasoner.generate_batch(pair for pair in ()) == []
+
+
+@pytest.mark.parametrize("limits", [{"frames": 0}, {"frames": 3.5}, {"words": -1}])
+def test_wrong_limits_of_a_warm_up_are_refused(reasoner, limits):
+    with pytest.raises(UserError, match=rf"^{next(iter(limits))}: expected"):
+        reasoner.warm_up(**limits)
 
 
 def test_rows_of_a_batch_end_each_at_its_own_end_token(place, tmp_path, reasoner, clip):
@@ -243,6 +261,7 @@ FRAMES = np.zeros((4, 56, 56, 3), np.uint8)
         ((FRAMES, float("nan")), "expected a frame rate above 0"),
         ((FRAMES[0], 2.0), "expected video frames as uint8"),
         ((FRAMES[:0], 2.0), "with at least one frame"),
+        (([FRAMES[0], FRAMES[0][:8]], 2.0), "expected frames of one size"),
         ((FRAMES.astype(np.float32), 2.0), "expected video frames as uint8"),
     ],
     ids=lambda value: str(value)[:20],

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from vreason_jax.checkpoint import Checkpoint
-from vreason_jax.config import RunConfig
+from vreason_jax.config import RunConfig, SamplingConfig
 from vreason_jax.errors import UserError
 from vreason_jax.settings import apply_overrides
 
@@ -29,6 +29,14 @@ def test_the_folders_sampling_holds_but_for_what_is_set_by_hand(tmp_path):
     mixed = sampled(tmp_path, QWEN3, source="checkpoint", temperature=0.0, top_k=0)
     assert (mixed.temperature, mixed.top_k, mixed.top_p) == (0.0, 0, 0.8)
     assert sampled(tmp_path, QWEN3) == RunConfig().sampling
+
+
+def test_what_a_config_sets_holds_too_and_what_a_folder_leaves_out_is_as_in_transformers(tmp_path):
+    (tmp_path / "generation_config.json").write_text('{"do_sample": true, "top_p": 0.9}')
+    checkpoint = dataclasses.replace(Checkpoint.open(None), folder=tmp_path)
+    asked = SamplingConfig(source="checkpoint", top_p=0.5, min_p=0.1)
+    own = checkpoint.sampled(RunConfig(sampling=asked), ()).sampling
+    assert (own.temperature, own.top_k, own.top_p, own.min_p) == (1.0, 50, 0.5, 0.1)
 
 
 def test_a_folder_that_does_not_sample_is_greedy_and_keeps_its_penalty(tmp_path):

@@ -76,9 +76,13 @@ def test_clips_of_every_size_share_few_programs_and_pad_little(family, request):
 @pytest.mark.parametrize(("family", "frames"), [("reasoner", 40), ("qwen3_vl", 4)])
 def test_no_program_comes_after_a_warm_up(family, frames, request):
     reasoner = request.getfixturevalue(family)
+    counts = dict(reasoner.engine.counts)
     reasoner.warm_up(frames=frames)
+    assert reasoner.engine.counts == counts  # zeros are no padding of a prompt
     with programs() as later:
         for clip, words in questions(6, seed=1, frames=(2, frames + 1)):
+            reasoner.generate(clip, words)
+        for words in ("What?", 60 * "word "):  # the clip's cache grows for the second
             reasoner.generate(clip, words)
     assert later == []
 

@@ -85,6 +85,13 @@ def test_answer_shorter_than_the_first_update_says_so():
     assert "answer of 4 tokens ended before the first one, at token 4" in sign
 
 
+def test_a_floor_that_no_entropy_reaches_is_told_as_such():
+    trace = sample_trace(40, updated=[False] * 40)
+    trace["config"]["controller"]["entropy_floor"] = 50.0
+    (sign,) = all_signs(trace)
+    assert "below controller.entropy_floor = 50" in sign
+
+
 def test_numbers_that_are_not_finite_are_told_and_break_nothing():
     broken = {key: [np.nan] * 40 for key in ("entropy", "ema", "logprob", "grad_norm")}
     found = all_signs(sample_trace(40, **broken, delta_norm=[np.nan] * 40, peak=[np.nan] * 40))

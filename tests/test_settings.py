@@ -3,7 +3,9 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -85,6 +87,24 @@ def test_checked_values_have_the_types_of_their_keys(values):
             assert all(type(x) is str for x in value.values())
         else:
             assert type(value) is KINDS[key]
+
+
+def test_scalars_of_numpy_are_numbers_and_paths_are_texts():
+    changed = apply_overrides(
+        RunConfig(),
+        {
+            "controller.learning_rate": np.float64(1e-3),
+            "controller.every": np.arange(4)[2],
+            "sampling.seed": np.array(3),
+            "sampling.temperature": np.float32(0.5),
+            "prompt.template": Path("x.txt"),
+        },
+    )
+    assert (changed.controller.learning_rate, changed.controller.every) == (1e-3, 2)
+    assert (changed.sampling.seed, changed.sampling.temperature) == (3, 0.5)
+    assert changed.prompt.template == "x.txt"
+    with pytest.raises(UserError, match="expected a whole number"):
+        apply_overrides(RunConfig(), {"controller.every": np.bool_(True)})
 
 
 @given(st.dictionaries(st.sampled_from(sorted(KEYS)), VALUES, max_size=4))

@@ -1,7 +1,7 @@
 """The Python interface: load a checkpoint once, then ask it about videos."""
 
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from vreason_jax.engine.engine import Engine
 from vreason_jax.engine.warm_up import TOKENS_A_WORD, Limits, warm_up
 from vreason_jax.errors import UserError
 from vreason_jax.questions import Prepared, as_question
-from vreason_jax.settings import apply_overrides
+from vreason_jax.settings import apply_overrides, convert, in_range
 
 
 def load(
@@ -39,7 +39,7 @@ def load(
     else:
         run = load_config(str(config or "vreason"), keys)
     checkpoint = Checkpoint.open(model)
-    run = checkpoint.sampled(run, keys)
+    checkpoint.sampled(run, keys)  # what is wrong with it is told before the weights load
     return Reasoner(Engine.load(checkpoint, run.model, mesh), run, given=keys)
 
 
@@ -72,9 +72,10 @@ class Reasoner:
         return answers[0] if samples is None else answers
 
     def generate_batch(
-        self, questions: Sequence[tuple[Any, str]], **overrides: Any
+        self, questions: Iterable[tuple[Any, str]], **overrides: Any
     ) -> list[Answer]:
         """Returns the answers to (video, prompt) pairs, decoded together; each as if alone."""
+        questions = list(questions)
         return self._asking(questions, overrides).finish() if questions else []
 
     def stream(self, video: Any, prompt: str, **overrides: Any) -> Generator[str, None, Answer]:
@@ -88,9 +89,11 @@ class Reasoner:
 
         `frames` of a clip and `words` of a question are at most so many; frames have the pixels,
         and answers the tokens, of the config under `overrides`. `frames` left out are those of
-        `video.num_frames`, or `video.max_frames`.
+        `video.num_frames`, or `video.max_frames`. Raises UserError.
         """
         run = self._run(overrides)
+        for name, value in (("frames", frames), ("words", words)):
+            in_range(name, convert(name, value, int | None), 1)
         limits = Limits.of(
             self.engine.checkpoint, run, question=TOKENS_A_WORD * words, frames=frames
         )
@@ -98,6 +101,8 @@ class Reasoner:
 
     def _asking(self, questions, overrides: dict[str, Any], samples: int | None = None) -> Asking:
         run = self._run(overrides)
+        samples = convert("samples", samples, int | None)
+        run.check_samples(1 if samples is None else samples)
         began = time.perf_counter()
         rows = [self._prepare(video, prompt, run) for video, prompt in questions]
         seconds = time.perf_counter() - began
@@ -113,6 +118,11 @@ class Reasoner:
             keys["sampling.seed"] = keys.pop("seed")
         run = apply_overrides(self.run, keys)
         run = self.engine.checkpoint.sampled(run, {*self._given, *keys})
-        if run.model.dtype != self.run.model.dtype:
-            raise UserError("model.dtype: the weights are loaded; pass it to vreason_jax.load")
+        dtype = self.engine.checkpoint.dtype
+        for key, same in (
+            ("dtype", dtype(run.model) == dtype(self.run.model)),
+            ("weights", run.model.weights == self.run.model.weights),
+        ):
+            if not same:
+                raise UserError(f"model.{key}: the weights are loaded; pass it to vreason_jax.load")
         return run

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from vreason_jax.config import ModelOptions, RunConfig, steered_layers
+from vreason_jax.config import ModelOptions, RunConfig, SamplingConfig, steered_layers
 from vreason_jax.errors import UserError, shown
 from vreason_jax.families.registry import family_of, read_model_config
 from vreason_jax.json_files import read_json
@@ -36,6 +36,8 @@ SLOWEST = 1e-9  # frames a second
 SAMPLED = (
     "temperature", "top_k", "top_p", "min_p", "top_h", "repetition_penalty", "presence_penalty",
 )  # fmt: skip
+_USUAL = SamplingConfig()
+_SAMPLES = {"temperature": 1.0, "top_k": 50}  # transformers' defaults, of a folder that samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +72,10 @@ class Checkpoint:
     def sampled(self, run: RunConfig, given: Collection[str]) -> RunConfig:
         """Returns the run with the folder's own sampling, where `sampling.source` asks for it.
 
-        The keys `given` ("sampling.temperature") stay as they are; a folder that does not sample is
-        greedy. Raises UserError for a folder that says nothing, or nothing that can be.
+        The keys `given` ("sampling.temperature") stay as they are, and so does what is not at its
+        default. A folder that does not sample is greedy; one that does has the defaults of
+        transformers for what it leaves out. Raises UserError for a folder that says nothing, or
+        nothing that can be.
         """
         if run.sampling.source != "checkpoint":
             return run
@@ -82,9 +86,12 @@ class Checkpoint:
                 f"sampling.source: expected generation_config.json in {self.folder}, found none; "
                 "leave sampling.source out"
             )
-        if not said.get("do_sample", False):
+        if said.get("do_sample", False):
+            said = {**_SAMPLES, **said}
+        else:
             said = {**said, "temperature": 0.0}
-        values = {f"sampling.{key}": said[key] for key in SAMPLED if said.get(key) is not None}
+        free = [key for key in SAMPLED if getattr(run.sampling, key) == getattr(_USUAL, key)]
+        values = {f"sampling.{key}": said[key] for key in free if said.get(key) is not None}
         try:
             return apply_overrides(run, {k: v for k, v in values.items() if k not in given})
         except UserError as error:

@@ -236,11 +236,19 @@ class RunConfig:
 
     def check_samples(self, samples: int) -> None:
         """Raises UserError where so many answers to one question would all be the same."""
-        if samples < 1 or (samples > 1 and self.sampling.temperature == 0.0):
+        in_range("samples", samples, 1)
+        if samples > 1 and not self.is_random:
             raise UserError(
                 f"samples: expected 1 at sampling.temperature 0, where all are the same, got "
                 f"{samples}; set a temperature above 0"
             )
+
+    @property
+    def is_random(self) -> bool:
+        """Whether chance is in it, so that seeds differ: in tokens, alpha, or slots."""
+        pruned = self.prune.fraction > 0 and self.prune.policy == "random"
+        steered = self.controller.objective in ("random", "random_direction")
+        return self.sampling.temperature > 0 or pruned or steered
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns the nested plain values, as the trace records them."""

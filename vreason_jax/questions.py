@@ -124,6 +124,16 @@ def as_question(video: Any, text: str) -> Question:
     return Question(tuple(_as_source(source) for source in sources), text)
 
 
+def _stacked(frames: Any) -> np.ndarray:
+    try:
+        return np.asarray(frames)
+    except ValueError:  # frames of several sizes
+        raise UserError(
+            "expected frames of one size, uint8 [F, h, w, 3], got a list of several; resize them, "
+            "or ask about each as a video of its own"
+        ) from None
+
+
 def _as_source(source: Any) -> Source:
     if isinstance(source, Source):
         return source
@@ -131,7 +141,7 @@ def _as_source(source: Any) -> Source:
         path = os.fsdecode(source)
         return ImageFile(path) if path.lower().endswith(IMAGE_SUFFIXES) else VideoFile(path)
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], numbers.Real):
-        return VideoArray(np.asarray(source[0]), float(source[1]))
+        return VideoArray(_stacked(source[0]), float(source[1]))
     raise UserError(
         "expected a video as a path, (frames, fps), a list of these, or None, got "
         f"{type(source).__name__}"

@@ -6,8 +6,11 @@ and `--set` through this module, so that all refuse a wrong key or value in the 
 """
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from vreason_jax.errors import UserError, nearest, shown
 from vreason_jax.toml_files import parse_toml
@@ -60,7 +63,7 @@ def checked(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, An
     for key in values:
         if key not in kinds:
             raise UserError(f"unknown config key {shown(key)}{nearest(key, kinds)}")
-    return {key: _convert(key, value, kinds[key]) for key, value in values.items()}
+    return {key: convert(key, value, kinds[key]) for key, value in values.items()}
 
 
 def table_values(tables: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +121,15 @@ def in_range(
         )
 
 
-def _convert(key: str, value: Any, kind: Any) -> Any:
+def convert(key: str, value: Any, kind: Any) -> Any:
+    """Returns a setting's value as one of its `kind`; raises UserError for one of another.
+
+    Scalars of NumPy are numbers, and paths texts.
+    """
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     optional = type(None) in get_args(kind)
     if optional:
         if value is None or value == "none":
@@ -129,10 +140,10 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
         return float(value)
     if base is tuple and isinstance(value, list | tuple):
         item = get_args(kind)[0]
-        return tuple(_convert(f"{key}[{i}]", part, item) for i, part in enumerate(value))
+        return tuple(convert(f"{key}[{i}]", part, item) for i, part in enumerate(value))
     if base is Mapping and isinstance(value, dict):
         item = get_args(kind)[1]
-        return {name: _convert(f"{key}[{shown(name)}]", part, item) for name, part in value.items()}
+        return {name: convert(f"{key}[{shown(name)}]", part, item) for name, part in value.items()}
     if type(value) is not base:
         hint = " or none" if optional else ""
         raise UserError(f"{key}: expected {_WORDS[base]}{hint}, got {shown(value)}")

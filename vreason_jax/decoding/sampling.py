@@ -12,6 +12,8 @@ from jax.sharding import NamedSharding
 from vreason_jax.arrays import Array
 from vreason_jax.config import SamplingConfig
 
+_GREEDY = 1e-6  # logits over so small a temperature overflow, and draw the best token before
+
 
 class SamplingNumbers(struct.PyTreeNode):
     """As in SamplingConfig, []: float32, `top_k` int32. Data, so that a sweep runs one program."""
@@ -49,7 +51,9 @@ def draw_tokens(
     numbers: SamplingNumbers,
     whole: NamedSharding | None = None,
 ) -> jax.Array:
-    """Returns one token id [B] int32 per row of logits [B, V] float32; greedy at temperature 0.
+    """Returns one token id [B] int32 per row of logits [B, V] float32.
+
+    Greedy at temperatures of 1e-6 and less.
 
     Args:
       seen: [B, V] bool, ids of the prompts and of the answers so far.
@@ -59,7 +63,7 @@ def draw_tokens(
     """
     logits = lax.cond(numbers.penalised, lambda: penalise(logits, seen, numbers), lambda: logits)
     return lax.cond(
-        numbers.temperature > 0.0,
+        numbers.temperature > _GREEDY,
         lambda: _sample(logits, keys(), numbers, whole),
         lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
     )

@@ -16,7 +16,7 @@ from vreason_jax.prompt.tokenizer import PromptTokenizer, TextStream
 END, LENGTH, NOT_FINITE = "end", "length", "not_finite"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
     """A text, and the tokens that it was written in."""
 

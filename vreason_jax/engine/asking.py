@@ -97,7 +97,7 @@ class Asking:
         loading = self._engine.loading
         own = self._video_seconds
         seconds = {name: own if name == "video" else spent.get(name, 0.0) for name in STAGES}
-        seed = self._run.sampling.seed + (row if self._samples is not None else 0)
+        seed = (self._run.sampling.seed + (row if self._samples is not None else 0)) % 2**32
         facts = {
             "config": self._config_record(seed),
             "videos": _video_records(question),

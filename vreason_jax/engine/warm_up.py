@@ -18,7 +18,7 @@ from vreason_jax.config import RunConfig, placement_tokens
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.driver import Started, with_room
 from vreason_jax.decoding.loop import decode_chunk
-from vreason_jax.decoding.reading import TEXT
+from vreason_jax.decoding.reading import TEXT, grown
 from vreason_jax.decoding.state import DecodeSettings, DecodeState
 from vreason_jax.engine import media
 from vreason_jax.engine.engine import Engine
@@ -96,10 +96,13 @@ def warm_up(
     `say` takes lines of progress.
     """
     before, said = engine.clock.programs, time.monotonic()
+    counts = dict(engine.counts)
     cases = _cases(engine, runs, limits)
     capacities = sorted({case.capacity for case in cases})
     calls = [*_vision_calls(engine, limits)]
     calls += [call for capacity in capacities for call in _reading_calls(engine, capacity)]
+    pairs = itertools.combinations(capacities, 2)
+    calls += [functools.partial(_grow, engine, *pair) for pair in pairs]
     calls += [functools.partial(_decode, engine, case) for case in cases]
     with engine.clock, ThreadPoolExecutor(_threads(engine, capacities[-1])) as threads:
         running = [threads.submit(_in_precision, engine, call) for call in calls]
@@ -108,6 +111,7 @@ def warm_up(
             if time.monotonic() - said >= _SAID_EVERY:
                 said = time.monotonic()
                 say(f"compiling: {number} of {len(calls)} shapes are ready")
+    engine.counts.update(counts)  # zeros are nobody's prompt
     made = engine.clock.programs - before
     say(f"compiled {made} programs")
     return made
@@ -230,6 +234,13 @@ def _read(engine: Engine, count: int, capacity: int, length: int, shared: bool) 
     (piece,) = (p for p in rows.shared_pieces(index) if p.token_ids.shape[1] == length)
     blank = engine.prefixes.blank(count, capacity)
     return engine.prefixes.read_piece(blank, rows, piece, [engine.prefixes.nothing] * shared)
+
+
+def _grow(engine: Engine, capacity: int, larger: int) -> object:
+    """Grows what is kept of a clip, for a longer question about it."""
+    prefixes = engine.prefixes
+    blank = prefixes.blank(prefixes.at_once(engine.rows(1), capacity), capacity)
+    return grown(blank, larger, engine.mesh)
 
 
 def _take(engine: Engine, together: int, capacity: int) -> object:

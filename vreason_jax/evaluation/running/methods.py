@@ -42,19 +42,12 @@ def load_methods(
     return methods
 
 
-def is_random(run: RunConfig) -> bool:
-    """Returns whether chance is in a method, so that seeds differ: in tokens, alpha, or slots."""
-    pruned = run.prune.fraction > 0 and run.prune.policy == "random"
-    steered = run.controller.objective in ("random", "random_direction")
-    return run.sampling.temperature > 0 or pruned or steered
-
-
 def seeds_of(run: RunConfig, seeds: Sequence[int], former: Sequence[int] = ()) -> Sequence[int]:
     """Returns the seeds that a method runs with: without chance the first alone.
 
     That is the first one of all, also of the `former` runs that this one goes on with.
     """
-    return seeds if is_random(run) else [*former, *seeds][:1]
+    return seeds if run.is_random else [*former, *seeds][:1]
 
 
 def with_seed(run: RunConfig, seed: int) -> RunConfig:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.checkpoint import Checkpoint
-from vreason_jax.config import RunConfig
+from vreason_jax.config import RunConfig, steered_layers
 from vreason_jax.engine.warm_up import Limits
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import shapes
@@ -190,6 +190,8 @@ def prepare(request: Request, warn: Warn, former: Mapping[str, Any] | None = Non
     read_wrapping(first.prompt.template)
     checkpoint = Checkpoint.open(request.model)
     methods = {name: checkpoint.sampled(run, request.overrides) for name, run in methods.items()}
+    for run in methods.values():
+        steered_layers(run.controller.placement, checkpoint.config.text.layers)
     checkpoint.preprocessing.video_sizing(first.video)
     max_frames_of(first.video, checkpoint.config.geometry.temporal_patch)
     name = model_name(request.model)
