@@ -11,7 +11,6 @@ measured.
 import argparse
 import dataclasses
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -21,13 +20,13 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from vreason_jax.model.config import ModelConfig
+from vreason_jax.planning import program_text
 from vreason_jax.planning.estimate import Load
-from vreason_jax.planning.programs import lowered, memory_of, operations
+from vreason_jax.planning.programs import lowered, memory_of
 from vreason_jax.runtime.mesh import AXES
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_shapes
-import program_text
 from described_devices import described_devices
 
 DEVICE, SHAPE = "v5e:2x2", "7b"
@@ -69,7 +68,7 @@ def figures(compiled, config: ModelConfig) -> dict:
         **memory_of(compiled),
         "kernels": {**kernels, "body_layer": round(body, 1)},
         "collectives": program_text.collectives(text),
-        "large_writes": large_writes(text, 64 * 2**20),
+        "large_writes": program_text.large_writes(text, 64 * 2**20),
     }
 
 
@@ -109,16 +108,6 @@ def compile_program(
     program = lowered(kind, objective, config, mesh, load)
     begin = time.perf_counter()
     return program.compile(), time.perf_counter() - begin
-
-
-def large_writes(text: str, elements: int) -> dict[str, int]:
-    """Returns how often a program's text writes arrays of `elements` numbers and more, by kind."""
-    found: dict[str, int] = {}
-    for dtype, shape, operation in operations(text):
-        if math.prod(shape) >= elements:
-            name = f"{dtype}[{','.join(map(str, shape))}] by {operation}"
-            found[name] = found.get(name, 0) + 1
-    return found
 
 
 if __name__ == "__main__":

@@ -119,3 +119,21 @@ def test_one_plan_is_a_page_and_several_are_a_table(run):
 def test_wrong_input_ends_with_one_line_and_exit_code_2(run, request_text, words):
     code, out, err = run(request_text)
     assert (code, out) == (2, "") and err.count("\n") == 1 and words in err
+
+
+def test_times_within_a_clip_are_planned_for(report):
+    request = "--device v5e-4 --num-frames 384 --max-pixels 131072 --model"
+    plain, marked = (report(f"{request} {model}") for model in ("7b", "qwen3vl-8b"))
+    assert marked["per_device_bytes"]["cache"] >= 1.5e9 and plain["video_tokens"] > 0
+
+
+def test_a_table_is_followed_by_what_to_change(capsys):
+    assert plan.main(["--model", "3b", "72b", "--device", "v5e-4", "v5e-8"]) == 0
+    said = capsys.readouterr()
+    assert all(line.startswith("|") for line in said.out.splitlines())
+    note, other = said.err.splitlines()
+    assert note.startswith("72b on v5e-4: it fits with") and other.startswith("72b on v5e-8:")
+
+
+def test_frames_may_be_smaller_than_a_models_own(report):
+    assert report("--model 7b --device v5e-8 --min-pixels 784 --max-pixels 50176")["fits"]

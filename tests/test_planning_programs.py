@@ -5,7 +5,7 @@ import pytest
 
 from vreason_jax.embedded import CHECKPOINT
 from vreason_jax.families.registry import read_model_config
-from vreason_jax.planning import programs
+from vreason_jax.planning import program_text, programs
 from vreason_jax.planning.estimate import Load
 from vreason_jax.runtime.mesh import create_mesh
 
@@ -32,5 +32,5 @@ ENTRY %main (a: f32[8]) -> f32[8] {
   ROOT %copy = f32[8]{0} copy(%fusion.1)
 }
 """
-    found = list(programs.operations(text))
+    found = list(program_text.operations(text))
     assert found == [("bf16", (8, 2), "fusion"), ("f32", (8,), "copy")]

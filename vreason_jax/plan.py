@@ -26,12 +26,20 @@ def _run(options: argparse.Namespace) -> None:
     # Nothing is computed on a device: one that is there may be at work.
     os.environ["JAX_PLATFORMS"] = "cpu"
     requests = [_request(options, m, d) for m in options.model for d in options.device]
+    if options.compile:
+        from vreason_jax.planning.programs import check_compilable
+
+        for request in requests:
+            check_compilable(request.devices)
     reports = [_report(request, options) for request in requests]
     one = len(reports) == 1
     if options.json:
         write_out(json.dumps(reports[0] if one else reports, indent=1) + "\n")
     else:
         write_out(_page(reports[0]) if one else _table(reports, options.device))
+        for report in reports if not one else ():
+            for note in _notes(report):
+                print(f"{report['model']} on {report['device']}: {note}", file=sys.stderr)
 
 
 def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
@@ -61,7 +69,9 @@ def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
     text = dataclasses.replace(config.text, int8=options.weights == "int8")
     return Request.of(
         preprocessing,
-        VideoConfig(num_frames=options.num_frames, max_pixels=options.max_pixels),
+        VideoConfig(
+            options.num_frames, min_pixels=options.min_pixels, max_pixels=options.max_pixels
+        ),
         model=model,
         config=dataclasses.replace(config, text=text),
         devices=devices,
@@ -91,11 +101,16 @@ def _page(report: dict[str, Any]) -> str:
         f"{report['video_tokens']} video tokens; at best {bound['tokens_per_second']:.0f} tokens a "
         f"second (memory), the first after {bound['first_token_seconds']:.2g} s (products)",
     ]
+    return "".join(f"{line}\n" for line in [*lines, *_notes(report)])
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    """What the compiler says, and what to change."""
+    notes = []
     for name, figures in report.get("compiled", {}).items():
         sizes = ", ".join(f"{k} {v / 1e6:.1f} MB" for k, v in figures.items() if k != "kernels")
-        lines.append(f"{name}, compiled: {sizes}, {figures['kernels']} kernels")
-    lines += [report["advice"]] if report["advice"] else []
-    return "".join(f"{line}\n" for line in lines)
+        notes.append(f"{name}, compiled: {sizes}, {figures['kernels']} kernels")
+    return notes + ([report["advice"]] if report["advice"] else [])
 
 
 def _table(reports: list[dict[str, Any]], devices: list[str]) -> str:
@@ -127,6 +142,7 @@ def _parser() -> OptionParser:
     words = "chips or a topology: v5e-8, v5e:2x4, v5p-8, h100:8; several"
     add("--device", nargs="+", required=True, metavar="KIND-N", help=words)
     add("--num-frames", type=_count, metavar="F", help="frames of a clip [16]")
+    add("--min-pixels", type=_count, metavar="P", help="of a frame [the model's, else 100352]")
     add("--max-pixels", type=_count, metavar="P", help="of a frame [the model's, else 200704]")
     add("--max-new-tokens", type=_count, default=1024, metavar="N", help="of an answer [1024]")
     words = "answers at once on each copy of the model [1]"

@@ -38,11 +38,12 @@ class Load:
     video_tokens: int  # of one question
     max_new_tokens: int
     rows: int  # answers at once on each copy of the model
+    marks: int = 0  # tokens of the times within a clip
 
     @property
     def prompt(self) -> int:
         """Tokens of a prompt."""
-        return self.video_tokens + TEXT
+        return self.video_tokens + self.marks + TEXT
 
     @property
     def capacity(self) -> int:

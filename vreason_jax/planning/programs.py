@@ -4,8 +4,6 @@ import dataclasses
 import importlib.util
 import math
 import os
-import re
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +22,8 @@ from vreason_jax.engine.warm_up import blank_prompt
 from vreason_jax.errors import UserError, one_line
 from vreason_jax.families.model import Model
 from vreason_jax.model.config import ModelConfig
+from vreason_jax.planning import program_text
+from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import BEFORE, PIECE, REST_PIECE, TEXT, Load, cache_shapes
 from vreason_jax.planning.request import Request
 from vreason_jax.runtime.checkpoint import build_model
@@ -34,21 +34,15 @@ from vreason_jax.runtime.sharing import shared_config
 
 KINDS = ("decode", "prefill")
 _BLOCKS = 4  # of a clip's embeddings, that a piece of a prompt is given
-# What writes nothing of its own, or only says where something lies.
-_NO_WRITES = {
-    "parameter", "constant", "get-tuple-element", "tuple", "bitcast", "while", "conditional",
-    "call",
-}  # fmt: skip
-_OPERATION = re.compile(r"= \(?(\w+)\[([\d,]*)\]\S* ([\w-]+)\(")
 
 
 def compiled_figures(request: Request) -> dict[str, dict[str, int]]:
     """Returns `memory_of` the programs of KINDS on each device, and how many kernels they have.
 
-    Raises UserError where the devices are no TPUs, or nothing compiles for them here.
+    Raises UserError where nothing compiles for the devices here.
     """
     sizes = request.sizes
-    devices = _described(request)[: math.prod(sizes.values())]
+    devices = _described(request.devices)[: math.prod(sizes.values())]
     grid = np.asarray(devices).reshape([sizes[axis] for axis in AXES])
     mesh = Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     found = {}
@@ -57,8 +51,8 @@ def compiled_figures(request: Request) -> dict[str, dict[str, int]]:
             compiled = lowered(kind, "switch", request.config, mesh, request.load).compile()
         except jax.errors.JaxRuntimeError as error:
             raise UserError(f"--compile: {kind}: {one_line(error)}") from None
-        kernels = sum(1 for _, shape, _ in operations(compiled.as_text() or "") if shape)
-        found[kind] = {**memory_of(compiled), "kernels": kernels}
+        kernels = program_text.kernels(compiled.as_text() or "")
+        found[kind] = {**memory_of(compiled), "kernels": sum(kernels.values())}
     return found
 
 
@@ -67,7 +61,7 @@ def lowered(kind: str, objective: str, config: ModelConfig, mesh: Mesh, load: Lo
     shared = shared_config(config, mesh.shape["model"])
     decoder = _placed_model(shared, mesh).decoder
     count = mesh.shape["data"] * (load.rows if kind == "decode" else 1)
-    prompt = blank_prompt(load.video_tokens, TEXT - BEFORE, before=BEFORE)
+    prompt = blank_prompt(load.video_tokens, TEXT - BEFORE, before=BEFORE + load.marks)
     rows, cache = PromptRows.of([prompt] * count), cache_shapes(shared, load, count)
     if kind == "prefill":
         block = jax.ShapeDtypeStruct(
@@ -101,22 +95,8 @@ def memory_of(compiled) -> dict[str, int]:
     }
 
 
-def operations(text: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Yields dtype, shape and name of each operation of a program's text that writes memory.
-
-    What is fused into another writes nothing.
-    """
-    fused = False
-    for line in text.splitlines():
-        if line.endswith("{") and "->" in line:
-            fused = "fused_computation" in line or "fusion" in line.split("(")[0]
-        match = _OPERATION.search(line)
-        if match and not fused and match[3] not in _NO_WRITES:
-            yield match[1], tuple(int(size) for size in match[2].split(",") if size), match[3]
-
-
-def _described(request: Request) -> list:
-    devices = request.devices
+def check_compilable(devices: Devices) -> None:
+    """Raises UserError where the devices are no TPUs, or libtpu is not there."""
     if not devices.kind.is_tpu:
         raise UserError(
             f"--compile: expected TPUs, got {devices}: JAX describes GPUs by no public interface; "
@@ -126,6 +106,9 @@ def _described(request: Request) -> list:
         raise UserError(
             "--compile: expected libtpu; install it with pip install 'vreason-jax[tpu]'"
         )
+
+
+def _described(devices: Devices) -> list:
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     alone = {"chips_per_host_bounds": (1, 1, 1)} if devices.count == 1 else {}
     try:

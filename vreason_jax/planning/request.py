@@ -9,6 +9,7 @@ from typing import Any
 
 from vreason_jax.config import VideoConfig
 from vreason_jax.engine.warm_up import Limits
+from vreason_jax.families.registry import family_of
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, Plan, estimate
@@ -60,7 +61,9 @@ class Request:
     def load(self) -> Load:
         """What is asked of the devices: clips of as many tokens as their frames can come to."""
         tokens = _video_tokens(self.frames, self.sizing)
-        return Load(tokens, self.max_new_tokens, self.batch_size)
+        patches = math.ceil(self.frames / self.sizing.geometry.temporal_patch)
+        marks = patches * family_of(self.config).prompt.marks
+        return Load(tokens, self.max_new_tokens, self.batch_size, marks)
 
     def plan(self) -> Plan:
         """Returns what each device holds, and the bounds of speed."""

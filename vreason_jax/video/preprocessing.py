@@ -114,7 +114,7 @@ class Preprocessing:
         if low > high:
             raise UserError(
                 f"video.min_pixels, video.max_pixels: expected min <= max, got {low} > {high}; "
-                "set both with --set"
+                "set both"
             )
         return Sizing(self.geometry, PixelLimits(low, high), whole)
 

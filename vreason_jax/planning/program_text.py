@@ -1,7 +1,9 @@
 """What the text of a compiled program says of its kernels: how many there are, and where."""
 
+import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 # What writes nothing of its own, or only says where something lies, or waits for it.
 _NO_KERNELS = {
@@ -12,6 +14,7 @@ _NO_KERNELS = {
 _COLLECTIVES = "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
 _HEAD = re.compile(r"(?:ENTRY )?%?([\w.-]+) .*->.*\{$")
 _OPERATION = re.compile(r"\s+(?:ROOT )?%?[\w.-]+ = .+? ([a-z][\w-]*)\(")
+_WRITTEN = re.compile(r"= \(?(\w+)\[([\d,]*)\]\S* ([\w-]+)\(")
 _CALLED = re.compile(r"(?:calls|body)=%?([\w.-]+)")
 _BRANCHES = re.compile(
     r"(?:branch_computations=\{|(?:true|false)_computation=)([^,}]*(?:, %[^,}]*)*)"
@@ -51,6 +54,29 @@ def collectives(text: str) -> dict[str, int]:
         for _, line in _all(computations, kind) + _all(computations, f"{kind}-start"):
             found[f"{_part(computations, line) or 'outside'} {kind}"] += 1
     return dict(found)
+
+
+def large_writes(text: str, elements: int) -> dict[str, int]:
+    """Returns how often a program's text writes arrays of `elements` numbers and more, by kind."""
+    found = Counter[str]()
+    for dtype, shape, operation in operations(text):
+        if math.prod(shape) >= elements:
+            found[f"{dtype}[{','.join(map(str, shape))}] by {operation}"] += 1
+    return dict(found)
+
+
+def operations(text: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Yields dtype, shape and name of each operation of a program's text that writes memory.
+
+    What is fused into another writes nothing.
+    """
+    fused = False
+    for line in text.splitlines():
+        if line.endswith("{") and "->" in line:
+            fused = "fused_computation" in line or "fusion" in line.split("(")[0]
+        match = _WRITTEN.search(line)
+        if match and not fused and match[3] not in _NO_KERNELS:
+            yield match[1], tuple(int(size) for size in match[2].split(",") if size), match[3]
 
 
 def _computations(text: str) -> dict[str, Lines]:
