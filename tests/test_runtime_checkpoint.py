@@ -79,7 +79,7 @@ def test_a_converted_folder_makes_the_same_model(tmp_path, mesh):
 @pytest.mark.parametrize("scheme", ["new", "base"])
 def test_every_naming_scheme_and_shards_load_alike(tmp_path, scheme):
     config, tensors = write_checkpoint(tmp_path)
-    extra = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.zeros(6, np.float32)}
+    extra = {"model.layers.0.self_attn.rotary_emb.inv_freq": np.zeros(6, np.float64)}
     write_shards(tmp_path, rename(tensors, scheme) | extra, count=3)
     assert_holds(load_arrays(tmp_path, config, None)[1], config, tensors)
 

@@ -88,7 +88,7 @@ def _opened(folder: Path, config: ModelConfig, verify: bool, warn: Warn):
         expected = check.model_shapes(names.expected_tensors(config))
         _raise_problems(folder, expected, {path: leaf.shape for path, leaf in stored.items()})
         return config, functools.partial(_read_converted, folder, stored)
-    stored = tensor_files.stored_tensors(folder)
+    stored = tensor_files.stored_tensors(folder, names.is_ignored)
     check.check_depth(folder, config, len(stored))
     tensors, repeated = _by_hub_name(stored, config)
     _check_tensors(folder, config, tensors, repeated)

@@ -146,13 +146,18 @@ def embedding_name(config: ModelConfig) -> str:
     return find_rows("decoder.embedding", family_of(config).tensors)[0].name
 
 
+def is_ignored(name: str) -> bool:
+    """Whether a file's tensor is a buffer that is no weight."""
+    return _IGNORED.search(name) is not None
+
+
 def canonical_name(name: str, config: ModelConfig) -> str | None:
     """Returns a file's tensor name in the Hub's naming, or None for a buffer to ignore.
 
     Saves of several releases, and of models without their head, differ in what names begin with:
     `model.`, `language_model.`, both or none. What belongs nowhere keeps its name.
     """
-    if _IGNORED.search(name):
+    if is_ignored(name):
         return None
     return _hub_names(config).get(_core(name), name)
 

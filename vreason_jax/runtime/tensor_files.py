@@ -7,7 +7,7 @@ tensor are read into the very buffer that becomes the array.
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ml_dtypes
@@ -23,6 +23,8 @@ DTYPES = {
     "F16": np.dtype(np.float16),
     "F32": np.dtype(np.float32),
 }
+# Bytes of one number of others, which some releases saved buffers in.
+_WIDTHS = {"F64": 8, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -41,15 +43,19 @@ class StoredTensor:
     dtype: np.dtype
 
 
-def stored_tensors(folder: Path) -> list[StoredTensor]:
+Ignored = Callable[[str], bool]
+
+
+def stored_tensors(folder: Path, ignored: Ignored = lambda name: False) -> list[StoredTensor]:
     """Returns the tensors of a folder's safetensors files, from their headers alone.
 
+    Those with an `ignored` name are left out.
     Raises UserError for files that are missing, damaged, pickled or of a dtype no model here uses.
     """
-    return [tensor for file in _weight_files(folder) for tensor in read_header(file)]
+    return [tensor for file in _weight_files(folder) for tensor in read_header(file, ignored)]
 
 
-def read_header(file: Path) -> list[StoredTensor]:
+def read_header(file: Path, ignored: Ignored = lambda name: False) -> list[StoredTensor]:
     """Returns the tensors of one safetensors file, in the order of their bytes.
 
     The library checks the header: its length, that the tensors follow each other without gaps and
@@ -71,12 +77,15 @@ def read_header(file: Path) -> list[StoredTensor]:
         ) from None
     tensors = []
     for name, shape, dtype in specs:
-        if dtype not in DTYPES:
+        known = DTYPES.get(dtype)
+        width = known.itemsize if known else _WIDTHS.get(dtype)
+        if width is None or (known is None and not ignored(name)):
             raise UserError(
                 f"{file}: expected tensors in BF16, F16 or F32, got {shown(name)} in {dtype}"
             )
-        tensors.append(StoredTensor(file, name, offset, shape, DTYPES[dtype]))
-        offset += math.prod(shape) * DTYPES[dtype].itemsize
+        if known is not None and not ignored(name):
+            tensors.append(StoredTensor(file, name, offset, shape, known))
+        offset += math.prod(shape) * width
     return tensors
 
 
