@@ -236,7 +236,8 @@ class RunConfig:
 
     def check_samples(self, samples: int) -> None:
         """Raises UserError where so many answers to one question would all be the same."""
-        in_range("samples", samples, 1)
+        if samples < 1:
+            raise UserError(f"samples: expected 1 or more, got {samples}")
         if samples > 1 and not self.is_random:
             raise UserError(
                 f"samples: expected 1 at sampling.temperature 0, where all are the same, got "
