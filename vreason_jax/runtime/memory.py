@@ -64,8 +64,13 @@ def bytes_per_video_token(
     return (cache + method) // model_axis + (1 + text.stacked) * text.width * itemsize
 
 
-def give_back() -> None:
-    """Returns to the system what the C library keeps of freed memory, where it is glibc."""
+def give_back(*, programs: bool = False) -> None:
+    """Returns to the system what the C library keeps of freed memory, where it is glibc.
+
+    With `programs` those that were compiled are freed before.
+    """
+    if programs:
+        jax.clear_caches()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

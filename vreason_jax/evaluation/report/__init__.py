@@ -37,6 +37,6 @@ def write_page(out: str | Path, story: Story, chosen: Sequence[str] = ()) -> Non
 
     It opens with the two methods `chosen` side by side, or the first two.
     """
+    parts = build(story, Path(out).parent, chosen)
     # Undecodable bytes of a file name are lone surrogates, which UTF-8 cannot hold.
-    page = build(story, Path(out).parent, chosen).encode("utf-8", errors="replace")
-    write_atomic(out, lambda file: file.write(page))
+    write_atomic(out, lambda file: file.writelines(p.encode(errors="replace") for p in parts))

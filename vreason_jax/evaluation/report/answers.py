@@ -6,9 +6,10 @@ small. What would be too much of a long run is cut, first of all the texts.
 
 import base64
 import gzip
+import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,26 @@ def packed(story: Story, place: Path, chosen: Sequence[str]) -> Markup:
 
     The page opens with the methods `chosen` side by side.
     """
-    values = _data(story, place, chosen)
-    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    data = gzip.compress(text.encode("utf-8", errors="replace"), mtime=0)
-    return tag("script", base64.b64encode(data).decode(), type="application/gzip", id="data")
+    data = io.BytesIO()
+    with gzip.GzipFile(fileobj=data, mode="wb", mtime=0) as file:
+        for piece in _json(_data(story, place, chosen), depth=2):
+            file.write(piece.encode(errors="replace"))
+    text = base64.b64encode(data.getbuffer()).decode()
+    return tag("script", text, type="application/gzip", id="data")
+
+
+def _json(value: Any, depth: int) -> Iterator[str]:
+    """Yields JSON piece by piece, of what lies `depth` levels below: whole it would come twice."""
+    if not depth or not isinstance(value, list | dict):
+        yield json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return
+    named = isinstance(value, dict)
+    yield "{" if named else "["
+    for number, item in enumerate(value):
+        yield "," if number else ""
+        yield f"{json.dumps(item)}:" if named else ""
+        yield from _json(value[item] if named else item, depth - 1)
+    yield "}" if named else "]"
 
 
 def _data(story: Story, place: Path, chosen: Sequence[str]) -> dict[str, Any]:

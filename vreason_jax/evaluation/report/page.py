@@ -14,6 +14,7 @@ from vreason_jax.evaluation.report.tables import key
 
 _STYLE = Path(__file__).with_name("style.css")
 _SCRIPTS = [Path(__file__).with_name(name) for name in ("exports.js", "questions.js", "dialog.js")]
+_DATA = Markup("<!--data-->")  # where they go; what is shown has no such brackets
 _WHAT = (
     "Scores are shares of questions answered as the benchmark's rule demands, in percent; "
     "differences are in percentage points, over the questions that both methods answered. An "
@@ -24,10 +25,11 @@ _WHAT = (
 )
 
 
-def build(story: Story, place: Path = Path(), chosen: Sequence[str] = ()) -> str:
-    """Returns the report as one HTML document, to be put into the folder `place`.
+def build(story: Story, place: Path = Path(), chosen: Sequence[str] = ()) -> tuple[str, str, str]:
+    """Returns the report as the parts of one HTML document, to be put into the folder `place`.
 
-    It opens with the methods `chosen` side by side.
+    It opens with the methods `chosen` side by side. The data are a part of their own: joined to the
+    words, whose signs make a text twice as large, they would be copied in memory again and again.
     """
     parts = [
         score_sections.results(story),
@@ -57,10 +59,12 @@ def build(story: Story, place: Path = Path(), chosen: Sequence[str] = ()) -> str
         _contents(main),
         main,
         _footer(),
-        packed(story, place, chosen),
+        _DATA,
         tag("script", Markup(scripts)),
     )
-    return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+    page = "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+    before, _, behind = page.partition(_DATA)
+    return before, packed(story, place, chosen), behind
 
 
 def _contents(main: str) -> Markup:

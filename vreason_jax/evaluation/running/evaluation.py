@@ -11,6 +11,7 @@ import numpy as np
 from vreason_jax.engine.engine import Engine
 from vreason_jax.evaluation import report
 from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.results.lines import PREDICTIONS
 from vreason_jax.evaluation.results.run_folder import RunFolder
 from vreason_jax.evaluation.results.workers import Worker
 from vreason_jax.evaluation.results.writing import Writer
@@ -29,6 +30,7 @@ from vreason_jax.runtime.mesh import create_mesh
 from vreason_jax.runtime.replicas import Replicas
 from vreason_jax.runtime.stopping import Stop
 
+_LARGE = 10**6  # bytes of lines whose report takes much memory, as programs do
 _NOTED_EVERY = 10.0  # seconds; what a kill can lose of the times
 
 
@@ -98,7 +100,9 @@ class Evaluation:
     def finish(self) -> None:
         """Writes the summary and the report, from the lines."""
         if self.folder.owned and self.folder.has_lines():
-            give_back()  # what answering took, so that the report does not come on top of it
+            # What answering took, so that a long report does not come on top of it.
+            lines = self.folder.path / PREDICTIONS
+            give_back(programs=lines.stat().st_size > _LARGE)
             files = [self.folder.path / name for name in ("summary.json", "report.html")]
             report.write([self.folder.path], *files)
             self._tell(f"wrote {files[0]} and {files[1]}")
