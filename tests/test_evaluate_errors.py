@@ -3,11 +3,14 @@
 import logging
 import os
 import shutil
+import types
+from typing import cast
 
 import pytest
 from evaluate_runs import Runner
 
 from vreason_jax.evaluation.results.run_file import sole_run
+from vreason_jax.evaluation.running.evaluation import Evaluation
 
 
 @pytest.fixture
@@ -128,3 +131,14 @@ def test_lines_that_are_no_file_are_refused_at_once(refused, tmp_path):
     (tmp_path / "out").mkdir()
     os.mkfifo(tmp_path / "out" / "predictions.jsonl")
     assert "predictions.jsonl: is a pipe, no regular file" in refused()
+
+
+def test_a_layer_that_no_method_but_a_later_one_names(refused, tmp_path):
+    (tmp_path / "mine.toml").write_text('[controller]\nplacement = "video@99"\n')
+    assert "99" in refused("--methods", f"baseline,{tmp_path / 'mine.toml'}")
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_a_process_that_follows_has_no_sign_of_life_to_take_away():
+    folder = types.SimpleNamespace(writes=False, owned=False)
+    Evaluation._leave(cast("Evaluation", types.SimpleNamespace(folder=folder)))
