@@ -148,7 +148,7 @@ def test_an_empty_batch_has_no_answers(reasoner):
     assert reasoner.generate_batch(pair for pair in ()) == []
 
 
-@pytest.mark.parametrize("limits", [{"frames": 0}, {"frames": 3.5}, {"words": -1}])
+@pytest.mark.parametrize("limits", [{"frames": 0}, {"frames": 3.5}, {"words": -1}, {"words": None}])
 def test_wrong_limits_of_a_warm_up_are_refused(reasoner, limits):
     with pytest.raises(UserError, match=rf"^{next(iter(limits))}: expected"):
         reasoner.warm_up(**limits)

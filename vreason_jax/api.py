@@ -92,8 +92,9 @@ class Reasoner:
         `video.num_frames`, or `video.max_frames`. Raises UserError.
         """
         run = self._run(overrides)
-        for name, value in (("frames", frames), ("words", words)):
-            in_range(name, convert(name, value, int | None), 1)
+        frames, words = convert("frames", frames, int | None), convert("words", words, int)
+        in_range("frames", frames, 1)
+        in_range("words", words, 1)
         limits = Limits.of(
             self.engine.checkpoint, run, question=TOKENS_A_WORD * words, frames=frames
         )

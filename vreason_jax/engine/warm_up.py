@@ -24,6 +24,7 @@ from vreason_jax.engine import media
 from vreason_jax.engine.engine import Engine
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.families.registry import family_of
+from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.windows import frame_plan
 from vreason_jax.prompt.chat import TEXT_TOKEN, VIDEO_TOKEN, Prompt
 from vreason_jax.prompt.positions import Medium
@@ -60,8 +61,7 @@ class Limits:
         sizing = checkpoint.preprocessing.video_sizing(run.video)
         clip = Medium("video", (1, 1, 1), times=(0.0,))
         prompt = checkpoint.prompt([clip], Question((), "a"), run)
-        patches = math.ceil(most / sizing.geometry.temporal_patch)
-        marks = patches * family_of(checkpoint.config).prompt.marks
+        marks = time_marks(checkpoint.config, most)
         behind = len(prompt.token_ids) - prompt.shared_length + question + _WRAPPING
         return cls(most, sizing, prompt.shared_length + marks, behind)
 
@@ -82,6 +82,12 @@ class Limits:
         geometry = self.sizing.geometry
         tokens = [geometry.tokens((1, *size)) for size in self.frame_sizes()]
         return min(tokens), max(tokens) * math.ceil(self.frames / geometry.temporal_patch)
+
+
+def time_marks(config: ModelConfig, frames: int) -> int:
+    """Returns the tokens of the times within a clip of so many frames."""
+    patches = math.ceil(frames / config.geometry.temporal_patch)
+    return patches * family_of(config).prompt.marks
 
 
 def warm_up(

@@ -148,13 +148,13 @@ def idle_controller(trace: Mapping[str, Any], value_norm: float | None) -> str |
         return None
     controller = trace["config"]["controller"]
     updated = np.asarray(trace["updated"], bool)
-    floor = controller.get("entropy_floor", 0.0)
-    if not updated.any() and floor > 0 and len(updated) > controller["every"]:
-        return (
-            "the controller made no update: the entropy was below controller.entropy_floor = "
-            f"{floor:g} nats wherever one was due; try a lower one"
-        )
     if not updated.any():
+        floor = controller.get("entropy_floor", 0.0)
+        if floor > 0 and len(updated) > controller["every"]:
+            return (
+                "the controller made no update: the entropy was below controller.entropy_floor = "
+                f"{floor:g} nats wherever one was due; try a lower one"
+            )
         return (
             f"the controller made no update: the answer of {len(updated)} tokens ended before "
             f"the first one, at token {controller['every']}; try a lower controller.every"

@@ -14,7 +14,7 @@ _NO_KERNELS = {
 _COLLECTIVES = "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
 _HEAD = re.compile(r"(?:ENTRY )?%?([\w.-]+) .*->.*\{$")
 _OPERATION = re.compile(r"\s+(?:ROOT )?%?[\w.-]+ = .+? ([a-z][\w-]*)\(")
-_WRITTEN = re.compile(r"= \(?(\w+)\[([\d,]*)\]\S* ([\w-]+)\(")
+_WRITTEN = re.compile(r"= \(?(\w+)\[([\d,]*)\]")
 _CALLED = re.compile(r"(?:calls|body)=%?([\w.-]+)")
 _BRANCHES = re.compile(
     r"(?:branch_computations=\{|(?:true|false)_computation=)([^,}]*(?:, %[^,}]*)*)"
@@ -70,13 +70,13 @@ def operations(text: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
 
     What is fused into another writes nothing.
     """
-    fused = False
-    for line in text.splitlines():
-        if line.endswith("{") and "->" in line:
-            fused = "fused_computation" in line or "fusion" in line.split("(")[0]
-        match = _WRITTEN.search(line)
-        if match and not fused and match[3] not in _NO_KERNELS:
-            yield match[1], tuple(int(size) for size in match[2].split(",") if size), match[3]
+    computations = _computations(text)
+    fused = {one for _, line in _all(computations, "fusion") for one in _CALLED.findall(line)}
+    for name, lines in computations.items():
+        for operation, line in lines if name not in fused else ():
+            match = _WRITTEN.search(line)
+            if match and operation not in _NO_KERNELS:
+                yield match[1], tuple(int(size) for size in match[2].split(",") if size), operation
 
 
 def _computations(text: str) -> dict[str, Lines]:

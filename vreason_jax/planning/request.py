@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from vreason_jax.config import VideoConfig
-from vreason_jax.engine.warm_up import Limits
-from vreason_jax.families.registry import family_of
+from vreason_jax.engine.warm_up import Limits, time_marks
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, Plan, estimate
@@ -61,8 +60,7 @@ class Request:
     def load(self) -> Load:
         """What is asked of the devices: clips of as many tokens as their frames can come to."""
         tokens = _video_tokens(self.frames, self.sizing)
-        patches = math.ceil(self.frames / self.sizing.geometry.temporal_patch)
-        marks = patches * family_of(self.config).prompt.marks
+        marks = time_marks(self.config, self.frames)
         return Load(tokens, self.max_new_tokens, self.batch_size, marks)
 
     def plan(self) -> Plan:

@@ -23,8 +23,9 @@ DTYPES = {
     "F16": np.dtype(np.float16),
     "F32": np.dtype(np.float32),
 }
-# Bytes of one number of others, which some releases saved buffers in.
-_WIDTHS = {"F64": 8, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+# Bytes of one number, also of dtypes in which some releases saved buffers.
+_WIDTHS = {name: dtype.itemsize for name, dtype in DTYPES.items()}
+_WIDTHS |= {"F64": 8, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -77,15 +78,14 @@ def read_header(file: Path, ignored: Ignored = lambda name: False) -> list[Store
         ) from None
     tensors = []
     for name, shape, dtype in specs:
-        known = DTYPES.get(dtype)
-        width = known.itemsize if known else _WIDTHS.get(dtype)
-        if width is None or (known is None and not ignored(name)):
+        left_out = ignored(name)
+        if dtype not in (_WIDTHS if left_out else DTYPES):
             raise UserError(
                 f"{file}: expected tensors in BF16, F16 or F32, got {shown(name)} in {dtype}"
             )
-        if known is not None and not ignored(name):
-            tensors.append(StoredTensor(file, name, offset, shape, known))
-        offset += math.prod(shape) * width
+        if not left_out:
+            tensors.append(StoredTensor(file, name, offset, shape, DTYPES[dtype]))
+        offset += math.prod(shape) * _WIDTHS[dtype]
     return tensors
 
 

@@ -16,7 +16,6 @@ from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, whole
 from vreason_jax.json_files import parse_json
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_COUNTED = {"".join(map(str, range(a, b))) for a in (0, 1) for b in range(2, len(LETTERS) + 2)}
 LONGEST_LIST = 100_000  # characters of a list that is written as a text
 # "A. a cup" stays as it is written: protocols show it letter by letter.
 _PLAIN = re.compile(r"([A-Z])[.):]")
@@ -144,9 +143,13 @@ def _place(gold: str, labels: Sequence[str]) -> int | None:
     if gold.isdigit():
         labels = [str(int(label)) if label.isdigit() else label for label in labels]
         gold = str(int(gold))
-    elif len(gold) == 1 and "".join(labels) in _COUNTED:
+    elif len(gold) == 1 and any(_counts(labels, first) for first in (0, 1)):
         labels = LETTERS[: len(labels)]
     return labels.index(gold) if gold and labels.count(gold) == 1 else None
+
+
+def _counts(labels: Sequence[str], first: int) -> bool:
+    return list(labels) == [str(number) for number in range(first, first + len(labels))]
 
 
 def _written(letter: str, text: str, body: str) -> str:

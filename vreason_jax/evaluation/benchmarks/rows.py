@@ -85,11 +85,12 @@ def read_rows(file: Path, object_depth: int = 1) -> Iterator[Row]:
 
 def _is_lines(text: str) -> bool:
     """Whether a text is JSON lines, whatever its file is called: objects, one on each line."""
-    first, _, rest = text.strip().partition("\n")
-    if not first.startswith("{") or not rest.strip():
+    start = _skip(text, 0)
+    end = text.find("\n", start)
+    if text[start : start + 1] != "{" or end < 0 or _skip(text, end) == len(text):
         return False
     try:
-        parse_json(first)
+        parse_json(text[start:end])
     except ValueError:
         return False
     return True

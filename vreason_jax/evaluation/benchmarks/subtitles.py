@@ -1,6 +1,7 @@
 """Subtitles: SubRip files, and the lines that are said while a chosen frame is on the screen."""
 
 import dataclasses
+import functools
 import html
 import re
 from collections.abc import Iterable
@@ -41,6 +42,7 @@ def read_srt(file: Path) -> tuple[Line, ...]:
     return lines
 
 
+@functools.lru_cache(maxsize=16)  # questions about one clip share its subtitles, and each asks
 def parse_srt(text: str) -> tuple[Line, ...]:
     """Returns the lines of SubRip text; numbers and blank lines may be missing or too many."""
     found: list[tuple[float, float, list[str]]] = []
