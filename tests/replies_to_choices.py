@@ -5,6 +5,28 @@
 # options -> reply -> letter; "" where a reply names none
 CHOICES = {
     ('A. a red cup', 'B. a blue hat', 'C. a green box', 'D. a yellow ball'): {
+        'I initially chose A, but after reviewing the frames, C is more accurate.': 'C',
+        'Answer: A → C': 'C', 'Answer: ~~A~~ **C**': 'C',
+        '| Option | Verdict |\n|---|---|\n| A | ❌ |\n| B | ✅ |\n| C | ❌ |\n| D | ❌ |': 'B',
+        '| Option | Correct? |\n|--------|----------|\n| A. a red cup | No |\n| B. a blue hat | No |\n| C. a green box | Yes |\n| D. a yellow ball | No |': 'C',
+        '- **A. a red cup** – incorrect, the cup stays on the table.\n- **B. a blue hat** – incorrect.\n- **C. a green box** – correct, he lifts it.\n- **D. a yellow ball** – incorrect.': 'C',
+        'Both A and C are plausible, but C is more precise.': 'C', 'A选项错误；B选项错误；C选项正确。': 'C',
+        '视频中没有出现A，所以是B。': 'B', 'I was torn between A and C, but settled on C.': 'C',
+        'Between A and C, I lean toward C.': 'C',
+        'The first option, a red cup, is wrong. The third option is right.': 'C',
+        'the 3rd option': 'C', 'Third': 'C', 'Option three': 'C', 'option number 3': 'C',
+        'The person picks up the box that is green': 'C',
+        "It isn't a red cup; it's a green box": 'C', 'a green box rather than a red cup': 'C',
+        'a green box instead of a red cup': 'C',
+        'The options are (A) a red cup, (B) a blue hat, (C) a green box and (D) a yellow ball. He holds (C).': 'C',
+        'c is correct': 'C', 'the answer is c because it is green': 'C', 'i think c': 'C',
+        'c i think': 'C', 'its c': 'C', "it's definitely c": 'C', 'definitely c': 'C',
+        'probably d': 'D', 'opt c': 'C',
+        'The answer is B. Hmm, wait. Looking again, he lifts the box. So C.': 'C',
+        'B. Hmm, on second thought, C.': 'C', 'B, no C': 'C', 'B. Scratch that: C': 'C',
+        'B... scratch that, C.': 'C', 'B. Let me correct myself: C': 'C',
+        'Changing my answer from B to C.': 'C', 'A because the cup is red': 'A',
+        'A since it is red': 'A', 'A matches': 'A', 'A only': 'A',
         'B\n\nExplanation: the red cup does not move.': 'B',
         '**B**\n\n- A: a red cup\n- C: a green box': 'B',
         'It looks like a red cup at first.\n\nB': 'B', 'B\nWait, C': 'C',
@@ -214,7 +236,7 @@ CHOICES = {
     ('A. Because he is tired', 'B. Because it is raining', 'C. In order to win', 'D. To avoid the dog'): {
         'Because it is raining': 'B', 'It is raining': 'B', "because it's raining": 'B', 'To win': 'C',
         'to avoid the dog.': 'D', 'He wants to avoid the dog': 'D', 'he is tired': 'A',
-        'in order to win the game': 'C', 'B, because it is raining': 'B', 'rain': '',
+        'in order to win the game': 'C', 'B, because it is raining': 'B', 'rain': 'B',
         'Because he is tired.': 'A',
     },
     ('A. It moves left', 'B. It does not move', 'C. It moves right', 'D. It rotates'): {
@@ -288,5 +310,81 @@ CHOICES = {
         'The lamp is to the left.': 'A', 'front left': 'C', 'Front-left': 'C',
         'to your front-left': 'C', 'It is at the back': 'D', 'The answer is front left': 'C',
         'not left but right': 'B',
+    },
+    ('A. 2 times', 'B. 3 times', 'C. 4 times', 'D. 5 times'): {
+        'The man jumps twice.': 'A',
+    },
+    ('A. 0', 'B. 1', 'C. 2', 'D. 3'): {
+        'none': 'A', 'None.': 'A', 'no': 'A',
+    },
+    ('A. 10%', 'B. 20%', 'C. 50%', 'D. 75%'): {
+        'half': 'C', '0.2': 'B',
+    },
+    ('A. 1/2', 'B. 1/3', 'C. 1/4', 'D. 3/4'): {
+        'one third': 'B',
+    },
+    ('A. From 0:10 to 0:20', 'B. From 0:20 to 0:30', 'C. From 0:30 to 0:40', 'D. From 0:40 to 0:50'): {
+        'between 0:20 and 0:30': 'B', '00:20 - 00:30': 'B',
+    },
+    ('A. 0-5 seconds', 'B. 5-10 seconds', 'C. 10-15 seconds', 'D. 15-20 seconds'): {
+        '5–10 s': 'B',
+    },
+    ('A. The man', 'B. The woman', 'C. The man and the woman', 'D. Neither'): {
+        'Both': 'C', 'both of them': 'C',
+    },
+    ('A. I and II', 'B. II and III', 'C. I and III', 'D. All of the above'): {
+        'all of them': 'D',
+    },
+    ('A. Increase', 'B. Decrease', 'C. Remain the same', 'D. Increase then decrease'): {
+        'It increases': 'A', 'decreases': 'B', 'It remains the same.': 'C',
+        'increases then decreases': 'D', 'It first increases and then decreases.': 'D',
+        'increasing': 'A',
+    },
+    ('A. To show respect', 'B. To get attention', 'C. To say goodbye', 'D. None of the above'): {
+        'none of these': 'D', 'none of them': 'D', 'showing respect': 'A',
+        'He is saying goodbye.': 'C',
+    },
+    ('A. H2O', 'B. CO2', 'C. O2', 'D. N2'): {
+        '$\\text{CO}_2$': 'B', 'O_2': 'C', '$H_2O$': 'A', '\\boxed{\\mathrm{N_2}}': 'D',
+    },
+    ('A. The man is walking his dog in the park', 'B. The man is walking in the park with his son', 'C. The man sits on a bench', 'D. The man rides a bike'): {
+        'He is riding a bike': 'D',
+    },
+    ('A. Clockwise', 'B. Counterclockwise', 'C. No rotation'): {
+        'counter-clockwise': 'B', 'anticlockwise': 'B', 'It rotates counter clockwise.': 'B',
+    },
+    ('A. Moving up', 'B. Moving down', 'C. Moving left', 'D. Moving right'): {
+        'Upward': 'A', 'it moves down': 'B', 'downwards': 'B', 'The ball moves to the left.': 'C',
+    },
+    ('A. The first', 'B. The second', 'C. The third', 'D. The last'): {
+        '2nd': 'B',
+    },
+    ('A. True', 'B. False'): {
+        'No': 'B', 'Not true': 'B', 'yes': 'A', 'Incorrect': 'B',
+    },
+    ('A. chair', 'B. table', 'C. armchair', 'D. desk'): {
+        'tables': 'B',
+    },
+    ('A. left', 'B. right', 'C. up', 'D. down'): {
+        'You are right, it is left': 'A', 'rightward': 'B',
+    },
+    ('A. running', 'B. walking', 'C. jumping', 'D. He is not moving'): {
+        'He runs': 'A', 'he walks': 'B', 'jumps': 'C',
+    },
+    ('A. 5 kg', 'B. 5 g', 'C. 50 kg', 'D. 50 g'): {
+        '50kg': 'C', '5 kilograms': 'A', '50 grams': 'D', '5kg': 'A',
+    },
+    ('A. 1.2e-3', 'B. 1.2e-4', 'C. 0.12', 'D. 12'): {
+        '0.0012': 'A',
+    },
+    ('A. 10 m/s', 'B. 20 m/s', 'C. 10 m/s^2', 'D. 20 m/s^2'): {
+        '20 meters per second': 'B',
+    },
+    ('A. Turn Left, Turn Right', 'B. Turn Right, Turn Left', 'C. Turn Back, Turn Left', 'D. Turn Right, Turn Right'): {
+        '1. Turn right 2. Turn left': 'B', 'right, left': 'B', 'left then right': 'A',
+    },
+    ('A. lamp, chair, sofa', 'B. sofa, lamp, chair', 'C. chair, sofa, lamp', 'D. lamp, sofa, chair'): {
+        '1. lamp\n2. sofa\n3. chair': 'D',
+        'lamp appears first, then the chair, and then the sofa': 'A',
     },
 }

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.results.line_file import LineFile
+from vreason_jax.evaluation.results.lines import Line, fields_of
 from vreason_jax.evaluation.results.run_folder import Key, RunFolder, State
 from vreason_jax.evaluation.results.status import status_of
 
@@ -23,7 +24,7 @@ FACTS = {"methods": {}, "seeds": [0]}
 
 
 def line(number=0, status="ok", **fields):
-    return sample_line(number, status=status, **{"text": "where \udcff? \u20ac", **fields})
+    return Line(**sample_line(number, status=status, **{"text": "where \udcff? \u20ac", **fields}))
 
 
 def key(number=0, method="baseline"):
@@ -56,7 +57,7 @@ def file(folder):
 def test_what_was_added_is_done(folder, file):
     assert done(folder) == {0, 1, 2}
     assert [json.loads(text) for text in file.read_text().splitlines()] == [
-        line(number) for number in range(3)
+        fields_of(line(number)) for number in range(3)
     ]
 
 
@@ -169,12 +170,13 @@ def test_a_disk_that_takes_only_a_part_of_a_line_keeps_nothing_of_it(folder, fil
 import resource, sys
 from pathlib import Path
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.results.lines import Line
 from vreason_jax.evaluation.results.run_folder import RunFolder
 folder = RunFolder(Path({str(folder)!r}))
 folder.read()
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size} + 20, resource.RLIM_INFINITY))
 try:
-    folder.add([{line(3)!r}])
+    folder.add([Line(**{sample_line(3)!r})])
 except UserError as error:
     print(error)
 """

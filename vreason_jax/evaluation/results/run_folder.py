@@ -12,7 +12,7 @@ import numpy as np
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.results import frames, questions, run_file
 from vreason_jax.evaluation.results.line_file import LineFile
-from vreason_jax.evaluation.results.lines import BAD_VIDEO, PREDICTIONS, Line, parse_line
+from vreason_jax.evaluation.results.lines import BAD_VIDEO, PREDICTIONS, Line, fields_of, parse_line
 from vreason_jax.output.files import check_writable, make_folder
 
 TRACES = "traces"
@@ -168,21 +168,16 @@ class RunFolder:
         """Returns how many answers have a line."""
         return sum(key in self._states for key in keys)
 
-    def add(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Appends the lines of answers that nobody else has given."""
-        parsed = [parse_line(dict(line), self.path / PREDICTIONS) for line in lines]
 
         def choose(new: Sequence[Line]) -> list[Mapping[str, Any]]:
             self._see(new)
-            return [
-                line
-                for line, mine in zip(lines, parsed, strict=True)
-                if _key(mine) not in self._states
-            ]
+            return [fields_of(line) for line in lines if _key(line) not in self._states]
 
         if self.writes:
             self._lines.append(choose)
-        self._see(parsed)
+        self._see(lines)
 
     def grid(self, clip: str) -> Grid | None:
         """Returns the patch grid of a clip, if it is known."""

@@ -1,5 +1,6 @@
 """From replies to lines, scored, with their traces on the disk before them."""
 
+import dataclasses
 import hashlib
 import math
 import re
@@ -11,6 +12,7 @@ import numpy as np
 
 from vreason_jax.engine.answer import LENGTH, NOT_FINITE, Answer
 from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.results.lines import Line
 from vreason_jax.evaluation.results.run_folder import TRACES, RunFolder
 from vreason_jax.evaluation.running.comparison import Distance
 from vreason_jax.evaluation.running.setup import Task
@@ -20,7 +22,6 @@ from vreason_jax.evaluation.statistics.curves import read_trace
 from vreason_jax.output.files import write_atomic
 
 STAGES = ("video", "vision", "prefill", "decode")
-Fields = dict[str, Any]  # of a line
 _STATUS = {LENGTH: "truncated", NOT_FINITE: NOT_FINITE}
 
 
@@ -40,35 +41,45 @@ class Writer:
         answer: Answer,
         seconds: Mapping[str, float],
         distance: Distance | None = None,
-    ) -> Fields:
+    ) -> Line:
         """Writes the trace of an answer; returns its line."""
         scored = score(record, answer.text, self._protocol, truncated=answer.ended == LENGTH)
         status = _STATUS.get(answer.ended, "ok" if scored.answered else "no_answer")
         trace = trace_name(record.id, task.method, task.seed)
         if self._folder.writes:
             _write_trace(self._folder.path / TRACES / trace, answer)
-        return self._line(
-            record,
-            task,
-            status,
+        return dataclasses.replace(
+            self.failure(record, task, status),
             text=answer.text,
             answer=scored.prediction if scored.answered else None,
             score=scored.score,
             score_lenient=scored.score_lenient,
             tokens=len(answer.tokens.token),
-            seconds=seconds,
-            probability=answer.answer_probability,
+            seconds={stage: round(seconds.get(stage, 0.0), 6) for stage in STAGES},
+            answer_probability=answer.answer_probability,
             trace=trace,
-            optional={
-                "entropy": _mean_entropy(answer),
-                "changed": self._changed(record, task, answer),
-                **(distance._asdict() if distance else {}),
-            },
+            entropy=_mean_entropy(answer),
+            changed=self._changed(record, task, answer),
+            **(_finite(distance) if distance else {}),
         )
 
-    def failure(self, record: Record, task: Task, status: str) -> Fields:
+    def failure(self, record: Record, task: Task, status: str) -> Line:
         """Returns the line of a question whose video could not be read."""
-        return self._line(record, task, status, score=0.0, score_lenient=0.0, tokens=0)
+        shared = ("id", "benchmark", "gold", "task", "subset", "video", "kind")
+        return Line(
+            **{key: getattr(record, key) for key in shared},
+            model=self._model,
+            method=task.method,
+            seed=task.seed,
+            status=status,
+            text="",
+            answer=None,
+            score=0.0,
+            score_lenient=0.0,
+            tokens=0,
+            seconds=dict.fromkeys(STAGES, 0.0),
+            config_hash=task.config_hash,
+        )
 
     def _changed(self, record: Record, task: Task, answer: Answer) -> bool | None:
         """Whether the tokens are other than the first method's; None where those are not there."""
@@ -84,47 +95,10 @@ class Writer:
             self._first_replies[key] = _hash(trace["token_ids"])
         return tokens != self._first_replies[key]
 
-    def _line(
-        self,
-        record: Record,
-        task: Task,
-        status: str,
-        *,
-        text: str = "",
-        answer: str | None = None,
-        seconds: Mapping[str, float] | None = None,
-        probability: float | None = None,
-        trace: str | None = None,
-        optional: Mapping[str, float | None] | None = None,
-        **fields: Any,
-    ) -> Fields:
-        spent = seconds or {}
-        return {
-            "id": record.id,
-            "benchmark": record.benchmark,
-            "model": self._model,
-            "method": task.method,
-            "seed": task.seed,
-            "status": status,
-            "text": text,
-            "answer": answer,
-            "gold": record.gold,
-            **fields,
-            "seconds": {stage: round(spent.get(stage, 0.0), 6) for stage in STAGES},
-            "config_hash": task.config_hash,
-            "task": record.task,
-            "subset": record.subset,
-            "video": record.video,
-            "kind": record.kind,
-            "answer_probability": probability,
-            "trace": trace,
-            **_known(optional or {}),
-        }
 
-
-def _known(optional: Mapping[str, float | None]) -> dict[str, float]:
-    """Leaves out what there is not, or what a failed model made no number."""
-    return {key: v for key, v in optional.items() if v is not None and math.isfinite(v)}
+def _finite(distance: Distance) -> dict[str, float]:
+    """Leaves out what a failed model made no number."""
+    return {key: value for key, value in distance._asdict().items() if math.isfinite(value)}
 
 
 def _hash(tokens: np.ndarray) -> int:
@@ -139,9 +113,9 @@ def trace_name(question: str, method: str, seed: int) -> str:
     return f"{plain}-{digest}.npz"
 
 
-def _mean_entropy(answer: Answer) -> float:
-    entropy = answer.tokens.entropy
-    return float(np.mean(entropy[np.isfinite(entropy)])) if len(entropy) else 0.0
+def _mean_entropy(answer: Answer) -> float | None:
+    entropy = answer.tokens.entropy[np.isfinite(answer.tokens.entropy)]
+    return float(np.mean(entropy)) if len(entropy) else None
 
 
 def _write_trace(path: Path, answer: Answer) -> None:

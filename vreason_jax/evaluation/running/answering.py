@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vreason_jax.engine.engine import Engine, ReadBatch
+from vreason_jax.evaluation.results.lines import Line
 from vreason_jax.evaluation.results.run_folder import RunFolder
 from vreason_jax.evaluation.results.writing import Writer
 from vreason_jax.evaluation.running.batches import Row
@@ -91,7 +92,7 @@ class Answering:
             steps = _steps(self._engine.answer(read, plain(task.run)))
             self.costs.add_plain(task.method, shape, self._since(before, "decode"), steps)
 
-    def _write(self, lines: list[dict]) -> None:
+    def _write(self, lines: list[Line]) -> None:
         with self._stop.write():
             self._folder.add(lines)
         self.progress.tell()

@@ -8,56 +8,90 @@ from vreason_jax.evaluation.scoring.letters import (
     IS,
     letter_named,
     lone_letter,
+    lower_letter,
     only_letter,
 )
 from vreason_jax.evaluation.scoring.number_answer import number_in
-from vreason_jax.evaluation.scoring.numbers import digits_for_words
+from vreason_jax.evaluation.scoring.numbers import plain
+from vreason_jax.evaluation.scoring.option_words import OptionWords
 from vreason_jax.evaluation.scoring.yes_no import yes_or_no
 
 _UNTOLD = "ABCDEFGHIJ"  # where the letters stand in the picture alone
 _LED = re.compile(rf"{ANSWER}{IS}(?: that)?(?P<rest>[^.;\n]{{1,300}})")
-_CHATTER = re.compile(r"(?i)\b(?:that's|that is|you're) right\b|\b(?:all right|alright)\b")
-_ARTICLE = re.compile(r"^(?:the|an?) ")
-# Words that tell no option from another.
-_LITTLE = set(
-    re.findall(
-        r"\w+", "a an the it is are was he she they his her its their of to and i this that one 1"
-    )
+_CHATTER = re.compile(r"(?i)\b(?:that's|that is|you're|you are) right\b|\b(?:all right|alright)\b")
+_TRUTHS = (("yes", "no"), ("true", "false"), ("correct", "incorrect"), ("right", "wrong"))
+# What follows holds the answer, if a letter stands there.
+_ANEW = re.compile(
+    r"(?i)\b(?:wait|hmm+|oops|on second thoughts?|scratch that|my mistake|upon (?:\w+ )?review|"
+    r"let me (?:re-?consider|re-?think|re-?check|correct (?:myself|that)))\b"
 )
-_ORDER = frozenset(("then", "first", "next", "finally", "lastly", "after", "followed", "by"))
-_PLACES = ("first", "second", "third", "fourth", "fifth", "sixth")
+_BETWEEN = re.compile(r"(?:[\s,;|*.()\"'-]|\band\b|\bor\b)*")
+_PLACES = {
+    **{word: n for n, word in enumerate(("first", "second", "third", "fourth", "fifth", "sixth"))},
+    **{word: n for n, word in enumerate(("1st", "2nd", "3rd", "4th", "5th", "6th"))},
+    **{word: n for n, word in enumerate(("one", "two", "three", "four", "five", "six"))},
+    **{str(n + 1): n for n in range(9)},
+    "last": -1,
+}  # fmt: skip
+_ORDINALS = "first|second|third|fourth|fifth|sixth|last|1st|2nd|3rd|[4-6]th"
 _PLACE = re.compile(
-    rf"\b(?:(?P<word>{'|'.join(_PLACES)}|last) (?:option|choice|one|answer)|"
-    r"(?:option|choice) (?P<number>[1-9]))\b"
+    rf"\b(?P<word>{_ORDINALS}) (?:option|choice|one|answer)\b|"
+    r"\b(?:option|choice)(?: number| no\.?)? #?(?P<number>[1-9]|one|two|three|four|five|six)\b|"
+    rf"^(?:the )?(?P<alone>{_ORDINALS})\W*$"
 )
+_WRONG = re.compile(r"[^.;]{0,40}\b(?:is|are|was|were) (?:wrong|incorrect|false|not|out)\b")
+_ALL = re.compile(r"\W*(all|none|both|neither)(?: of (?:these|them|those|the above))?\W*")
+_NOTHING = re.compile(r"\W*(?:none|no|nothing|nobody|zero)\W*")
 
 
 def letter_in(body: str, options: tuple[str, ...]) -> str:
     """Returns the letter of `options` that a text names: "B", "(B)", "B. a cup", "a cup", ..."""
     letters = "".join(option[0] for option in options) or _UNTOLD
+    words = OptionWords(options)
     text = _without_list(_CHATTER.sub(" ", fold(body)), options)
-    if sure := lone_letter(text, letters) or _letter_of_equal_words(text, options):
+    if sure := lone_letter(text, letters) or words.equal(text) or _anew(text, letters):
         return sure
     spoken = {plain_words(option[2:]): option[0] for option in options}
-    if set(spoken) == {"yes", "no"} and (said := yes_or_no(text)):
-        return spoken[said]
+    if pair := next((pair for pair in _TRUTHS if set(pair) == set(spoken)), None):
+        said = {"yes": pair[0], "no": pair[1]}.get(yes_or_no(text), "")
+        return spoken.get(said) or letter_named(text, letters) or only_letter(text, letters)
     leads = [match.group("rest") for match in _LED.finditer(text)]
     for rest in reversed(leads):  # "The answer is a red hat": the words of an option
-        if equal := _letter_of_equal_words(rest, options):
+        if equal := words.equal(rest):
             return equal
     if named := letter_named(text, letters) or _letter_of_line(body, letters):
         return named
     led = leads[-1] if leads else ""
     return (
-        _letter_of_words(led, options)
-        or _letter_of_part(led, options)
-        or _letter_of_words(text, options)
+        words.named(led)
+        or words.part(led)
+        or words.named(text)
         or _letter_of_number(text, options)
         or only_letter(text, letters)
-        or _letter_of_part(text, options)
-        or _letter_of_order(text, options)
+        or words.part(text)
+        or words.loosely(text)
         or _letter_of_place(text, letters)
+        or _letter_of_all(text, options)
+        or lower_letter(text, letters)
     )
+
+
+def option_in(block: str, options: tuple[str, ...]) -> str:
+    """Returns the letter of the option whose words an answer is; the answer itself without one."""
+    said = plain_words(block)
+    return next((o[0] for o in options if said and plain_words(o[2:]) == said), block)
+
+
+def _anew(text: str, letters: str) -> str:
+    """Returns the letter that is named behind the last of the words by which people go back."""
+    parts = _ANEW.split(text)[1:]
+    named = (
+        lone_letter(part.strip(" ,.:;!-"), letters)
+        or letter_named(part, letters)
+        or only_letter(part, letters)
+        for part in reversed(parts)
+    )
+    return next(filter(None, named), "")
 
 
 def _letter_of_line(body: str, letters: str) -> str:
@@ -67,50 +101,17 @@ def _letter_of_line(body: str, letters: str) -> str:
     return named.pop() if len(named) == 1 else ""
 
 
-def option_in(block: str, options: tuple[str, ...]) -> str:
-    """Returns the letter of the option whose words an answer is; the answer itself without one."""
-    said = plain_words(block)
-    return next((o[0] for o in options if said and plain_words(o[2:]) == said), block)
-
-
 def _without_list(text: str, options: tuple[str, ...]) -> str:
-    """Returns a text without the options, where it repeats all of them before it answers."""
-    place = 0
-    for option in map(fold, options):
-        found = text.find(option, place)
-        if found < 0:
+    """Returns a text without the options, where it repeats all of them and nothing in between."""
+    begin, place = -1, 0
+    for letter, words in ((option[0], fold(option[2:])) for option in options):
+        mark = re.compile(rf"[(\[]?{letter}[.:)\]]* ?{re.escape(words)}")
+        found = mark.search(text, place)
+        if not found or (begin >= 0 and not _BETWEEN.fullmatch(text[place : found.start()])):
             return text
-        place = found + len(option)
-    return text[place:].strip(" .") or text
-
-
-def _letter_of_words(text: str, options: tuple[str, ...]) -> str:
-    """Returns the letter of the option that a text is, or else of the only one in it."""
-    said = _bare(text)
-    held = [(letter, words) for letter, words in _texts(options) if _holds(said, words)]
-    held = [(letter, words) for letter, words in held if not _denied(said, words)]
-    # "the front left" also holds "left": what lies within another option does not count.
-    longest = [
-        letter
-        for letter, words in held
-        if not any(words != w and _holds(w, words) for _, w in held)
-    ]
-    return longest[0] if len(longest) == 1 else ""
-
-
-def _letter_of_equal_words(text: str, options: tuple[str, ...]) -> str:
-    said = _bare(text)
-    for letter, words in _texts(options):
-        if said in (words, f"{letter.lower()} {words}"):
-            return letter
-    return ""
-
-
-def _letter_of_part(text: str, options: tuple[str, ...]) -> str:
-    """Returns the letter of the only option that has all of a text's words: "closes the door"."""
-    said = set(_bare(text).split()) - _LITTLE
-    held = [letter for letter, words in _texts(options) if said and said <= set(words.split())]
-    return held[0] if len(held) == 1 else ""
+        begin = found.start() if begin < 0 else begin
+        place = found.end()
+    return f"{text[: max(begin, 0)]} {text[place:].strip(' .')}".strip() or text
 
 
 def _letter_of_number(text: str, options: tuple[str, ...]) -> str:
@@ -118,53 +119,29 @@ def _letter_of_number(text: str, options: tuple[str, ...]) -> str:
     values = [number_in(option[2:]) if len(option) < 16 else "" for option in options]
     if not all(values) or len(set(values)) < len(values):
         return ""
-    said = number_in(text)
+    said = number_in(text) or ("0" if _NOTHING.fullmatch(text.lower()) else "")
+    if said and said not in values and all("%" in option for option in options):
+        said = plain(round(100 * float(said), 6))  # "half"
     return next((o[0] for o, v in zip(options, values, strict=True) if v == said), "")
-
-
-def _letter_of_order(text: str, options: tuple[str, ...]) -> str:
-    """Returns the letter of the only option whose words stand in a text in their order."""
-
-    said = _core(_bare(text))
-    held = [letter for letter, words in _texts(options) if _holds(said, _core(words) or "-")]
-    return held[0] if len(held) == 1 else ""
-
-
-def _core(words: str) -> str:
-    """Returns plain words without those that tell no option from another."""
-    kept = (word for word in re.sub("'s\\b", "", words.replace("n't", " not")).split())
-    return " ".join(word for word in kept if word not in _LITTLE | _ORDER)
 
 
 def _letter_of_place(text: str, letters: str) -> str:
     """Returns the letter of "the second option", "option 2" or "the last one"."""
-    found = _PLACE.findall(text.lower())
+    text = text.lower()
+    found = [m for m in _PLACE.finditer(text) if not _WRONG.match(text, m.end())]
     if not found:
         return ""
-    word, number = found[-1]
-    place = int(number) - 1 if number else -1 if word == "last" else _PLACES.index(word)
+    place = _PLACES[next(filter(None, found[-1].groups()))]
     return letters[place] if place < len(letters) else ""
 
 
-def _texts(options: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Returns the letters and plain words of the options that have words."""
-    texts = [(option[0], _bare(option[2:])) for option in options]
-    return [(letter, words) for letter, words in texts if words]
-
-
-def _bare(text: str) -> str:
-    """Returns plain words, numbers in digits, without the article before them."""
-    return _ARTICLE.sub("", plain_words(digits_for_words(fold(text).lower())))
-
-
-def _holds(text: str, words: str) -> bool:
-    return f" {words} " in f" {text} "
-
-
-def _denied(text: str, words: str) -> bool:
-    articles = ("", "a ", "an ", "the ")
-    return any(
-        _holds(text, f"{no} {article}{words}")
-        for no in ("not", "neither", "nor")
-        for article in articles
-    )
+def _letter_of_all(text: str, options: tuple[str, ...]) -> str:
+    """Returns the letter of "none of the above" for "none", and of "he and she" for "both"."""
+    said = _ALL.fullmatch(text.lower())
+    if not said:
+        return ""
+    texts = [(option[0], option[2:].strip().lower()) for option in options]
+    held = [letter for letter, words in texts if words.startswith(said[1])]
+    if said[1] == "both" and not held:
+        held = [letter for letter, words in texts if " and " in words]
+    return held[0] if len(held) == 1 else ""

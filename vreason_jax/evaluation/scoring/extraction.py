@@ -11,7 +11,9 @@ from vreason_jax.output.answer import CLOSING, OPENING, extract_answer
 
 _LONGEST = 1500  # characters that are read of the beginning and of the end of an answer
 _THINK, _END_OF_THOUGHT = "<think>", "</think>"
-_TAG = re.compile(r"<(/?)(?:(think)(?:ing)?|(answer))>", re.IGNORECASE)  # <Answer>, <thinking>
+_TAG = re.compile(  # <Answer>, <thinking>
+    r"<(/?)(?:(think|reason|thought|analysis|reflect)(?:ing|ion)?|(answer))>", re.IGNORECASE
+)
 
 
 def extract(text: str) -> str:
@@ -34,16 +36,15 @@ def whole_part(text: str) -> str:
     It is the last answer block behind the reasoning, an opened one that was cut off, or else all
     that follows the reasoning; the last block within the reasoning where nothing follows it.
     """
-    text = _TAG.sub(lambda tag: f"<{tag[1]}{(tag[2] or tag[3]).lower()}>", text)
+    text = _TAG.sub(lambda tag: f"<{tag[1]}{'think' if tag[2] else 'answer'}>", text)
     before, closed, tail = text.rpartition(_END_OF_THOUGHT)
     if not closed:
         before, tail = "", text
-    said, opened, thought = tail.partition(_THINK)
+    said, opened, _ = tail.partition(_THINK)
     if block := _last_block(tail):
         return block
     if opened:  # reasoning that nothing closes
-        said, thought = said.strip(), thought
-        return said or _last_block(before)
+        return said.strip() or _last_block(before)
     rest = said.rpartition(OPENING)[2].replace(CLOSING, " ").strip()
     return rest or _last_block(before)
 

@@ -19,12 +19,16 @@ _SIGNS = str.maketrans(
         **dict.fromkeys("\u3011\u3015", "]"),
     }
 )
-_POWERS = re.compile("[\u00b2\u00b3\u00b9\u2070\u2074-\u2079]+")  # m², 10³
+_POWERS = re.compile("[\u207a\u207b]?[\u00b2\u00b3\u00b9\u2070\u2074-\u2079]+")  # m², 10⁻³
 _HALVES = re.compile(r"(?<=[0-9])(?=[\u00bc-\u00be\u2150-\u215e])")  # 2 and a half: "2 1/2"
 _NAMES = "log|ln|exp|sin|cos|tan|max|min|pi|alpha|beta|gamma|delta|theta|lambda|mu|sigma|omega"
 # What LaTeX and Markdown put around an answer. The order matters: a fraction has braces.
 _MARKUP = (
+    (re.compile(r"~~[^~\n]{1,200}~~"), " "),  # struck out
     (re.compile(r"\{,\}"), ","),  # 7{,}243
+    (re.compile(r"(?<=[0-9])_(?=[0-9]{3})"), ""),  # 7_243
+    (re.compile(r"(?<=[0-9])(?:\*\*| \*\* )(?=-?[0-9])"), "^"),  # 10 ** 3
+    (re.compile(r"(?<=[A-Za-z)])[}$]?_\{? ?([0-9]{1,3}) ?\}?"), r"\1"),  # CO_2
     (re.compile(r"\^\{ ?(-?[0-9]{1,3}) ?\}"), r"^\1"),
     (re.compile(r"(?<=[0-9])(?=\\[dt]?frac)"), " "),
     (re.compile(r"\\[,;:! ]|~"), " "),

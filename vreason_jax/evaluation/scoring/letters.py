@@ -14,31 +14,45 @@ IS = (
     r"\u662f|\u4e3a|\u5e94\u4e3a|\u5e94\u8be5\u662f))"
 )
 _NOUN = r"(?i: (?:option|choice|letter|answer|most likely|probably|clearly|therefore|:))"
+_TURN = r"(?: ?\(| ?[-:|]| (?:is|looks|seems))"  # from an option's words to what is said of it
 _FORMS = (
     # "A... no, C", "A. Wait, it's C", "everything but C is wrong"
-    r"(?i:\b(?:(?:no|sorry|wait)[,:.!]+|correction\b:?|actually\b,?|or rather\b,?|"
+    r"(?i:\b(?:(?:no|sorry|wait)[,:.!]+|(?:no|then|correction)\b:?|actually\b,?|or rather\b,?|"
     r"(?:all|everything|every option) (?:but|except(?: for)?))) ?"
     rf"(?i:(?:it's|it is|the answer is|option) )*{_UPPER}",
-    # "A: a red cup - no; B: a blue hat - yes"
-    rf"{_UPPER}[.:)\]]*(?:(?<=[.:)\]])(?: [^.:;]{{1,60}})?| \() ?-? ?"
-    r"(?<![A-Za-z])(?i:yes|true|correct|right)(?![A-Za-z0-9])",
-    rf"{_UPPER}[.:)\]]* ?[\u2713\u2714\u2705]",
+    # "from A to C", "A -> C"
+    rf"(?i:\bfrom )[A-Z] (?i:to ){_UPPER}",
+    rf"(?<![A-Za-z0-9])[A-Z] ?(?:[\u2192\u21d2]|[-=]>) ?{_UPPER}",
+    r"(?i:\b(?:chang|revis|updat|correct|switch)\w+(?: [a-z]+){0,3} to )" + _LETTER,
     # "The answer is B", "Answer: (b)", "the correct answer would be option B"
     rf"{ANSWER}(?i: (?:choice|option|letter))?{IS}?{_NOUN}{{0,2}} ?:? ?{_LETTER}",
+    # "A: a red cup - no; B: a blue hat - yes"
+    rf"{_UPPER}[.:)\]]*(?: ?|(?<=[.:)\]])(?: (?:(?!\b[A-Z]\b)[^.:;|]){{1,60}}?)?{_TURN} ?|"
+    rf"{_TURN} ?)-? ?"
+    r"(?<![A-Za-z])(?i:yes|true|correct|right)(?= *(?:$|[.,;|:)-]|because\b|[A-Z]\b))",
+    rf"{_UPPER}[.:)\]| ]*(?:(?!\b[A-Z]\b)[^\u2713\u2714\u2705\u2717\u2718\u274c;]){{0,60}}"
+    r"[\u2713\u2714\u2705]",
+    rf"{_UPPER}(?:\u9009?\u9879)?\u662f?\u6b63\u786e",
     # "B. a hat", "(B) a hat", "b) a hat" in front
     r"""^["'\[]*(?:\((?P<a>(?i:X))\)|(?P<b>X)(?:[.:)\]]|,? -(?= ))|"""
     r"""(?P<c>(?i:X))(?:[):]|\.(?= )))(?![A-Za-z0-9])""",
-    # "Option B", "I choose B", "going with b", "so B", "选B"
-    r"(?:(?i:\b(?:option|choice|letter|choose|chose|select|pick|go(?:ing)? (?:with|for)|opt for|"
-    r"so|thus|hence|therefore|conclude|it is|it's|(?:must|should) be))(?: it is| it's)?,? ?:? ?|"
-    r"[\u9009\u62e9]\u9879? ?)" + _LETTER,
+    # "Option B", "I choose B", "going with b", "so B", "\u9009B"
+    r"(?:(?i:\b(?:option|choice|letter|choose|chose|select|pick|settled? (?:on|for)|opt|opt for|"
+    r"lean(?:ing)? (?:to|towards?)|go(?:ing)? (?:with|for)|"
+    r"so|thus|hence|therefore|conclude|it is|it's|(?:must|should|to) be))(?: it is| it's)?,? ?:? ?|"
+    r"[\u9009\u62e9]\u9879? ?|[\u6240\u56e0][\u4ee5\u6b64]\u662f? ?)" + _LETTER,
     # "B is correct", "B is what falls", "B seems right"
     rf"{_UPPER}[\"')\]]*(?: (?:is|seems|looks|must be|would be|fits|matches))+"
-    r" (?:the |most |more |clearly )*(?:correct|right|true|answer|best|better|likely|one\b|what\b)",
-    rf"{_UPPER} over (?=[A-Z]\b)",
+    r" (?:(?:the |most |more |clearly )*(?:correct|right|true|answer|best|better|likely|one\b|"
+    r"what\b|a better)|(?:more|most) [a-z]+)",
+    rf"{_UPPER} (?:over|>) ?(?=[A-Z]\b)",
+    rf"(?i:\blikely ){_UPPER} than\b",
     # "OptionB"
     r"(?i:\b(?:option|choice|answer))(?P<joined>X)(?![A-Za-z0-9])",
 )
+_REASON = r"\s*(?:$|[.,;:)/\"]|or\b|and\b|because\b|since\b|matches\b|fits\b"
+_NO_WORD = {"I": re.compile(rf"{_REASON})"), "A": re.compile(rf"{_REASON}|only\b|is\b|seems\b)")}
+_FEW_WORDS = 60  # characters
 # Several at once: "A and C are wrong", "neither A nor C", "A, B and C are out".
 _ONE = r"(?<![A-Za-z0-9])[\"'(\[]*X[\"')\]]*(?![A-Za-z0-9]|'[a-z]|-[a-z])"
 _LIST = (
@@ -50,8 +64,9 @@ _REJECTED = (
     r"exclud\w{1,4}|rather than|instead of|\u6392\u9664|\u4e0d\u662f|\u4e0d\u9009)"
     r"(?i: (?:options?|answers?|choices?|be|the|pick|choose|select|take))* ?"
     + _LIST.format("after"),
-    r"(?i:\b(?:thought|considered|guessed|going to say)(?: it (?:was|is))?) "
-    + _LIST.format("once"),
+    r"(?i:\b(?:thought|considered|guessed|going to say|(?:initially|at first|first|wrongly)"
+    r"(?: (?:chose|picked|selected|said|took))?|(?:wrong|incorrect) (?:answers?|options?|ones?))"
+    r"(?: (?:it )?(?:was|is|are))?:?) " + _LIST.format("once"),
     r"(?<!but )(?<!except )"
     + _LIST.format("before")
     + r"(?i:,? (?:is|was|are|were|can be|looks|seems|must be) (?:\w+ )?(?:out|wrong|incorrect|"
@@ -84,10 +99,18 @@ def only_letter(text: str, letters: str) -> str:
     named = {
         match.group(1)
         for match in re.finditer(rf"(?<![A-Za-z0-9'])([{letters}])(?![A-Za-z0-9'])", text)
-        if match.group() not in "AI"
-        or re.match(r"\s*(?:$|[.,;:)/\"]|or\b|and\b)", text[match.end() : match.end() + 9])
+        if match.group() not in "AI" or _NO_WORD[match.group()].match(text, match.end())
     } - _rejected(text, letters)
     return named.pop() if len(named) == 1 else ""
+
+
+def lower_letter(text: str, letters: str) -> str:
+    """Returns the one small letter that stands by itself in a few words: "i think c"."""
+    small = letters.lower().replace("a", "").replace("i", "")
+    if len(text) > _FEW_WORDS or not small:
+        return ""
+    named = set(re.findall(rf"(?<![\w.'-])([{small}])(?![\w'-]|\.[a-z])", text))
+    return named.pop().upper() if len(named) == 1 else ""
 
 
 def _letter_of(match: re.Match[str]) -> str:

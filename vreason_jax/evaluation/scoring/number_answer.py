@@ -3,37 +3,57 @@
 import re
 
 from vreason_jax.evaluation.scoring.folding import fold
-from vreason_jax.evaluation.scoring.numbers import Found, find_numbers
+from vreason_jax.evaluation.scoring.numbers import Found, digits_for_words, find_numbers
 
 _CITATION = re.compile(r"(?<=\S) \[[0-9]{1,2}\]")
-_NONE = re.compile(r"\W*there (?:are|were) (?:no|none|not any)\b")
+_NONE = re.compile(
+    r"\W*(?:there (?:are|were|is|was) (?:no|none|not any)\b|"
+    r"(?:no|none of the) (?:\w+ ){1,3}(?:is|are|was|were) (?:visible|seen|shown|present|there)\b)"
+)
+_ONE = re.compile(r"\ba single\b")
 _TIMES = {"once": "1", "twice": "2", "thrice": "3"}
 # What a number is said behind, the surest first; where several are, the last one counts.
 _LEADS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"\b(?:answer|result|estimate)\b(?: (?:is|would be|must be|should be|=))?|\u7b54\u6848|"
+        r"\b(?:answer|result|estimate|count(?= is|:| =))\b(?: (?:is|would be|must be|should be|=))?"
+        r"(?! (?:is )?(?:between|either))|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
-        r"\b(?:so|therefore|thus|hence|which is|altogether|equals|total(?: of| is)?|makes|gives|"
-        r"giving|actually|i would say|i'd (?:say|guess))\b",
-        r"[=\u2248]|\u5171|\bbut(?: it is| it's)\b|"
+        r"\b(?:so|therefore|thus|hence|which is|altogether|equals|total(?: of| is)?|totall?ing|"
+        r"makes?|gives|giving|leaves|leaving|actually|i would say|i'd (?:say|guess))\b|"
+        r"[\u2192\u21d2]",
+        r"[=\u2248]|\u5171|\bbut (?:it is|it's|there (?:are|is))\b|, there (?:are|is)\b|\bbut\b|"
+        r"[0-9] [^0-9]{1,40}[0-9] [^0-9]{1,40}(?:\bi\.e\.|: (?=[0-9.]+\W*$))|"
         r"[0-9] ?(?:[*x/+-]|times|plus|minus|and|by) ?[0-9.]+ (?:more )?"
         r"(?:[a-z]+(?:\^[23])? )?is\b",  # 3 m * 4 m is
     )
 )
 _WORKED_OUT = re.compile(r"(?<=[0-9a-z]) ?= ?[0-9.]+ ?(?:[*x/+-]|times) ?[0-9.]+\W*$")  # 12 = 3 * 4
-_IN_ALL = re.compile(r"^[ a-z]{0,20} (?:in all|in total|altogether)\b")
+_IN_ALL = re.compile(r"^[ a-z]{0,20} (?:in all|in total|altogether|overall)\b")
 # Numbers that name something, tell when, or are refused, where others stand beside them.
 _NAMED = re.compile(
     r"\b(?:frames?|rooms?|figures?|fig\.|steps?|images?|questions?|options?|lines?|tables? no\.?|"
     r"parts?|pages?|scenes?|chapters?|number|no\.)(?: no\.?)? #?$|#$|[0-9]:$|"
-    r"\b(?:between|among|of|from|in|with|for) (?:the|these|those|all|both) $"
+    r"\b(?:between|among|of|from|in|with|for) (?:the|these|those|all|both) $|\bas of $"
 )
-_WHEN = re.compile(r"\b(?:at|after|around second|until|from) (?:about |around )?$")
+_WHEN = re.compile(
+    r"\b(?:at|after|around second|until|from|lasts?|during|course of) (?:about |around |the )*$"
+)
 _CLOCK = re.compile(r"^:[0-9]{2}|^ ?(?:s|sec|seconds?|minutes?|min)\b")
+_SHOWN = re.compile(
+    r"^(?:[- ](?:video|sampled|given))? ?frames?\b|"
+    r"^[- ]?(?:s|sec|seconds?|min|minutes?)[- ](?:long )?(?:video|clip)\b"
+)
 _REFUSED = re.compile(
-    r"(?:\bnot|n't|\bthought|\bsaid|\bguessed|\bassumed|\brather than|\binstead of)"
+    r"(?:\bnot|n't|\bthought|\bsaid|\bguessed|\bassumed|\brather than|\binstead of|\bmissed)"
     r"(?: (?:be|it|is|was|just|a|the|to))*[ :]*$"
+)
+# What an estimate starts from: "Since a door is 2 m high, ..."
+_GIVEN = re.compile(
+    r"^(?:assuming|given|with|since|as|if|because|knowing|considering|using|based on)\b[^,;]*,"
+)
+_UNABLE = re.compile(
+    r"\b(?:cannot|can not|can't|could not|couldn't|unable|impossible|not enough|unclear|unknown)\b"
 )
 
 
@@ -44,17 +64,26 @@ def number_in(text: str) -> str:
     those counted one by one, else the first.
     """
     folded = _WORKED_OUT.sub("", _CITATION.sub("", fold(text).lower()))
+    folded = digits_for_words(folded)
     found = find_numbers(folded)
-    found = [number for number in found if not _beside_the_point(folded, number)] or found
+    given = _GIVEN.match(folded)
+    begin = given.end() if given else 0
+    told = [n for n in found if n[1][0] >= begin and not _beside_the_point(folded, n)]
+    if not told and _UNABLE.search(folded):
+        return ""
+    found = told or found
     surest, *others = _LEADS
     said = _behind(surest, folded, found) or _in_all(folded, found)
     for lead in others if not said else ():
         said = said or _behind(lead, folded, found)
-    if said:
-        return said
-    if not found:
-        return "0" if _NONE.match(folded) else _TIMES.get(folded.strip(" ."), "")
-    return found[_counted(found) - 1][0]
+    return said or (found[_counted(found) - 1][0] if found else _unwritten(folded))
+
+
+def _unwritten(text: str) -> str:
+    """Returns the number of a text without digits or their words."""
+    if _NONE.match(text):
+        return "0"
+    return "1" if _ONE.search(text) else _TIMES.get(text.strip(" ."), "")
 
 
 def _behind(lead: re.Pattern[str], text: str, found: list[Found]) -> str:
@@ -73,6 +102,7 @@ def _beside_the_point(text: str, number: Found) -> bool:
     return bool(
         _NAMED.search(before)
         or _REFUSED.search(before)
+        or _SHOWN.match(text[end : end + 20])
         or re.match(":[0-9]{2}|-[a-z]", after)  # a clock's, or "4-person"
         or (_WHEN.search(before) and _CLOCK.match(after))
     )

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from vreason_jax.evaluation.scoring.folding import boxed, fold
-from vreason_jax.evaluation.scoring.numbers import digits_for_words
+from vreason_jax.evaluation.scoring.numbers import SMALL, digits_for_words
 
 _PART = re.compile(r"(?:(?<!\w)-)?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
 _WORD = re.compile(rf"(?:{_PART.pattern})+")  # CO2 is one, and not CO
@@ -14,8 +14,28 @@ _ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", 
 _ROMAN_WORD = re.compile(rf"\b(?:{'|'.join(_ROMAN)})\b")
 _ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"} | {
     word: f"{number}th"
-    for number, word in enumerate(("fourth", "fifth", "sixth", "seventh", "eighth", "ninth"), 4)
+    for number, word in enumerate(
+        (
+            "fourth",
+            "fifth",
+            "sixth",
+            "seventh",
+            "eighth",
+            "ninth",
+            "tenth",
+            "eleventh",
+            "twelfth",
+            *(f"{word}th" for word in SMALL[13:]),
+        ),
+        4,
+    )
 }
+_UNITS = {
+    "kilograms?|kilos?": "kg", "grams?": "g", "newtons?": "n", "joules?": "j", "watts?": "w",
+    "volts?": "v", "kilometer?s?": "km", "centimeters?": "cm", "millimeters?": "mm", "meters?": "m",
+    "seconds?|secs?": "s", "minutes?": "min", "hours?": "h", "degrees? (?:celsius|c)": "c",
+    "degrees? (?:fahrenheit|f)": "f",
+}  # fmt: skip
 _SPELLINGS = (
     (re.compile(r"%"), " percent "),
     (re.compile(r"&"), " and "),
@@ -28,7 +48,15 @@ _SPELLINGS = (
     (re.compile(r"(?<=\w\w)is(?=e[ds]?\b|ing\b|ations?\b)"), "iz"),
     (re.compile(r"(?<=me|li|en|ib|ea)(?:tre|re)(?=s?\b)"), lambda m: m.group()[:-2] + "er"),
     (re.compile(r"\bgrey"), "gray"),
+    (re.compile(r"(?<=\w)ys(?=e[ds]?\b|ing\b)"), "yz"),
+    (re.compile(r"(?<=[a-z])ll(?=ed\b|ing\b)"), "l"),
+    (re.compile(r"[ao]e"), "e"),
+    (re.compile(r"aluminium"), "aluminum"),
+    (re.compile(r"sulph"), "sulf"),
+    *((re.compile(rf"(?<=[0-9] )(?:{names})\b"), unit) for names, unit in _UNITS.items()),
+    *((re.compile(rf"\bper (?:{names})\b"), unit) for names, unit in _UNITS.items()),
 )
+_EITHER = re.compile(r"\beither\b.{1,100}\bor\b", re.IGNORECASE | re.DOTALL)
 _DENIAL = {"not", "no", "never", "non", "without"}
 _ARTICLES = {"a", "an", "the"}
 
@@ -39,10 +67,16 @@ def says(reply: str, gold: str) -> bool:
     Accents, hyphens, plurals, ordinals, British spelling and the form of numbers aside; a name in
     brackets stands for the whole.
     """
+    if _EITHER.search(reply) and not _EITHER.search(gold):
+        return False
     said = _words(reply)
     also = _ALSO.match(gold.strip())
     names = [gold, *(also.groups() if also else ())]
-    return any(_holds(said, words) for name in names if (words := _words(name)))
+    return any(_holds(said, words) for name in names if (words := _without_article(_words(name))))
+
+
+def _without_article(words: list[str]) -> list[str]:
+    return words[1:] if len(words) > 1 and words[0] in _ARTICLES else words
 
 
 def _holds(said: list[str], words: list[str]) -> bool:

@@ -24,7 +24,8 @@ _OFFICIAL = {
     "mmvu": (
         "MMVU's authors let GPT-4o take out and judge the answer; here letters are found by rule, "
         "and an open answer is right if it holds the gold answer's words in order, accents, "
-        "hyphens and the spelling of numbers aside."
+        "hyphens and the spelling of numbers and units aside; of a reply over 3,000 characters the "
+        "first and the last 1,500 are read."
     ),
     "mvbench": (
         "Videos are cut to the start and end times that the rows name, then sampled evenly, ends "

@@ -4,45 +4,83 @@ import re
 
 from vreason_jax.evaluation.scoring.folding import fold
 
+_RIGHT, _WRONG = "true|correct|accurate", "false|incorrect|inaccurate|wrong|untrue|mistaken"
 _YES = (
-    r"yes|yeah|yep|yup|sure|of course|certainly|absolutely|definitely|indeed|exactly|true|correct|"
-    r"not (?:no|false|incorrect|wrong)"
+    rf"yes|yeah|yep|yup|sure|of course|certainly|absolutely|definitely|indeed|exactly|affirmative|"
+    rf"probably|likely|{_RIGHT}|matches|not (?:no|{_WRONG})|oui|si|ja"
 )
 _NO = (
-    r"no|nope|nah|never|false|incorrect|wrong|untrue|not (?:really|at all|yes|true|correct)|"
+    rf"no|nope|nah|never|negative|unlikely|hardly|{_WRONG}|mismatch|nothing|nobody|non|nein|"
+    rf"not (?:really|at all|yes|likely|{_RIGHT})|"
     r"(?:of course|certainly|absolutely|definitely|surely|indeed|most likely|probably) not"
 )
-_ZH_YES, _ZH_NO = "\u662f|\u5bf9|\u6709|\u4f1a", "\u4e0d|\u6ca1|\u5426|\u9519"
-_SAID = rf"(?:(?P<no>\b(?:{_NO})\b|{_ZH_NO})|(?P<yes>\b(?:{_YES})\b|{_ZH_YES}))"
+# Signs of other scripts; the first of them hold a sign of denial, but affirm.
+_SIGN_IDIOMS = (
+    "\u6ca1\u9519|\u4e0d\u9519|\u6b63\u786e|\u53ef\u4ee5|\u306f\u3044|\u0434\u0430|\ub124|\uc608"
+)
+_SIGN_YES = "\u662f|\u5bf9|\u6709|\u4f1a|\u2713|\u2714|\u2705"
+_SIGN_NO = (
+    "\u4e0d|\u6ca1|\u5426|\u9519|\u5e76\u6ca1|\u5e76\u672a|\u5e76\u975e|\u3044\u3044\u3048|\u043d\u0435\u0442|\uc544\ub2c8|"
+    "\u2717|\u2718|\u274c"
+)
+_SAID = (
+    rf"(?:(?P<idiom>{_SIGN_IDIOMS})|(?P<no>\b(?:{_NO})\b|{_SIGN_NO})|"
+    rf"(?P<yes>\b(?:{_YES})\b|{_SIGN_YES}))"
+)
 # What holds the words without saying them.
 _UNSAID = re.compile(
-    r"\b(?:yes|true)(?: or |/)(?:no|false)\b|\bno(?: doubt| question| one| longer| other| more)\b|"
-    r"\bnot no\b(?= but)"
+    r"\b(?:yes|true)(?: or |/)(?:no|false)\b|\byes and no\b(?! one)|\bnot only\b|"
+    r"\bno (?:doubt|question|one|longer|other|more|idea|clue|information|answer|problem|way)\b|"
+    r"\bnot no\b(?= but)|^(?:\u5bf9\u4e0d\u8d77|\u4e0d\u597d\u610f\u601d|\u62b1\u6b49)"
 )
 _UNSURE = re.compile(
     r"(?:\b(?:(?:not|cannot)|\w+n't) (?:\w+ )?(?:know|tell|see|sure|clear|certain|determine|say|"
-    r"enough|possible to)|\b(?:unclear|uncertain|unsure|unknown))\b"
+    r"enough|possible to|applicable|available|confirm|verify|be (?:determined|confirmed|known))|"
+    r"\b(?:i|we)(?:'m| am| are)? (?:cannot|can not|can't|could not|couldn't|unable to|do not|don't)"
+    r" (?:\w+ )?(?:view|watch|access|help|assist|answer|provide|have)|"
+    r"\bdoes(?: not|n't) (?:provide|say)|\b(?:unclear|uncertain|unsure|unknown|unable to))\b"
+)
+_SIGN_UNSURE = re.compile(
+    "\u4e0d(?:\u80fd)?\u786e\u5b9a|\u65e0\u6cd5|\u4e0d\u6e05\u695a|\u4e0d\u77e5\u9053|\u4e0d\u660e\u786e"
 )
 _ANSWER = re.compile(
     r"(?:\b(?:answer|ans|conclusion)\b|\u7b54\u6848)(?: is|:|=|\u662f|\u4e3a)*[\s\"'(]*(?:that )?"
     + _SAID
 )
+_CLAIM = r"(?:the|this|that)(?: given)? (?:statement|claim|description|caption|sentence|answer)"
 _FIRST = re.compile(
-    r"^[\s\"'(\[]*(?:(?:well|so|i (?:think|believe|(?:would|'d) say|guess)),? )*"
-    r"(?:(?:that|it|this|the (?:statement|claim|description|caption|sentence))(?:'s| is)? )?"
-    + _SAID
+    r"^[\s\"'(\[.,]*(?:(?:well|so|i (?:initially )?(?:think|thought|believe|guess|"
+    r"(?:would|'d) say)),? )*"
+    rf"(?:(?:{_CLAIM}|that|it|this)(?:'s| is)? )?(?:looks? )?" + _SAID
+)
+# "so the statement is false.", "The ball goes up. True."
+_LAST = re.compile(
+    rf"(?:\b(?:{_CLAIM}|this|that|it) (?:is|are|looks|seems)"
+    r"(?: (?:therefore|thus|clearly|indeed))* |"
+    r"(?<=[.!?;:] ))" + _SAID + r"[.! ]*$"
+)
+_FITS = re.compile(
+    rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: (?:accurately|correctly|exactly))? "
+    r"(?:(?P<no>contradicts|(?:does not|doesn't) (?:match|correspond|describe|reflect|fit)|"
+    r"shows the opposite)|(?P<yes>matches|corresponds|describes|reflects|fits))\b"
 )
 # "no... wait, yes", "yes? no"
 _SECOND = re.compile(
     r"[,;.]? *(?:\?|\.\.|\bwait\b|\bactually\b|\brather\b|\bbut\b)[^a-z]*"
-    r"(?:(?:wait|no wait|actually|rather),? )*" + _SAID
+    r"(?:(?:no,? wait|wait|actually|rather),? )*" + _SAID
 )
-_NEGATED = re.compile(r"\b(?:not|never|cannot|neither|fails? to)\b|n't\b")
+_AGAIN = re.compile(r"[,;.]? *\b(?:no,? )?wait\b,? *" + _SAID)
+_NEGATED = re.compile(
+    r"\b(?:not|never|cannot|neither|fails? to)\b|n't\b|\u6ca1\u6709|\u5e76\u672a|\u4e0d\u662f"
+)
 _AFFIRMED = re.compile(
-    r"^(?:it|that|this|they|he|she|there|the \w+) (?:is|are|does|do|did|was|were|has|can)"
-    r"(?: indeed)?(?: true| correct| right)?[.! ]*$"
+    r"^(?:i (?:think|believe|would say|'d say|guess) )?(?:it|that|this|they|he|she|there|the \w+) "
+    r"(?:is|are|does|do|did|was|were|has|can)(?: indeed)?"
+    r"(?: true| correct| right| the case)?[.! ]*$"
+    r"|^i (?:think|believe) so\b|\bindeed\b"
 )
 _ANYWHERE = re.compile(r"(?P<yes>\byes\b)|(?P<no>\bno\b)")
+_ALONE = {"y": "yes", "n": "no", "right": "yes", "positive": "yes", "none": "no"}
 _SENTENCE = 120  # characters; a longer text without yes or no says more than one thing
 
 
@@ -52,18 +90,31 @@ def yes_or_no(body: str) -> str:
     "" for neither.
     """
     text = _UNSAID.sub(" ", fold(body).lower()).strip()
+    if alone := _ALONE.get(text.removeprefix("looks ").removeprefix("that is ").rstrip(".! ")):
+        return alone
+    if _SIGN_UNSURE.search(text):
+        return ""
     if told := list(_ANSWER.finditer(text)):
         return _side(told[-1])
     if first := _FIRST.match(text):
-        return _side(_SECOND.match(text, first.end()) or first)
+        return _side(_last_thought(text, first))
+    if last := _LAST.search(text) or _FITS.search(text):
+        return _side(last)
     if _UNSURE.search(text):
         return ""
     if said := _ANYWHERE.search(text):
-        return _side(said)
+        return _side(_last_thought(text, said))
     if len(text) > _SENTENCE:
         return ""
-    return "no" if _NEGATED.search(text) else "yes" if _AFFIRMED.match(text) else ""
+    return "no" if _NEGATED.search(text) else "yes" if _AFFIRMED.search(text) else ""
+
+
+def _last_thought(text: str, said: re.Match[str]) -> re.Match[str]:
+    """Returns what stands behind the last "wait" or "but", where somebody goes back on a word."""
+    while second := _SECOND.match(text, said.end()) or _AGAIN.match(text, said.end()):
+        said = second
+    return said
 
 
 def _side(match: re.Match[str]) -> str:
-    return "yes" if match.group("yes") else "no"
+    return "no" if match.group("no") else "yes"

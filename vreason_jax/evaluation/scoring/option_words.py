@@ -1,0 +1,173 @@
+"""The words of options: which option a text says, in the same words, others, or another order."""
+
+import re
+
+from vreason_jax.evaluation.scoring.folding import fold, plain_words
+from vreason_jax.evaluation.scoring.numbers import find_numbers, plain
+
+_ARTICLE = re.compile(r"^(?:the|an?) ")
+# Words that tell no option from another.
+_LITTLE = set(
+    re.findall(
+        r"\w+",
+        "a an the it is are was he they she his her its their of to and i this that one 1",
+    )
+)
+_ORDER = frozenset(("then", "first", "next", "finally", "lastly", "after", "followed", "by"))
+# A clause that denies speaks of what is not so: "the cup is not lifted", "not a cup but".
+_CLAUSE = re.compile(r"[,.;:](?!\S)|[!?\n|]|\b(?:but|and|while|whereas)\b")
+_DENIES = re.compile(
+    r"\b(?:not(?! only)|no(?! doubt| question)|never|cannot|without|neither|nor|none)\b|n't\b"
+)
+_INSTEAD = re.compile(r"\b(?:instead of|rather than|anything but)\b[^,.;:\n]{0,100}")
+_SENTENCE = re.compile(r"[.;](?!\S)|\n")
+_WRONG = re.compile(r"\b(?:is|are) (?:wrong|incorrect|false)\b")
+_SPELLINGS = (
+    (re.compile(r"\bnon[ -](?=[a-z])"), "not "),
+    (re.compile(r"\banti-?clockwise"), "counterclockwise"),
+    (re.compile(r"(?<=[0-9])(?=[a-z]+\b)(?!(?:st|nd|rd|th)\b|dot)"), " "),  # 5kg
+    (re.compile(r"\bonce\b"), "1 time"),
+    (re.compile(r"\btwice\b"), "2 time"),
+    (re.compile(r"\bthrice\b"), "3 time"),
+    (re.compile(r"\btimes\b"), "time"),
+    (re.compile(r"\bkilo(?:gram)?s?\b"), "kg"),
+    (re.compile(r"(?<=[0-9] )grams?\b"), "g"),
+    (re.compile(r"(?<=[0-9] )(?:meters?|metres?)\b"), "m"),
+    (re.compile(r"(?<=[0-9] )(?:seconds?|secs?)\b|(?<=\bper )second\b"), "s"),
+    (re.compile(r"\bper\b"), "/"),
+)
+_ENDING = re.compile(r"(?<=[a-z]{2})(?:ing|ed|es|e|s|wards?)$")
+_DOUBLE = re.compile(r"([b-df-hj-np-tv-z])\1$")
+
+
+class OptionWords:
+    """The words of a question's options, by their letters."""
+
+    def __init__(self, options: tuple[str, ...]):
+        bare = [(option[0], _bare(option[2:])) for option in options]
+        words = {word for _, text in bare for word in text.split()}
+        self._whole = {word for word in words if len(word) > 5}
+        self._texts = [(letter, self._joined(text)) for letter, text in bare if text]
+        self._denying = {letter for letter, text in self._texts if _DENIES.search(text)}
+
+    def equal(self, text: str) -> str:
+        """Returns the letter of the option that a text is."""
+        said = self._said(text)
+        for letter, words in self._texts:
+            if said in (words, f"{letter.lower()} {words}"):
+                return letter
+        return ""
+
+    def named(self, text: str) -> str:
+        """Returns the letter of the only option in a text that it does not deny."""
+        said, sure = self._said(text), self._said(affirmed(text))
+        held = {k: w for k, w in self._texts if _holds(said if k in self._denying else sure, w)}
+        return _longest(held, _holds) or self._opposite(said, sure)
+
+    def part(self, text: str) -> str:
+        """Returns the letter of the only option that has all of a text's words."""
+        said = set(self._said(text).split()) - _LITTLE
+        return _only([k for k, words in self._texts if said and said <= set(words.split())])
+
+    def loosely(self, text: str) -> str:
+        """Returns the letter of the only option that a text says in its own words.
+
+        Endings and words that tell no option from another left out: the option's words in their
+        order, one after the other of a sequence, all of the text's words, or all of the option's.
+        """
+        core = {letter: _core(words) for letter, words in self._texts}
+        stems = {letter: _stems(words) for letter, words in core.items()}
+        sure = self._said(affirmed(text)) if not self._denying else self._said(text)
+        said, stemmed = _core(sure), _stems(_core(sure))
+        of_said, own = set(stemmed.split()), {k: set(words.split()) for k, words in stems.items()}
+        return (
+            _longest({k: w for k, w in core.items() if _holds(said, w or "-")}, _holds)
+            or self._sequence(core, said)
+            or _longest({k: w for k, w in stems.items() if _holds(stemmed, w or "-")}, _holds)
+            or _only([k for k, words in own.items() if of_said and of_said <= words])
+            or _longest({k: w for k, w in own.items() if w and w <= of_said}, _subset)
+        )
+
+    def _sequence(self, core: dict[str, str], said: str) -> str:
+        """Returns the letter of the option whose telling words a text names, one after another."""
+        each = [words.split() for words in core.values()]
+        telling = {word for words in each for word in words if not all(word in w for w in each)}
+        telling = telling or {word for words in each for word in words}
+        named = [word for word in said.split() if word in telling]
+        orders = {k: [w for w in words.split() if w in telling] for k, words in core.items()}
+        if min(map(len, orders.values()), default=0) < 2:
+            return ""
+        return _only([letter for letter, order in orders.items() if order == named])
+
+    def _opposite(self, said: str, sure: str) -> str:
+        """Returns the other of two options where one is denied: "not visible"."""
+        if len(self._texts) != 2 or self._denying:
+            return ""
+        denied = [k for k, words in self._texts if _holds(said, words) and not _holds(sure, words)]
+        return _only([k for k, _ in self._texts if len(denied) == 1 and k not in denied])
+
+    def _said(self, text: str) -> str:
+        return self._joined(_bare(text))
+
+    def _joined(self, text: str) -> str:
+        """Writes in one word what an option has so: "counter clockwise"."""
+        words = text.split()
+        for place in range(len(words) - 1, 0, -1):
+            if words[place - 1] + words[place] in self._whole:
+                words[place - 1 : place + 1] = [words[place - 1] + words[place]]
+        return " ".join(words)
+
+
+def affirmed(text: str) -> str:
+    """Returns a folded text without the clauses that deny."""
+    kept = [part for part in _SENTENCE.split(_INSTEAD.sub(", ", text)) if not _WRONG.search(part)]
+    clauses = [part for sentence in kept for part in _CLAUSE.split(sentence)]
+    return ", ".join(clause for clause in clauses if not _DENIES.search(clause.lower()))
+
+
+def _bare(text: str) -> str:
+    """Returns plain words, numbers in digits and with their signs, without the article before."""
+    spelled, place = "", 0
+    text = fold(text).lower()
+    for number, (start, end) in find_numbers(text):
+        spelled += text[place:start] + _number(number)
+        place = end
+    spelled += text[place:]
+    for pattern, other in _SPELLINGS:
+        spelled = pattern.sub(other, spelled)
+    return _ARTICLE.sub("", plain_words(spelled))
+
+
+def _number(written: str) -> str:
+    """Returns a number as one word: "-1.50" is "neg1dot5"."""
+    return plain(float(written)).replace("-", "neg").replace(".", "dot")
+
+
+def _core(words: str) -> str:
+    """Returns plain words without those that tell no option from another."""
+    kept = (word for word in re.sub("'s\\b", "", words.replace("n't", " not")).split())
+    return " ".join(word for word in kept if word not in _LITTLE | _ORDER)
+
+
+def _stems(words: str) -> str:
+    return " ".join(_DOUBLE.sub(r"\1", _ENDING.sub("", word)) for word in words.split())
+
+
+def _holds(text: str, words: str) -> bool:
+    return f" {words} " in f" {text} "
+
+
+def _subset(whole: set[str], part: set[str]) -> bool:
+    return part <= whole
+
+
+def _longest(held: dict, holds) -> str:
+    """Returns the letter of the only text that lies in no other: "the front left" holds "left"."""
+    texts = held.values()
+    return _only(
+        [k for k, words in held.items() if not any(words != w and holds(w, words) for w in texts)]
+    )
+
+
+def _only(letters: list[str]) -> str:
+    return letters[0] if len(letters) == 1 else ""
