@@ -387,4 +387,36 @@ CHOICES = {
         '1. lamp\n2. sofa\n3. chair': 'D',
         'lamp appears first, then the chair, and then the sofa': 'A',
     },
+    ('A. a red cup', 'B. a blue plate', 'C. a silver fork', 'D. a wooden bowl'): {
+        'Looking at the video, the person first touches the red cup, but then lifts the blue plate and carries it to the sink. Therefore, the object carried to the sink is the blue plate.': 'B',
+        'It is not the cup (A), nor the plate (B), and the bowl (D) never appears. That leaves C.': 'C',
+        'The person is holding a fork made of silver in his right hand.': 'C',
+    },
+    ('A. opening the fridge', 'B. washing the dishes', 'C. cutting vegetables', 'D. wiping the table'): {
+        'The woman opens the fridge and takes out a carton of milk.': 'A',
+    },
+    ('A. blanket, trash bin, microwave, plant', 'B. microwave, blanket, plant, trash bin', 'C. trash bin, plant, blanket, microwave', 'D. plant, microwave, trash bin, blanket'): {
+        'Based on the video, the objects appear as follows:\n1. Microwave\n2. Blanket\n3. Plant\n4. Trash bin': 'B',
+        'First comes the plant, followed by the microwave, then the trash bin, and last the blanket.': 'D',
+    },
+    ('A. 1', 'B. 2', 'C. 3', 'D. 4', 'E. 5'): {
+        'The total is 2 + 2 = 4.': 'D',
+    },
+    ('A. From 0:05 to 0:12', 'B. From 0:20 to 0:31', 'C. From 0:40 to 0:52', 'D. From 1:10 to 1:25'): {
+        'It takes place during the interval 0:05 - 0:12.': 'A',
+    },
+    ('A. The man apologizes to his wife because he forgot their anniversary.', 'B. The man leaves the house because he is angry with his wife.', 'C. The woman forgives the man after he gives her flowers.', 'D. The couple decides to move to another city.'): {
+        'The man gives the woman flowers and she forgives him.': 'C',
+        'In the video, the man forgot the anniversary, so he apologizes to his wife.': 'A',
+    },
+    ('A. Red', 'B. Blue', 'C. Green', 'D. Yellow', 'E. Black', 'F. White'): {
+        'At first the light is red, then it turns green. The question asks for the final colour, so it is green.': 'C',
+    },
+    ('A. Yes', 'B. No', 'C. Cannot be determined'): {
+        '是的': 'A',
+    },
+    ('A. Osmosis', 'B. Active transport', 'C. Facilitated diffusion', 'D. Endocytosis', 'E. Exocytosis'): {
+        "Let's analyze each option:\n\nA. Osmosis: movement of water.\nB. Active transport: uses ATP.\nC. Facilitated diffusion: uses": '',
+        "My first thought was A. However, solute moves rather than water, via a channel. I'll revise my answer to C.": 'C',
+    },
 }

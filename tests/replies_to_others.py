@@ -4,6 +4,11 @@
 
 # reply -> value; None where it gives none
 NUMBERS = {
+    'The room is about 5 m long and 4 m wide, so its area is 5 × 4 = 20 square meters.': 20,
+    'The video has 8 frames. In these frames, there are 3 monitors.': 3,
+    'The total floor area is 12 + 8 = 20 square metres.': 20,
+    'The size is 45.0 square meters, which is about 484 square feet.': 45,
+    "There's only a single bed in the room.": 1,
     'Assuming a standard door height of 2 meters, the room is roughly 20 square meters.': 20,
     'Given that a typical chair is 45 cm wide, the sofa is about 200 cm.': 200,
     'The answer is between 4 and 5, so 4.5.': 4.5, '4... wait, I missed one. 5.': 5,
@@ -174,6 +179,8 @@ NUMBERS = {
 }
 # reply to a question of yes or no -> "yes", "no" or ""
 YES_NO = {
+    'I cannot answer that question.': '',
+    'I first thought no, however in the last frame the cat does jump. So yes.': 'yes',
     'The caption matches the video.': 'yes', 'The caption accurately describes the video.': 'yes',
     'The caption is accurate.': 'yes', 'The caption is inaccurate.': 'no',
     'This is accurate': 'yes', 'Accurate.': 'yes', 'Inaccurate': 'no', 'Matches': 'yes',
@@ -228,6 +235,7 @@ YES_NO = {
 }
 # gold answer, reply, whether it says it
 OPEN = (
+    ('a dog', 'Dog', 1),
     ('5 kg', '5 kilograms', 1), ('10 N', '10 newtons', 1), ('25 °C', '25 degrees Celsius', 1),
     ('quick sort', 'It is either quick sort or merge sort', 0),
     ('The Doppler effect', 'Doppler effect', 1), ('A lever', 'lever', 1),

@@ -65,6 +65,6 @@ def test_more_questions_may_come_and_those_with_answers_stay(tmp_path):
 @pytest.mark.parametrize("text", ["notes\n", "[]\n", "[" * 10_000 + "\n", '{"id": "q0"}\n'])
 def test_a_file_of_something_else_is_refused(tmp_path, text):
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(UserError, match=r"questions\.jsonl:1: expected a question with id, "):
+    with pytest.raises(UserError, match=r"questions\.jsonl.*1: expected a"):
         keep_words(tmp_path, RECORDS, ())
     assert (tmp_path / FILE).read_text() == text

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.results.line_file import LineFile
 from vreason_jax.evaluation.results.lines import Line, fields_of
 from vreason_jax.evaluation.results.run_folder import Key, RunFolder, State
@@ -21,6 +22,12 @@ from vreason_jax.evaluation.results.status import status_of
 
 ROOT = Path(__file__).parent.parent
 FACTS = {"methods": {}, "seeds": [0]}
+
+
+RECORDS = [
+    Record(f"q{n:05d}", "shapes", "a.mp4", "Which?", ("A. x", "B. y"), "A", CHOICE, "t")
+    for n in range(3)
+]
 
 
 def line(number=0, status="ok", **fields):
@@ -224,5 +231,21 @@ for number in range(200):
 
 def test_what_was_asked_of_a_folder_grows_by_what_an_added_method_is_to_give(folder, file):
     for asked, to_do in (([key(n) for n in range(3)], 0), ([key(0, "max"), key(1, "max")], 2)):
-        opened(folder).begin(lambda former: FACTS, [], str, "0/1", asked)
+        opened(folder).begin(lambda former: FACTS, RECORDS, lambda record: "", "0/1", asked)
         assert status_of(folder).to_do == to_do
+
+
+def test_lines_that_no_report_could_tell_apart_are_refused_before_any_is_added(folder, file):
+    with pytest.raises(UserError, match="answers of baseline under other settings"):
+        opened(folder, hashes={"baseline": "another"})
+    opened(folder, hashes={"baseline": "hash of baseline", "vreason": "another"})
+    file.write_bytes(file.read_bytes() + file.read_bytes())
+    with pytest.raises(UserError, match="has two of baseline"):
+        opened(folder)
+
+
+def test_a_broken_line_is_named_by_its_place_when_failures_are_retried(folder, file):
+    rows = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([rows[0], b"\n", b'{"id": "q"}\n', rows[1]]))
+    with pytest.raises(UserError, match="line 3: no answer"):
+        opened(folder, retry=[key(0)])

@@ -52,7 +52,7 @@ def test_a_flag_goes_before_an_array_of_jobs(text, environment, expected):
     ("text", "environment", "reason"),
     [
         ("4/4", {}, "expected a part from 0 to 3 of 4, got 4/4"),
-        ("0/0", {}, "expected a part"),
+        ("0/0", {}, "expected at least 1 part"),
         ("-1/4", {}, "expected I/N, I from 0"),
         ("a/b", {}, "expected I/N"),
         ("4", {}, "no array of jobs says which of 4"),

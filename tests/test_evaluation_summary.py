@@ -331,7 +331,7 @@ def test_two_benchmarks_are_refused(tmp_path):
 
 
 def test_a_folder_without_answers_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"found no predictions\.jsonl"):
+    with pytest.raises(UserError, match=r"the run has none yet|found no predictions"):
         read_run(tmp_path)
     (tmp_path / "predictions.jsonl").write_text("")
     with pytest.raises(UserError, match="expected at least one answer"):
@@ -350,7 +350,7 @@ def test_a_part_that_has_no_line_adds_nothing_to_a_merge(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "run.json").write_text("{}")
     assert len(merge_runs([tmp_path / "b", tmp_path / "a"]).lines) == 1
-    with pytest.raises(UserError, match=r"found no predictions\.jsonl"):
+    with pytest.raises(UserError, match=r"the run has none yet|found no predictions"):
         merge_runs([tmp_path / "b"])
 
 
@@ -361,3 +361,52 @@ def test_a_seed_that_a_method_lacks_is_not_another_seed_of_it():
     assert sorted(outcomes) == ["one method only"] + 3 * ["same answer"]
     greedy = [*rows, sample_line(0, "c"), sample_line(1, "c")]  # beside every seed of the other
     assert len(pairs(make_lines(*greedy), "c", "b")) == 4
+
+
+def test_one_folder_given_twice_counts_once(tmp_path):
+    write_run(tmp_path / "a", [sample_line()], {"sessions": [{"seconds": {"wall": 1.0}}]})
+    run = merge_runs([tmp_path / "a", f"{tmp_path}/a/.", tmp_path / "a"])
+    assert len(run.lines) == len(run.facts["sessions"]) == 1
+
+
+def test_a_video_that_one_machine_could_read_is_answered(tmp_path):
+    write_run(tmp_path / "a", [sample_line(status="missing_video", score=0.0, text="")])
+    write_run(tmp_path / "b", [sample_line()])
+    for folders in (("a", "b"), ("b", "a")):
+        (line,) = merge_runs([tmp_path / name for name in folders]).lines
+        assert line.status == "ok"
+
+
+def test_one_method_under_two_configurations_is_refused_whatever_its_seeds(tmp_path):
+    write_run(tmp_path / "a", [sample_line(seed=0)])
+    write_run(tmp_path / "b", [sample_line(seed=1, config_hash="another")])
+    with pytest.raises(UserError, match="their configurations differ"):
+        merge_runs([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_model_that_was_asked_in_two_ways_is_refused(tmp_path):
+    for name, control in (("baseline", "none"), ("vreason", "blank")):
+        facts = {"identity": {"common": {"control": control}, "methods": {}}}
+        write_run(tmp_path / name, [sample_line(method=name)], facts)
+    with pytest.raises(UserError, match="control: 'none' there, 'blank' here"):
+        merge_runs([tmp_path / "baseline", tmp_path / "vreason"])
+
+
+def test_what_was_measured_against_another_method_is_left_out(tmp_path):
+    against = {"changed": True, "delta_logit": 1.0, "kl": 0.5}
+    write_run(tmp_path / "a", [sample_line(method="baseline")], {"methods": {"baseline": {}}})
+    rows = [sample_line(method="vreason"), sample_line(method="min", **against)]
+    write_run(tmp_path / "b", rows, {"methods": {"vreason": {}, "min": {}}})
+    lines = merge_runs([tmp_path / "a", tmp_path / "b"]).lines
+    assert [line.kl for line in lines] == [None] * 3
+    assert [line.kl for line in merge_runs([tmp_path / "b"]).lines] == [None, 0.5]
+
+
+def test_the_authors_figure_is_compared_over_the_tasks_that_both_answered(tmp_path):
+    rows = [
+        sample_line(n, method, benchmark="mvbench", task=f"task {n}")
+        for method, count in (("baseline", 3), ("vreason", 8))
+        for n in range(count)
+    ]
+    found = summarise(make_lines(*rows))["methods"]["vreason"]["difference_official"]
+    assert list(found) == ["mean of 3 tasks"]

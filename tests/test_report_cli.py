@@ -5,7 +5,7 @@ import pytest
 from evaluation_samples import random_rows, sample_line, sample_run_facts, write_run
 
 from vreason_jax import report
-from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
+from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, Record
 from vreason_jax.evaluation.results.questions import keep_words
 
 
@@ -213,3 +213,56 @@ def test_what_cannot_be_scored_again_is_refused(tmp_path, run):
     assert code == 2 and "official" in err
     code, _, err = run("--rescore", "official", folder, "--out", folder)
     assert code == 2 and f"{folder} holds a run" in err
+
+
+def test_scores_of_another_rule_stand_apart_from_those_that_were_given(tmp_path, run):
+    """A rescored folder is a run of its own: it takes no other's lines, and joins none."""
+    for part in ("a", "b"):
+        (tmp_path / part).mkdir()
+        row = sample_line(0 if part == "a" else 1, text="The answer is A", score=0.0)
+        asked_run(tmp_path / part, row, facts=sample_run_facts())
+    assert run(tmp_path / "a", "--rescore", "official")[0] == 0
+    new = tmp_path / "a" / "scored_by_official"
+    code, _, err = run(new, tmp_path / "b", "--out", tmp_path / "both")
+    assert code == 2 and "expected baseline to mean the same in both" in err
+    assert (
+        run(new)[0] == 0 and "Scored by the rule of official" in (new / "report.html").read_text()
+    )
+    other = write_run(tmp_path / "other", [sample_line(5)])
+    for flags in (("--rescore", "official"), ()):
+        code, _, err = run(tmp_path / "a", *flags, "--out", other)
+        assert code == 2 and f"{other} holds a run" in err
+    code, _, err = run(tmp_path / "a", "--rescore", "official", "--out", "page.html")
+    assert code == 2 and "expected a folder" in err
+
+
+def test_a_rule_scores_the_questions_that_its_protocol_asks(tmp_path, run):
+    (tmp_path / "run").mkdir()
+    rows = [sample_line(n, benchmark="mmvu", text="<answer>A</answer>", score=1.0) for n in (0, 1)]
+    words = [
+        Record("q00000", "mmvu", "a.mp4", "What?", ("A. cup", "B. hat"), "A", CHOICE, "t"),
+        Record("q00001", "mmvu", "a.mp4", "What?", (), "cup", FREE, "t"),
+    ]
+    keep_words(tmp_path / "run", words, ())
+    write_run(tmp_path / "run", rows, sample_run_facts())
+    assert run(tmp_path / "run", "--rescore", "video_r1")[0] == 0
+    new = tmp_path / "run" / "scored_by_video_r1"
+    assert json.loads((new / "summary.json").read_text())["questions"] == 1
+    assert "1 questions that video_r1 does not ask are left out" in (
+        (new / "report.html").read_text()
+    )
+
+
+def test_the_gain_is_over_the_same_models_answers(tmp_path, run):
+    asked = {"benchmark": "videommmu", "task": "Adaptation"}
+    for name, model, right in (("after", "a", 3), ("before", "a", 2), ("other", "b", 1)):
+        rows = [sample_line(n, model=model, score=float(n < right), **asked) for n in range(4)]
+        write_run(tmp_path / name, rows)
+    code, _, err = run(tmp_path / "after", "--before", tmp_path / "other")
+    assert code == 2 and "found none" in err
+    before = ("--before", tmp_path / "before", "--before", tmp_path / "other")
+    write_run(tmp_path / "last", [sample_line(n, model="b", score=1.0, **asked) for n in range(4)])
+    assert run(tmp_path / "after", tmp_path / "last", *before, "--out", tmp_path / "all")[0] == 0
+    methods = json.loads((tmp_path / "all" / "summary.json").read_text())["methods"]
+    gains = {name: m["official"]["knowledge gain"]["value"] for name, m in methods.items()}
+    assert gains == {"a · baseline": 0.5, "b · baseline": 1.0}

@@ -110,6 +110,10 @@ def exit_code(
             f"the host's memory is too small: {str(error) or 'out of memory'}; ask for less at once"
         )
         code, text = 2, f"error: {_one_line(reason)}"
+    except OSError as error:  # such as a name that is too long, or a folder without permission
+        if error.filename is None or error.strerror is None:
+            raise
+        code, text = 2, f"error: {_one_line(f'{error.filename}: {error.strerror}')}"
     except KeyboardInterrupt:
         code, text = 130, "error: interrupted"
     except Exception as error:

@@ -15,15 +15,12 @@ question, and one method under two configurations are refused. The folders stay 
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vreason_jax.command_line import OptionParser, exit_code, write_out
 from vreason_jax.errors import UserError
-
-if TYPE_CHECKING:
-    from vreason_jax.evaluation.results.runs import Run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +33,9 @@ def _run(arguments: list[str] | None) -> None:
     # Imported late: --help and a mistyped option answer at once.
     from vreason_jax.evaluation import report
     from vreason_jax.evaluation.report.differences import check_methods, tell
+    from vreason_jax.evaluation.results.rescoring import check_place, rescored, write_scored
     from vreason_jax.evaluation.results.runs import merge_runs
+    from vreason_jax.evaluation.scoring.protocol import load_protocol
     from vreason_jax.evaluation.statistics.summary import write_json
     from vreason_jax.output.files import make_folder
 
@@ -46,7 +45,10 @@ def _run(arguments: list[str] | None) -> None:
     chosen = options.diff or []
     check_methods(chosen, run.method_names())
     if options.rescore:
-        run = _rescored(run, options, page.parent)
+        protocol = load_protocol(options.rescore, flag="--rescore")
+        check_place(page.parent, protocol)
+        run, before = rescored(run, protocol), before and rescored(before, protocol)
+        write_scored(page.parent, run)
     story = report.tell(run, before)
     make_folder(page.parent, "--out")
     write_json(page.parent / "summary.json", story.summary)
@@ -54,29 +56,21 @@ def _run(arguments: list[str] | None) -> None:
     write_out((tell(run.lines, *chosen) + "\n" if chosen else "") + f"{page}\n")
 
 
-def _rescored(run: "Run", options: argparse.Namespace, folder: Path) -> "Run":
-    """Returns a run with other scores, which stand as lines beside the report."""
-    from vreason_jax.evaluation.results.rescoring import rescored, write_lines
-    from vreason_jax.evaluation.scoring.protocol import load_protocol
-    from vreason_jax.output.files import make_folder
-
-    given = (Path(old).resolve() for old in options.folders)
-    if folder.resolve() in given or (folder / "run.json").exists():
-        raise UserError(f"--out: expected a folder for other scores, {folder} holds a run")
-    run = rescored(run, load_protocol(options.rescore))
-    make_folder(folder, "--out")
-    write_lines(folder, run.lines)
-    return run
-
-
 def _page(options: argparse.Namespace) -> Path:
     """Where the report goes: into the only folder, or into `report` for several."""
-    folders = options.folders
-    place = Path(folders[0] if len(folders) == 1 else "report")
+    given = {os.path.abspath(folder) for folder in options.folders}
+    place = Path(options.folders[0] if len(given) == 1 else "report")
     if options.rescore:
         place = place / f"scored_by_{Path(options.rescore).stem}"
     path = Path(options.out or place)
-    return path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
+    named = path.suffix.lower() in (".html", ".htm")
+    if options.rescore and named:
+        raise UserError(f"--out: expected a folder for lines of other scores, got {path}")
+    page = path if named else path / "report.html"
+    own = given == {os.path.abspath(page.parent)}
+    if not (own or options.rescore) and (page.parent / "predictions.jsonl").exists():
+        raise UserError(f"--out: expected a folder of its own, {page.parent} holds a run")
+    return page
 
 
 def _parser() -> OptionParser:

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
-from vreason_jax.command_line import OptionParser, exit_code, write_out
+from vreason_jax.command_line import OptionParser, exit_code, note, write_out
+from vreason_jax.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,9 +17,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped option answer at once.
-    from vreason_jax.evaluation.results.status import status_of, together
+    from vreason_jax.evaluation.results.status import begun, status_of, together
 
-    found = {folder: status_of(Path(folder)) for folder in dict.fromkeys(options.folders)}
+    folders = {os.path.abspath(folder): folder for folder in options.folders}.values()
+    waiting = [folder for folder in folders if not begun(Path(folder))]
+    for folder in waiting:
+        note(f"{folder}: not begun")
+    found = {folder: status_of(Path(folder)) for folder in folders if folder not in waiting}
+    if not found:
+        raise UserError(f"{waiting[0]}: expected a run that has begun, found none yet")
     whole = together(list(found.values()))
     if options.json:
         folders = {folder: status.fields() for folder, status in found.items()}

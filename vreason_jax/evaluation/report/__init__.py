@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation.benchmarks import videommmu
 from vreason_jax.evaluation.report.answers import Sparks
 from vreason_jax.evaluation.report.page import build
 from vreason_jax.evaluation.report.story import Story
-from vreason_jax.evaluation.results.runs import Run, merge_runs
+from vreason_jax.evaluation.results.lines import Line
+from vreason_jax.evaluation.results.runs import Run, merge_runs, plain_name
+from vreason_jax.evaluation.statistics import aggregate
 from vreason_jax.evaluation.statistics.curves import read_curves
-from vreason_jax.evaluation.statistics.summary import scores_before, summarise, write_json
+from vreason_jax.evaluation.statistics.summary import Before, scores_before, summarise, write_json
 from vreason_jax.output.files import write_atomic
 
 
@@ -22,14 +26,25 @@ def write(folders: Sequence[str | Path], summary: Path, page: Path) -> None:
 def tell(run: Run, before: Run | None = None) -> Story:
     """Returns a run with its summary and its traces, which this function reads.
 
-    `before` holds the answers without VideoMMMU's lectures.
+    `before` holds the answers without VideoMMMU's lectures. Raises UserError where it says nothing
+    of this run's.
     """
     known = None if before is None else scores_before(before)
+    if known is not None and not any(_knows(known, line) for line in run.lines):
+        raise UserError(
+            "--before: expected answers of the same models and methods to VideoMMMU's questions "
+            f"of {videommmu.WITH_PICTURE}, found none"
+        )
     summary = summarise(run.lines, run.facts, known)
     configs = run.facts.get("methods", {})
     sparks = Sparks(len(run.lines))
     curves = read_curves(run.lines, list(summary["methods"]), configs, sparks.add)
     return Story(run, summary, curves, sparks)
+
+
+def _knows(before: Before, line: Line) -> bool:
+    asked = before.get((line.model, plain_name(line.method)), {})
+    return line.id in asked and aggregate.has_gain(line)
 
 
 def write_page(out: str | Path, story: Story, chosen: Sequence[str] = ()) -> None:

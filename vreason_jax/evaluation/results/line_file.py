@@ -94,8 +94,13 @@ class LineFile(Generic[T]):
             return
         with self._locked() as descriptor:
             self._known = self._count = 0
-            rows = [row for row in self._whole(descriptor).splitlines(keepends=True) if row.strip()]
-            kept = [row for row in rows if wanted(parse_lines(row, self.path, self._parse)[0])]
+            rows = list(enumerate(self._whole(descriptor).splitlines(keepends=True)))
+            rows = [(number, row) for number, row in rows if row.strip()]
+            kept = [
+                row
+                for number, row in rows
+                if wanted(parse_lines(row, self.path, self._parse, number)[0])
+            ]
             if len(kept) < len(rows):
                 write_atomic(self.path, lambda file: file.write(b"".join(kept)))
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,19 @@ def read_lines(path: str | Path) -> list[Line]:
             f"{path}: expected the lines of an evaluation, cannot read it: {reason}"
         ) from None
     return parse_lines(whole_lines(data), path, parse_line)
+
+
+def check_unique(lines: Iterable[Line]) -> None:
+    """Raises UserError if a question has two answers of one method and seed."""
+    seen = set()
+    for line in lines:
+        key = (line.id, line.method, line.seed)
+        if key in seen:
+            raise UserError(
+                f"{line.folder / PREDICTIONS}: expected one answer for each question, method and "
+                f"seed; {shown(line.id)} has two of {line.method}, seed {line.seed}: remove one"
+            )
+        seen.add(key)
 
 
 def parse_line(value: dict[str, Any], path: Path, number: int = 0) -> Line:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.json_files import parse_json
+from vreason_jax.evaluation.results.line_file import parse_lines
 from vreason_jax.output.files import write_atomic
 from vreason_jax.regular_files import read_bytes
 
@@ -16,13 +16,20 @@ FILE = "questions.jsonl"
 KEYS = ("id", "problem", "options", "gold", "kind", "task", "video", "start", "end", "subtitles")
 
 PROMPT = "prompt"  # the user's turn as it was sent, subtitles left out; older files have none
+ASKED = "asked"  # the seeds by method that the question was ever asked with
 
-Words = dict[str, Any]  # a question's KEYS, and PROMPT
+Words = dict[str, Any]  # a question's KEYS, PROMPT and ASKED
+Asked = Mapping[str, Mapping[str, Collection[int]]]  # seeds by question and method
 
 
 def words_of(record: Record) -> Words:
     """Returns the kept fields of a record as plain JSON types."""
     return {key: getattr(record, key) for key in KEYS} | {"options": list(record.options)}
+
+
+def changed_keys(old: Words, new: Words) -> list[str]:
+    """Returns in what two questions of one id differ."""
+    return [key for key in KEYS if old[key] != new[key]]
 
 
 def read_words(folder: str | Path) -> dict[str, Words]:
@@ -32,14 +39,13 @@ def read_words(folder: str | Path) -> dict[str, Words]:
     """
     path = Path(folder) / FILE
     try:
-        rows = read_bytes(path).splitlines()
+        data = read_bytes(path)
     except FileNotFoundError:
         return {}
     except OSError as error:
         reason = one_line(error.strerror or error)
         raise UserError(f"{path}: expected a readable file: {reason}") from None
-    words = [_parse(row, path, number) for number, row in enumerate(rows, 1)]
-    return {row["id"]: row for row in words}
+    return {row["id"]: row for row in parse_lines(data, path, _parse)}
 
 
 def keep_words(
@@ -47,6 +53,7 @@ def keep_words(
     records: Sequence[Record],
     answered: Collection[str],
     prompt: Callable[[Record], str] | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """Adds the questions of a run that begins, and how it asks them, to those of a folder.
 
@@ -55,31 +62,36 @@ def keep_words(
     old = read_words(folder)
     new = {record.id: words_of(record) for record in records}
     for name in sorted(old.keys() & new.keys() & set(answered)):
-        changed = [key for key in KEYS if old[name][key] != new[name][key]]
-        if changed:
+        if changed := changed_keys(old[name], new[name]):
             raise UserError(
                 f"--out: question {shown(name)} has answers there and has changed since "
                 f"({', '.join(changed)}); give the same annotation again, or another folder"
             )
     if prompt is not None:
         new = {record.id: new[record.id] | {PROMPT: prompt(record)} for record in records}
-    rows = {**old, **new}.values()
-    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    rows = {**old, **new}
+    for name, row in rows.items():
+        row[ASKED] = _joined(old.get(name, {}).get(ASKED, {}), (asked or {}).get(name, {}))
+    data = "".join(json.dumps(row) + "\n" for row in rows.values()).encode()
     write_atomic(folder / FILE, lambda file: file.write(data))
 
 
-def _parse(row: bytes, path: Path, number: int) -> Words:
-    try:
-        value = parse_json(row)
-    except ValueError:
-        value = None
-    if not isinstance(value, Mapping) or not _is_question(value):
+def _joined(old: Mapping[str, Any], new: Mapping[str, Collection[int]]) -> dict[str, list[int]]:
+    methods = dict.fromkeys([*old, *new])
+    return {name: sorted({*old.get(name, ()), *new.get(name, ())}) for name in methods}
+
+
+def _parse(value: dict[str, Any], path: Path, number: int) -> Words:
+    if not _is_question(value):
         raise UserError(f"{path}:{number}: expected a question with {', '.join(KEYS)}, got another")
-    return dict(value)
+    return value
 
 
 def _is_question(value: Mapping[str, Any]) -> bool:
     if not set(KEYS) <= value.keys() or not isinstance(value["options"], list):
+        return False
+    asked = value.get(ASKED, {})
+    if not isinstance(asked, dict) or not all(isinstance(s, list) for s in asked.values()):
         return False
     texts = [value["id"], value["problem"], value.get(PROMPT, ""), *value["options"]]
     return all(isinstance(text, str) for text in texts)

@@ -16,7 +16,7 @@ from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
 FILE = "run.json"
-WHOLE = "0/1"  # the part that a run without parts is
+TRACES = "traces"  # the folder beside it, which a run makes first
 Facts = Mapping[str, Any]
 
 # What is read of it again, each key with its kind: a type, a dict of kinds by key (EACH: of every
@@ -38,7 +38,7 @@ _KINDS = {
     ],
     "seeds": [int],
     "notes": [str],
-    "asked": {EACH: int},
+    "parts": [str],
     "versions": ({EACH: _ANY}, _NONE),
     EACH: _ANY,
 }
@@ -56,6 +56,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Returns "key: old there, new here" for each difference between two mappings."""
+    return [
+        f"{prefix}{key}: {shown(old.get(key))} there, {shown(new.get(key))} here"
+        for key in dict.fromkeys((*old, *new))
+        if old.get(key) != new.get(key)
+    ]
+
+
 def begin(folder: Path, join: Callable[[Facts], Facts], also: Callable[[], None]) -> None:
     """Records a run that begins: what `join` makes of the facts, with all methods and seeds so far.
 
@@ -67,12 +76,8 @@ def begin(folder: Path, join: Callable[[Facts], Facts], also: Callable[[], None]
         methods = {**old.get("methods", {}), **facts["methods"]}
         seeds = list(dict.fromkeys([*old.get("seeds", []), *facts["seeds"]]))
         sessions = old.get("sessions", [])
-        asked = old.get("asked", {})  # the most that was ever asked of each part
-        asked = {
-            **asked,
-            **{part: max(n, asked.get(part, 0)) for part, n in facts["asked"].items()},
-        }
-        joined = {"methods": methods, "seeds": seeds, "asked": asked, "sessions": sessions}
+        parts = list(dict.fromkeys([*old.get("parts", []), *facts["parts"]]))
+        joined = {"methods": methods, "seeds": seeds, "parts": parts, "sessions": sessions}
         old.update({**facts, **joined})
 
 

@@ -9,13 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.results import frames, questions, run_file
 from vreason_jax.evaluation.results.line_file import LineFile
-from vreason_jax.evaluation.results.lines import BAD_VIDEO, PREDICTIONS, Line, fields_of, parse_line
+from vreason_jax.evaluation.results.lines import (
+    BAD_VIDEO,
+    PREDICTIONS,
+    Line,
+    check_unique,
+    fields_of,
+    parse_line,
+)
+from vreason_jax.evaluation.results.run_file import TRACES
 from vreason_jax.output.files import check_writable, make_folder
 
-TRACES = "traces"
 CLIPS = "clips.jsonl"  # the patch grid of every clip read: a later run plans without reading them
 _LEFTOVERS = ".vreason-*.tmp"  # of files that were being written as a process was killed
 _WRITING = 60.0  # seconds that writing one may take
@@ -90,12 +98,24 @@ class RunFolder:
                             file.unlink()
             yield
 
-    def read(self, *, retry: Sequence[Key] = ()) -> None:
-        """Reads what is done. Of the answers to `retry`, removes the lines of video failures."""
+    def read(self, *, retry: Sequence[Key] = (), hashes: Mapping[str, str] | None = None) -> None:
+        """Reads what is done. Of the answers to `retry`, removes the lines of video failures.
+
+        Raises UserError for lines that no report could tell apart: two of one answer, or one of a
+        method under another config than `hashes` has for it.
+        """
         again = set(retry)
         if again:
             self._lines.keep(lambda line: not (line.bad_video and _key(line) in again))
-        self._see(self._lines.new())
+        lines = self._lines.new()
+        check_unique(lines)
+        for line in lines:
+            if (hashes or {}).get(line.method, line.config_hash) != line.config_hash:
+                raise UserError(
+                    f"--out: {self.path / PREDICTIONS} has answers of {line.method} under other "
+                    "settings; give the same again, or another folder"
+                )
+        self._see(lines)
         for key in again:
             self._failures.pop(key.id, None)
         for line in self._clips.new():
@@ -117,13 +137,13 @@ class RunFolder:
         """
         if self.writes:
             answered = {key.id for key in self._states}
-            ids = {key.id for key in keys}
-            before = (key for key in self._states if key.id in ids or part == run_file.WHOLE)
-            asked = {*keys, *before}
+            asked: dict[str, dict[str, list[int]]] = {}
+            for key in keys:
+                asked.setdefault(key.id, {}).setdefault(key.method, []).append(key.seed)
             run_file.begin(
                 self.path,
-                lambda former: {**facts(former), "asked": {part: len(asked)}},
-                lambda: questions.keep_words(self.path, records, answered, prompt),
+                lambda former: {**facts(former), "parts": [part]},
+                lambda: questions.keep_words(self.path, records, answered, prompt, asked),
             )
 
     def note(self, session: Facts) -> None:

@@ -1,14 +1,17 @@
 """Runs as their folders hold them, finished or not, and the merging of several."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vreason_jax.errors import UserError, shown
-from vreason_jax.evaluation.results.lines import PREDICTIONS, Line, read_lines
-from vreason_jax.evaluation.results.questions import Words, read_words
-from vreason_jax.evaluation.results.run_file import FILE, read_facts
+from vreason_jax.evaluation.results.lines import PREDICTIONS, Line, check_unique, read_lines
+from vreason_jax.evaluation.results.questions import Words, changed_keys, read_words
+from vreason_jax.evaluation.results.run_file import FILE, TRACES, differences, read_facts
+
+_MARK = " · "  # between a model's name and a method's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Run:
 def read_run(folder: str | Path) -> Run:
     """Returns the run of a folder; raises UserError for no, empty, broken or repeated lines."""
     folder = Path(folder)
+    if _waits(folder):
+        raise UserError(f"{folder}: expected at least one answer, the run has none yet")
     if not (folder / PREDICTIONS).is_file():
         raise UserError(
             f"{folder}: expected a folder that `python -m vreason_jax.evaluate` wrote, "
@@ -53,14 +58,17 @@ def merge_runs(folders: Sequence[str | Path]) -> Run:
 
     If models differ, a method is called "model · method". An answer in two folders counts once. One
     that has no line yet, or never gets one, such as the shard of no clip, adds nothing.
-    Raises UserError for two benchmarks, for two questions under one id, for two answers to one
-    question under one name, and for two configurations under one name.
+    Raises UserError for two benchmarks, for one model asked in two ways, for two questions under
+    one id, for two answers to one question under one name, and for two configurations under one.
     """
+    folders = list({os.path.abspath(folder): folder for folder in folders}.values())
     folders = [folder for folder in folders if not _waits(Path(folder))] or folders
     runs = [read_run(folder) for folder in folders]
     questions = _merge_words(dict(zip(map(str, folders), runs, strict=True)))
     lines = [line for run in runs for line in run.lines]
     _check_one(lines, "benchmark")
+    _check_alike(runs)
+    runs = _compared_alike(runs)
     names = _short_names(lines)
     if len(names) > 1:
         runs = [_relabel(run, names) for run in runs]
@@ -68,22 +76,10 @@ def merge_runs(folders: Sequence[str | Path]) -> Run:
 
 
 def _waits(folder: Path) -> bool:
-    """Whether a run has begun in a folder and has no line in it."""
-    lines = folder / PREDICTIONS
-    return (folder / FILE).is_file() and not (lines.is_file() and lines.stat().st_size)
-
-
-def check_unique(lines: Iterable[Line]) -> None:
-    """Raises UserError if a question has two answers of one method and seed."""
-    seen = set()
-    for line in lines:
-        key = (line.id, line.method, line.seed)
-        if key in seen:
-            raise UserError(
-                f"{line.folder / PREDICTIONS}: expected one answer for each question, method and "
-                f"seed; {shown(line.id)} has two of {line.method}, seed {line.seed}: remove one"
-            )
-        seen.add(key)
+    """Whether a run has begun in a folder, or is about to, and has no line in it."""
+    lines, marks = folder / PREDICTIONS, (folder / FILE, folder / TRACES)
+    begun = any(mark.exists() for mark in marks)
+    return begun and not (lines.is_file() and lines.stat().st_size)
 
 
 def _check_one(lines: list[Line], key: str) -> None:
@@ -96,6 +92,42 @@ def _check_one(lines: list[Line], key: str) -> None:
         )
 
 
+def plain_name(method: str) -> str:
+    """Returns a method's name without its model's, which merging sets before it."""
+    return method.rpartition(_MARK)[2]
+
+
+def _check_alike(runs: Iterable[Run]) -> None:
+    """Raises UserError where a model was asked in two ways: its methods would be compared."""
+    firsts: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for run in runs:
+        common = run.facts.get("identity", {}).get("common", {})
+        common = {key: value for key, value in common.items() if key != "compare_logits"}
+        folder = run.lines[0].folder
+        for model in dict.fromkeys(line.model for line in run.lines) if common else ():
+            first, known = firsts.setdefault(model, (folder, common))
+            if found := differences(known, common):
+                raise UserError(
+                    f"{first} and {folder}: expected {model} to be asked alike in both: "
+                    f"{'; '.join(found)}; give each its own report"
+                )
+
+
+def _compared_alike(runs: list[Run]) -> list[Run]:
+    """Leaves out what lines say against another method than the merged runs' first of a model."""
+    firsts: dict[str, str] = {}
+    kept = []
+    for run in runs:
+        own, model = run.method_names()[0], run.lines[0].model
+        if firsts.setdefault(model, own) != own:
+            none = {"changed": None, "delta_logit": None, "kl": None}
+            run = dataclasses.replace(
+                run, lines=[dataclasses.replace(line, **none) for line in run.lines]
+            )
+        kept.append(run)
+    return kept
+
+
 def _short_names(lines: Iterable[Line]) -> dict[str, str]:
     """Returns short distinct names: the last part of a model's path or hub id if that suffices."""
     models = list(dict.fromkeys(line.model for line in lines))
@@ -105,7 +137,7 @@ def _short_names(lines: Iterable[Line]) -> dict[str, str]:
 
 def _relabel(run: Run, names: dict[str, str]) -> Run:
     labels = {
-        (line.model, line.method): f"{names[line.model]} · {line.method}" for line in run.lines
+        (line.model, line.method): f"{names[line.model]}{_MARK}{line.method}" for line in run.lines
     }
     lines = [
         dataclasses.replace(line, method=labels[line.model, line.method]) for line in run.lines
@@ -137,14 +169,17 @@ def _union(lines: Iterable[Line]) -> list[Line]:
     kept: dict[tuple, Line] = {}
     hashes: dict[tuple, Line] = {}
     for line in lines:
-        twin = hashes.setdefault((line.model, line.method, line.seed), line)
+        twin = hashes.setdefault((line.model, line.method), line)
         if twin.config_hash != line.config_hash:
             raise UserError(
                 f"{twin.folder} and {line.folder}: expected {line.method} to mean the same in "
                 "both, their configurations differ; give one of them another name"
             )
-        other = kept.setdefault((line.id, line.method, line.seed), line)
-        if not other.same_answer(line):
+        key = (line.id, line.method, line.seed)
+        other = kept.setdefault(key, line)
+        if other.bad_video != line.bad_video:  # one machine could read it
+            kept[key] = line if other.bad_video else other
+        elif not other.same_answer(line):
             raise UserError(
                 f"{other.folder} and {line.folder}: {shown(line.id)} has two different answers of "
                 f"{line.method}, seed {line.seed}; leave one of the folders out"
@@ -158,7 +193,7 @@ def _merge_words(runs: dict[str, Run]) -> dict[str, Words]:
     for folder, run in runs.items():
         for name, words in run.questions.items():
             first, owner = kept.setdefault(name, words), owners.setdefault(name, folder)
-            if any(first[key] != words[key] for key in ("problem", "options", "gold")):
+            if changed_keys(first, words):
                 raise UserError(
                     f"{owner} and {folder}: {shown(name)} is not the same question in both; "
                     "leave one of the folders out"

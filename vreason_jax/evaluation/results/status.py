@@ -8,7 +8,8 @@ from typing import Any
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.results import workers
 from vreason_jax.evaluation.results.lines import PREDICTIONS, read_lines
-from vreason_jax.evaluation.results.run_file import FILE, WHOLE, read_facts
+from vreason_jax.evaluation.results.questions import ASKED, read_words
+from vreason_jax.evaluation.results.run_file import FILE, TRACES, read_facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,21 +40,32 @@ class Status:
         return f"{self.done} done, {self.failed} failed, {self.to_do} to do; {rate}"
 
 
+def begun(folder: Path) -> bool:
+    """Returns whether a run has begun in a folder; raises UserError where none is about to."""
+    if (folder / FILE).is_file():
+        return True
+    if (folder / TRACES).is_dir():
+        return False
+    raise UserError(
+        f"{folder}: expected a folder that `python -m vreason_jax.evaluate` writes, "
+        f"found no {FILE} in it"
+    )
+
+
 def status_of(folder: Path) -> Status:
-    """Returns the status of a run's folder; raises UserError where there is none, or no run."""
-    if not (folder / FILE).is_file():
-        raise UserError(
-            f"{folder}: expected a folder that `python -m vreason_jax.evaluate` writes, "
-            f"found no {FILE} in it"
-        )
+    """Returns the status of a folder in which a run has `begun`."""
     facts = read_facts(folder)
     lines = read_lines(folder / PREDICTIONS) if (folder / PREDICTIONS).exists() else []
     failed = sum(line.bad_video for line in lines)
-    asked = facts.get("asked", {})
-    total = asked.get(WHOLE, sum(asked.values()))
+    asked = {
+        (name, method, seed)
+        for name, words in read_words(folder).items()
+        for method, seeds in words.get(ASKED, {}).items()
+        for seed in seeds
+    }
+    to_do = len(asked - {(line.id, line.method, line.seed) for line in lines})
     started = {worker.get("started") for worker in workers.living(folder)}
     rates = [_rate(s) for s in facts.get("sessions", []) if s.get("started") in started]
-    to_do = max(0, total - len(lines))
     return Status(len(lines) - failed, failed, to_do, len(started), sum(rates, 0.0))
 
 

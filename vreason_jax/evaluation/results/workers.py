@@ -124,11 +124,11 @@ def living(folder: Path) -> list[dict[str, Any]]:
     """Returns what is known of each process at work in a folder: when its session `started`."""
     found = []
     for file in (folder / _FOLDER).glob("*.alive"):
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             alive = _lives_here(file)
             if alive or (alive is None and time.time() - file.stat().st_mtime < _DEAD_AFTER):
                 found.append(json.loads(file.read_text()))
-    return found
+    return [facts for facts in found if isinstance(facts, dict)]
 
 
 def _lives_here(file: Path) -> bool | None:

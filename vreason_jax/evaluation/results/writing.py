@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -107,9 +108,9 @@ def _hash(tokens: np.ndarray) -> int:
 
 def trace_name(question: str, method: str, seed: int) -> str:
     """Returns a file name of plain characters, another for every answer."""
-    full = f"{question}-{method}-{seed}"
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", full).lstrip(".")[:120]
-    digest = hashlib.blake2b(full.encode(errors="surrogateescape"), digest_size=6).hexdigest()
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{question}-{method}-{seed}").lstrip(".")[:120]
+    whole = json.dumps([question, method, seed])
+    digest = hashlib.blake2b(whole.encode(), digest_size=6).hexdigest()
     return f"{plain}-{digest}.npz"
 
 

@@ -51,7 +51,8 @@ class Evaluation:
             self._hold(held)
             self.setup.check_goes_on(self.folder.facts)
             self._first = self.setup.first_method(self.folder.facts)
-            self.folder.read(retry=self._keys if request.retry_failed else ())
+            hashes = {task.method: task.config_hash for task in self.setup.tasks}
+            self.folder.read(retry=self._keys if request.retry_failed else (), hashes=hashes)
             self.worker = Worker(request.out, _now())
             if self.folder.writes:
                 held.enter_context(self.worker)

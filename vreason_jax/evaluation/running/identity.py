@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.config import RunConfig
-from vreason_jax.errors import UserError, shown
+from vreason_jax.errors import UserError
+from vreason_jax.evaluation.results.run_file import differences
 
 # Of these a line speaks itself, or they decide only what is checked and how long a reader may take.
 _LEFT_OUT = ("sampling.seed", "video.timeout_seconds", "model.verify")
@@ -61,15 +62,6 @@ def config_hash(common: Mapping[str, Any], run: RunConfig) -> str:
     """
     values = {**common, **answer_values(run)}
     return _hash(json.dumps(values, sort_keys=True, default=str).encode())
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Returns "key: old there, new here" for each difference between two mappings."""
-    return [
-        f"{prefix}{key}: {shown(old.get(key))} there, {shown(new.get(key))} here"
-        for key in dict.fromkeys((*old, *new))
-        if old.get(key) != new.get(key)
-    ]
 
 
 def check_same(

@@ -105,7 +105,7 @@ class Setup:
     def check_goes_on(self, former: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the facts beside those of a former run, or raises UserError if they differ."""
         facts = self.facts()
-        self.request.shard.check_goes_on(former.get("asked", {}))
+        self.request.shard.check_goes_on(former.get("parts", []))
         if "identity" in former:
             identity.check_same(former["identity"], self._common_values(), self._answer_values())
             both = {**former["identity"].get("methods", {}), **facts["identity"]["methods"]}
@@ -210,9 +210,9 @@ def prepare(request: Request, warn: Warn, former: Mapping[str, Any] | None = Non
 
 def model_name(model: str | None) -> str:
     """Returns what lines call the model: a hub id, or the name of a folder."""
-    if model is None:
-        return "embedded"
-    return Path(model).resolve().name if Path(model).is_dir() else model
+    if model is not None and Path(model).is_dir():
+        return Path(model).resolve().name
+    return "embedded" if model in (None, "shapes") else model
 
 
 def _unusual(request: Request) -> dict[str, str]:

@@ -59,6 +59,8 @@ def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
     if match is None:
         raise UserError(f"--shard: expected I/N, I from 0, such as 0/4, got {shown(text)}")
     count = int(match[2])
+    if not count:
+        raise UserError(f"--shard: expected at least 1 part, got {shown(text)}")
     if match[1] is not None:
         return _checked(int(match[1]), count, "", text)
     for name, first, _ in (_SLURM, _JOB):

@@ -14,7 +14,7 @@ from vreason_jax.evaluation.scoring.letters import (
 from vreason_jax.evaluation.scoring.number_answer import number_in
 from vreason_jax.evaluation.scoring.numbers import plain
 from vreason_jax.evaluation.scoring.option_words import OptionWords
-from vreason_jax.evaluation.scoring.yes_no import yes_or_no
+from vreason_jax.evaluation.scoring.yes_no import is_unsure, yes_or_no
 
 _UNTOLD = "ABCDEFGHIJ"  # where the letters stand in the picture alone
 _LED = re.compile(rf"{ANSWER}{IS}(?: that)?(?P<rest>[^.;\n]{{1,300}})")
@@ -25,6 +25,9 @@ _ANEW = re.compile(
     r"(?i)\b(?:wait|hmm+|oops|on second thoughts?|scratch that|my mistake|upon (?:\w+ )?review|"
     r"let me (?:re-?consider|re-?think|re-?check|correct (?:myself|that)))\b"
 )
+_SO = re.compile(r"(?i)\b(?:so|therefore|thus|hence|in conclusion|finally),? ")
+_SENTENCE = re.compile(r"(?<!\b[A-Z])[.;] ")
+_ITEM = re.compile(r"[A-Z][.:)]")
 _BETWEEN = re.compile(r"(?:[\s,;|*.()\"'-]|\band\b|\bor\b)*")
 _PLACES = {
     **{word: n for n, word in enumerate(("first", "second", "third", "fourth", "fifth", "sixth"))},
@@ -62,14 +65,18 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
     if named := letter_named(text, letters) or _letter_of_line(body, letters):
         return named
     led = leads[-1] if leads else ""
+    *_, ended = _SO.split(text)
     return (
         words.named(led)
         or words.part(led)
+        or (words.named(ended) or words.loosely(ended) if ended != text else "")
         or words.named(text)
+        or words.named(_last_sentence(text))
         or _letter_of_number(text, options)
         or only_letter(text, letters)
         or words.part(text)
         or words.loosely(text)
+        or _letter_of_truth(text, spoken)
         or _letter_of_place(text, letters)
         or _letter_of_all(text, options)
         or lower_letter(text, letters)
@@ -92,6 +99,23 @@ def _anew(text: str, letters: str) -> str:
         for part in reversed(parts)
     )
     return next(filter(None, named), "")
+
+
+def _last_sentence(text: str) -> str:
+    """Returns the last sentence of a text, "" where it is one option of a list."""
+    last = _SENTENCE.split(text.rstrip(" ."))[-1]
+    return "" if _ITEM.match(last) else last
+
+
+def _letter_of_truth(text: str, spoken: dict[str, str]) -> str:
+    """Returns the letter of yes or no, or of the option that leaves it open, among three."""
+    pair = next((pair for pair in _TRUTHS if set(pair) < set(spoken)), None)
+    if pair is None:
+        return ""
+    if said := yes_or_no(text):
+        return spoken[pair[0 if said == "yes" else 1]]
+    held = [letter for words, letter in spoken.items() if words not in pair]
+    return held[0] if len(held) == 1 and is_unsure(text) else ""
 
 
 def _letter_of_line(body: str, letters: str) -> str:

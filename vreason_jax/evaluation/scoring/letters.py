@@ -37,7 +37,8 @@ _FORMS = (
     r"""^["'\[]*(?:\((?P<a>(?i:X))\)|(?P<b>X)(?:[.:)\]]|,? -(?= ))|"""
     r"""(?P<c>(?i:X))(?:[):]|\.(?= )))(?![A-Za-z0-9])""",
     # "Option B", "I choose B", "going with b", "so B", "\u9009B"
-    r"(?:(?i:\b(?:option|choice|letter|choose|chose|select|pick|settled? (?:on|for)|opt|opt for|"
+    r"(?:(?i:(?<!each )(?<!every )\b(?:option|choice|letter|choose|chose|select|pick|opt|opt for|"
+    r"leaves|leaving|left with|remains|settled? (?:on|for)|"
     r"lean(?:ing)? (?:to|towards?)|go(?:ing)? (?:with|for)|"
     r"so|thus|hence|therefore|conclude|it is|it's|(?:must|should|to) be))(?: it is| it's)?,? ?:? ?|"
     r"[\u9009\u62e9]\u9879? ?|[\u6240\u56e0][\u4ee5\u6b64]\u662f? ?)" + _LETTER,

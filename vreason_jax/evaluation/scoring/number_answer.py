@@ -19,7 +19,8 @@ _LEADS = tuple(
         r"\b(?:answer|result|estimate|count(?= is|:| =))\b(?: (?:is|would be|must be|should be|=))?"
         r"(?! (?:is )?(?:between|either))|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
-        r"\b(?:so|therefore|thus|hence|which is|altogether|equals|total(?: of| is)?|totall?ing|"
+        r"\b(?:so|therefore|thus|hence|which is(?! (?:about|around|roughly|approximately))|"
+        r"altogether|equals|total(?: of| is)?|totall?ing|"
         r"makes?|gives|giving|leaves|leaving|actually|i would say|i'd (?:say|guess))\b|"
         r"[\u2192\u21d2]",
         r"[=\u2248]|\u5171|\bbut (?:it is|it's|there (?:are|is))\b|, there (?:are|is)\b|\bbut\b|"
@@ -29,6 +30,12 @@ _LEADS = tuple(
     )
 )
 _WORKED_OUT = re.compile(r"(?<=[0-9a-z]) ?= ?[0-9.]+ ?(?:[*x/+-]|times) ?[0-9.]+\W*$")  # 12 = 3 * 4
+# 3 m * 4 m =, 3 (left) + 2 (right) =: what stands behind it is the value
+_WORKING = re.compile(
+    r"(?<![0-9.])[0-9.]+(?: ?[a-z]+(?:\^[23])?| ?\([^()]{1,20}\))?"
+    r"(?: ?(?:[*x/+-]|times|plus|minus) ?[0-9.]+(?: ?[a-z]+(?:\^[23])?| ?\([^()]{1,20}\))?){1,9}"
+    r" ?[=\u2248] ?(?=-?[0-9.])"
+)
 _IN_ALL = re.compile(r"^[ a-z]{0,20} (?:in all|in total|altogether|overall)\b")
 # Numbers that name something, tell when, or are refused, where others stand beside them.
 _NAMED = re.compile(
@@ -64,7 +71,7 @@ def number_in(text: str) -> str:
     those counted one by one, else the first.
     """
     folded = _WORKED_OUT.sub("", _CITATION.sub("", fold(text).lower()))
-    folded = digits_for_words(folded)
+    folded = digits_for_words(_WORKING.sub("= ", folded))
     found = find_numbers(folded)
     given = _GIVEN.match(folded)
     begin = given.end() if given else 0
@@ -89,7 +96,8 @@ def _unwritten(text: str) -> str:
 def _behind(lead: re.Pattern[str], text: str, found: list[Found]) -> str:
     """Returns the first number behind the last of some words, "" where there is none."""
     ends = [match.end() for match in lead.finditer(text)]
-    return next((n for n, (start, _) in found if ends and start >= ends[-1]), "")
+    behind = [number for number in found if ends and number[1][0] >= ends[-1]]
+    return behind[_counted(behind) - 1][0] if behind else ""
 
 
 def _in_all(text: str, found: list[Found]) -> str:

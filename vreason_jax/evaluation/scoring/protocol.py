@@ -117,13 +117,15 @@ def default_protocol(benchmark: str) -> str:
     return "shapes" if benchmark == shapes.NAME else "video_r1"
 
 
-def load_protocol(name_or_file: str, template: str | Path | None = None) -> Protocol:
+def load_protocol(
+    name_or_file: str, template: str | Path | None = None, flag: str = "--protocol"
+) -> Protocol:
     """Returns the protocol of a name in configs/protocols, or of a TOML path.
 
     `template` is a .json or .toml file whose wording is used instead (template.read_template).
     Raises UserError for an unknown file, key, type or value.
     """
-    path, tables = read_named_toml(name_or_file, FOLDER, "--protocol")
+    path, tables = read_named_toml(name_or_file, FOLDER, flag)
     try:
         protocol = _from_tables(path.stem, tables)
         _check(protocol)

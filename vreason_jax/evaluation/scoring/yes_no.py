@@ -57,8 +57,11 @@ _FIRST = re.compile(
 _LAST = re.compile(
     rf"(?:\b(?:{_CLAIM}|this|that|it) (?:is|are|looks|seems)"
     r"(?: (?:therefore|thus|clearly|indeed))* |"
-    r"(?<=[.!?;:] ))" + _SAID + r"[.! ]*$"
+    r"(?<=[.!?;:] )(?:(?:so|therefore|thus|hence|then),? (?:the answer is |it is )?)?)"
+    + _SAID
+    + r"[.! ]*$"
 )
+_CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence)\b")
 _FITS = re.compile(
     rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: (?:accurately|correctly|exactly))? "
     r"(?:(?P<no>contradicts|(?:does not|doesn't) (?:match|correspond|describe|reflect|fit)|"
@@ -96,9 +99,12 @@ def yes_or_no(body: str) -> str:
         return ""
     if told := list(_ANSWER.finditer(text)):
         return _side(told[-1])
+    last = _LAST.search(text)
+    if last and _CONCLUDES.search(text, last.start() - 1):
+        return _side(last)
     if first := _FIRST.match(text):
         return _side(_last_thought(text, first))
-    if last := _LAST.search(text) or _FITS.search(text):
+    if last := last or _FITS.search(text):
         return _side(last)
     if _UNSURE.search(text):
         return ""
@@ -107,6 +113,12 @@ def yes_or_no(body: str) -> str:
     if len(text) > _SENTENCE:
         return ""
     return "no" if _NEGATED.search(text) else "yes" if _AFFIRMED.search(text) else ""
+
+
+def is_unsure(body: str) -> bool:
+    """Returns whether a text says that it cannot be told."""
+    text = fold(body).lower()
+    return bool(_UNSURE.search(text) or _SIGN_UNSURE.search(text))
 
 
 def _last_thought(text: str, said: re.Match[str]) -> re.Match[str]:

@@ -91,24 +91,32 @@ def official(
     """
     name, kept, nest = reported(lines)
     figures = {name: describe(kept, nest=nest)}
-    if before is not None and lines[0].benchmark == videommmu.LAYOUT.name:
+    if before is not None:
         figures["knowledge gain"] = _knowledge_gain(lines, before)
     return {name: figure for name, figure in figures.items() if figure}
 
 
 def official_difference(first: Sequence[Line], other: Sequence[Line]) -> dict[str, Any]:
     """Returns the paired difference of the figure that the authors report, by its name."""
-    name, kept, nest = reported(other)
+    shared = {line.id for line in first} & {line.id for line in other}
+    name, kept, nest = reported([line for line in other if line.id in shared])
     difference = compare(reported(first).lines, kept, nest=nest)
     return {name: difference} if difference else {}
 
 
+def has_gain(line: Line) -> bool:
+    """Returns whether a line counts in VideoMMMU's knowledge gain."""
+    return (line.benchmark, line.task) == (videommmu.LAYOUT.name, videommmu.WITH_PICTURE)
+
+
 def _knowledge_gain(lines: Sequence[Line], before: Mapping[str, float]) -> dict[str, Any] | None:
     """Returns (after - before) / (1 - before) over Adaptation; None if all was right before."""
-    kept = [li for li in lines if li.task == videommmu.WITH_PICTURE and li.id in before]
+    kept = [li for li in lines if has_gain(li) and li.id in before]
+    if not kept:
+        return None
     table = score_table(kept)
     after, first = table.means, np.array([before[name] for name in table.names])
-    if not kept or np.all(first == 1.0):
+    if np.all(first == 1.0):
         return None
     room = 1.0 - np.mean(first)
     gain = (np.mean(after) - np.mean(first)) / room

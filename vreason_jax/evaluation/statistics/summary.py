@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.evaluation.results.lines import STATUSES, Line
-from vreason_jax.evaluation.results.runs import Run, check_unique, read_run
+from vreason_jax.evaluation.results.runs import Run, check_unique, plain_name, read_run
 from vreason_jax.evaluation.running.controls import NONE
 from vreason_jax.evaluation.statistics import aggregate, intervals, power, significance
 from vreason_jax.evaluation.statistics.budgets import equal_tokens
@@ -24,7 +24,8 @@ from vreason_jax.evaluation.statistics.scores import (
 from vreason_jax.output.files import write_atomic
 from vreason_jax.output.trace import to_plain
 
-Before = Mapping[str, Mapping[str, float]]  # by method, then by question
+# By model and method as `evaluate` named it, then by question.
+Before = Mapping[tuple[str, str], Mapping[str, float]]
 
 
 def summarise(
@@ -43,7 +44,8 @@ def summarise(
     groups = {name: [line for line in lines if line.method == name] for name in names}
     firsts = {lines[0].model: name for name, lines in reversed(groups.items())}
     against = {name: firsts[group[0].model] for name, group in groups.items()}
-    methods = {name: _method(group, (before or {}).get(name)) for name, group in groups.items()}
+    keys = {name: (group[0].model, plain_name(name)) for name, group in groups.items()}
+    methods = {name: _method(g, (before or {}).get(keys[name])) for name, g in groups.items()}
     for name, first in against.items():
         if first != name:
             methods[name] |= {"against": first} | _differences(groups[first], groups[name])
@@ -68,8 +70,10 @@ def summarise(
 
 def scores_before(run: Run) -> Before:
     """Returns the scores of a run in the form of `summarise`'s `before`."""
-    groups = {name: [li for li in run.lines if li.method == name] for name in run.method_names()}
-    return {name: question_scores(lines) for name, lines in groups.items()}
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in run.lines:
+        groups.setdefault((line.model, plain_name(line.method)), []).append(line)
+    return {key: question_scores(lines) for key, lines in groups.items()}
 
 
 def write_summary(folder: str | Path) -> dict[str, Any]:
