@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 import types
 
 import numpy as np
@@ -148,7 +149,9 @@ def test_an_empty_batch_has_no_answers(reasoner):
     assert reasoner.generate_batch(pair for pair in ()) == []
 
 
-@pytest.mark.parametrize("limits", [{"frames": 0}, {"frames": 3.5}, {"words": -1}, {"words": None}])
+@pytest.mark.parametrize(
+    "limits", [{"frames": -1}, {"samples": 0}, {"frames": 3.5}, {"words": -1}, {"words": None}]
+)
 def test_wrong_limits_of_a_warm_up_are_refused(reasoner, limits):
     with pytest.raises(UserError, match=rf"^{next(iter(limits))}: expected"):
         reasoner.warm_up(**limits)
@@ -355,3 +358,40 @@ def test_a_head_that_config_json_does_not_know_is_told(run, place, tmp_path):
     rewrite_json(model / "config.json", tie_word_embeddings=True)
     line = only_warning(run.traced("--model", model, "--max-new-tokens", 6))
     assert line.startswith("config.json ties head and embedding")
+
+
+@pytest.mark.parametrize(
+    "questions", [None, 5, [5], ["clip"], [("clip", "Which?", 3)]], ids=lambda value: repr(value)
+)
+def test_a_batch_of_something_else_than_pairs_is_refused(reasoner, questions):
+    with pytest.raises(UserError, match="expected pairs of video and prompt"):
+        reasoner.generate_batch(questions)
+
+
+@pytest.mark.parametrize("wrong", [{"model": 5}, {"mesh": 3}, {"config": {}}])
+def test_what_is_no_name_is_refused(wrong):
+    with pytest.raises(UserError, match=f"^{next(iter(wrong))}: expected"):
+        vreason_jax.load(**wrong)
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 1e-6}, {"temperature": 1.0, "top_k": 1}])
+def test_samples_that_are_all_the_same_are_refused(reasoner, sampling):
+    keys = {f"sampling__{key}": value for key, value in sampling.items()}
+    with pytest.raises(UserError, match="where all are the same"):
+        reasoner.generate(None, "Which?", samples=3, **keys)
+
+
+def test_streams_side_by_side_count_their_own_time(reasoner, clip):
+    """Time in which the engine serves another is nobody's: both together have no more than is."""
+    began = time.perf_counter()
+    streams = [reasoner.stream(clip, QUESTION, sampling__max_new_tokens=40) for _ in range(2)]
+    ended: list = []
+    while len(ended) < 2:
+        for stream in streams:
+            try:
+                next(stream)
+            except StopIteration as end:
+                ended.append(end.value)
+    wall = time.perf_counter() - began
+    spent = [sum(answer.seconds[s] for s in ("prefill", "decode")) for answer in ended]
+    assert 0 < sum(spent) <= wall

@@ -55,3 +55,9 @@ def test_a_folder_that_does_not_sample_is_greedy_and_keeps_its_penalty(tmp_path)
 def test_a_folder_that_says_nothing_useful_is_one_line(tmp_path, said, message):
     with pytest.raises(UserError, match=message):
         sampled(tmp_path, said, source="checkpoint")
+
+
+def test_nothing_is_as_if_it_were_left_out(tmp_path):
+    said = {"do_sample": True, "temperature": None, "top_k": None, "top_p": 0.9}
+    own = sampled(tmp_path, said, source="checkpoint")
+    assert (own.temperature, own.top_k, own.top_p) == (1.0, 50, 0.9)

@@ -21,6 +21,7 @@ COMPANIONS = {
     "tokenizer_config.json": '{"a": 1}',
     "merges.txt": "a b\n",
     "chat_template.jinja": "{{ x }}",
+    "additional_chat_templates/default.jinja": "{{ y }}",
     "generation_config.json": "{}",
     "preprocessor_config.json": "{}",
     "video_preprocessor_config.json": "{}",
@@ -46,6 +47,7 @@ def test_a_round_trip_gives_the_same_bytes(tmp_path, tied):
     tensors["model.norm.weight"] = tensors["model.norm.weight"].astype(np.float32)
     save_tensors(tmp_path / "hf" / "model.safetensors", tensors)
     for name, text in COMPANIONS.items():
+        (tmp_path / "hf" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "hf" / name).write_text(text)
     assert run(tmp_path / "hf", tmp_path / "orbax") == 0
     assert not list((tmp_path / "orbax").glob("*.safetensors"))
@@ -57,9 +59,10 @@ def test_a_round_trip_gives_the_same_bytes(tmp_path, tied):
         before = (tmp_path / "hf" / "config.json").read_bytes()
         assert (tmp_path / folder / "config.json").read_bytes() == before
     kept = {*COMPANIONS, "config.json", "model.safetensors"}
-    assert {file.name for file in (tmp_path / "back").iterdir()} == kept
+    files = [file for file in (tmp_path / "back").rglob("*") if file.is_file()]
+    assert {file.relative_to(tmp_path / "back").as_posix() for file in files} == kept
     plain = (tmp_path / "hf" / "config.json").stat().st_mode
-    assert all(file.stat().st_mode == plain for file in (tmp_path / "back").iterdir())
+    assert all(file.stat().st_mode == plain for file in files)
 
 
 def test_shards_come_back_as_one_file_when_they_fit(tmp_path):

@@ -102,3 +102,16 @@ def test_what_stands_in_the_padding_disturbs_nothing():
     expected = trace_of((LONG,))
     np.testing.assert_array_equal(disturbed.token[:, 0], expected.token[1:, 0])
     np.testing.assert_allclose(disturbed.entropy[:, 0], expected.entropy[1:, 0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("placement", ["question", "prompt", "answer"])
+@pytest.mark.parametrize("row", range(2))
+def test_a_random_direction_is_the_rows_own_wherever_it_acts(placement, row):
+    changes = {
+        "controller__objective": "random_direction",
+        "controller__placement": placement,
+        "controller__every": 1,
+        "controller__recent": 4,
+    }
+    together = row_of(trace_of((LONG, SHORT), **changes), row)
+    assert_same_run(together, trace_of((ROWS[row],), **changes))

@@ -142,3 +142,20 @@ def test_after_a_warm_up_batches_under_several_methods_compile_nothing(reasoner)
             for run in runs:
                 engine.answer(batch, run)
     assert later == []
+
+
+@pytest.mark.parametrize("case", ["samples", "words"])
+def test_no_program_comes_after_a_warm_up_for_what_is_asked(case, reasoner):
+    """Several samples of an answer, or questions without a clip."""
+    jax.clear_caches()
+    limits = {"frames": 4, "samples": 3} if case == "samples" else {"frames": 0}
+    keys = {"sampling__temperature": 1.0, "sampling__max_new_tokens": 34}
+    reasoner.warm_up(**limits, words=16, **keys)
+    with programs() as later:
+        if case == "samples":
+            for clip, words in questions(2, seed=2, frames=(2, 5)):
+                reasoner.generate(clip, words[:16], samples=3, **keys)
+        else:
+            for words in ("Why?", 12 * "word "):
+                reasoner.generate(None, words, **keys)
+    assert later == []

@@ -227,3 +227,11 @@ def test_the_program_itself_exits_with_2_and_its_last_line_is_the_reason(place, 
         assert (ended.code, ended.out) == (2, "")
         assert expected in ended.err.splitlines()[-1]
         assert "Traceback" not in ended.err
+
+
+def test_a_file_is_not_written_over_another_of_the_run(refused, place, tmp_path):
+    same = tmp_path / "same.png"
+    assert "--plot: expected a file of its own" in refused("--trace", same, "--plot", same)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes((place / "clip.mp4").read_bytes())
+    assert "is also --video's" in refused("--video", clip, "--trace", clip)

@@ -137,3 +137,9 @@ def test_a_table_is_followed_by_what_to_change(capsys):
 
 def test_frames_may_be_smaller_than_a_models_own(report):
     assert report("--model 7b --device v5e-8 --min-pixels 784 --max-pixels 50176")["fits"]
+
+
+def test_an_embedded_checkpoint_is_planned_by_its_name_and_errors_name_options(run, report):
+    assert report("--model shapes --device v5e-4")["fits"]
+    code, _, err = run("--model 7b --device v5e-4 --max-pixels 50000")
+    assert code == 2 and "--max-pixels" in err and "video." not in err

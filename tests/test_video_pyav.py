@@ -1,12 +1,15 @@
 """PyAV gives the frames asked for, by jumps and by decoding throughout, whatever the packets."""
 
 import contextlib
+import io
 import itertools
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 from numbered_clips import Case, make
+from PIL import Image
 from video_files import encode
 
 from vreason_jax.video import packets, pyav_decoder
@@ -172,3 +175,23 @@ def test_a_cover_picture_is_not_the_video(tmp_path):
                     packet.stream = target
                     out.mux(packet)
     assert PyavDecoder(str(path)).timeline.total == 10
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mov", "mkv"])
+def test_what_pyav_has_no_name_for_is_passed_over(tmp_path, suffix):
+    """A camera's Motion JPEG has EXIF in every frame, which FFmpeg 8 hands on as side data."""
+    exif, path = Image.Exif(), tmp_path / f"camera.{suffix}"
+    exif[271] = "Maker"
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(3):
+            file = io.BytesIO()
+            pixels = rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(file, "JPEG", exif=exif)
+            packet = av.Packet(file.getvalue())
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base, packet.is_keyframe = Fraction(1, 10), True
+            container.mux(packet)
+    assert len(list(PyavDecoder(str(path)).frames(range(3)))) == 3

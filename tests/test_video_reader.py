@@ -322,3 +322,9 @@ def test_a_segment_of_a_folder_counts_its_own_rate(tmp_path):
     assert clip.frame_indices.tolist() == [6, 8, 10, 12]
     assert clip.fps == pytest.approx(4 / 7 * 3)
     assert clip.frames[:, 0, 0, 0].tolist() == [60, 80, 100, 120]
+
+
+def test_a_folders_frames_may_be_of_any_kind_of_image(tmp_path):
+    for number, suffix in enumerate((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif")):
+        Image.new("RGB", (56, 56), (10 * number,) * 3).save(tmp_path / f"{number}{suffix}")
+    assert read(tmp_path).frames.shape[0] == 6

@@ -37,8 +37,9 @@ def load(
     if isinstance(config, RunConfig):
         run = apply_overrides(config, keys)
     else:
-        run = load_config(str(config or "vreason"), keys)
-    checkpoint = Checkpoint.open(model)
+        run = load_config(convert("config", config, str | None) or "vreason", keys)
+    mesh = convert("mesh", mesh, str | None)
+    checkpoint = Checkpoint.open(convert("model", model, str | None))
     checkpoint.sampled(run, keys)  # what is wrong with it is told before the weights load
     return Reasoner(Engine.load(checkpoint, run.model, mesh), run, given=keys)
 
@@ -75,7 +76,13 @@ class Reasoner:
         self, questions: Iterable[tuple[Any, str]], **overrides: Any
     ) -> list[Answer]:
         """Returns the answers to (video, prompt) pairs, decoded together; each as if alone."""
+        if not isinstance(questions, Iterable):
+            raise UserError(f"questions: expected pairs of video and prompt, got {questions!r:.40}")
         questions = list(questions)
+        for question in questions:
+            if not (isinstance(question, tuple | list) and len(question) == 2):
+                kind = type(question).__name__
+                raise UserError(f"questions: expected pairs of video and prompt, got a {kind}")
         return self._asking(questions, overrides).finish() if questions else []
 
     def stream(self, video: Any, prompt: str, **overrides: Any) -> Generator[str, None, Answer]:
@@ -84,19 +91,28 @@ class Reasoner:
         yield from asking.pieces()
         return asking.finish()[0]
 
-    def warm_up(self, *, frames: int | None = None, words: int = 64, **overrides: Any) -> int:
+    def warm_up(
+        self, *, frames: int | None = None, words: int = 64, samples: int = 1, **overrides: Any
+    ) -> int:
         """Compiles what single questions within these limits need; returns how many programs.
 
         `frames` of a clip and `words` of a question are at most so many; frames have the pixels,
         and answers the tokens, of the config under `overrides`. `frames` left out are those of
-        `video.num_frames`, or `video.max_frames`. Raises UserError.
+        `video.num_frames`, or `video.max_frames`; 0 are questions without a clip. Each is answered
+        `samples` times. Raises UserError.
         """
         run = self._run(overrides)
         frames, words = convert("frames", frames, int | None), convert("words", words, int)
-        in_range("frames", frames, 1)
+        in_range("frames", frames, 0)
         in_range("words", words, 1)
+        samples = convert("samples", samples, int)
+        run.check_samples(samples)
         limits = Limits.of(
-            self.engine.checkpoint, run, question=TOKENS_A_WORD * words, frames=frames
+            self.engine.checkpoint,
+            run,
+            question=TOKENS_A_WORD * words,
+            frames=frames,
+            samples=samples,
         )
         return warm_up(self.engine, [run], limits)
 

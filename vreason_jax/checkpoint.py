@@ -86,12 +86,13 @@ class Checkpoint:
                 f"sampling.source: expected generation_config.json in {self.folder}, found none; "
                 "leave sampling.source out"
             )
+        said = {key: value for key, value in said.items() if value is not None}
         if said.get("do_sample", False):
             said = {**_SAMPLES, **said}
         else:
             said = {**said, "temperature": 0.0}
         free = [key for key in SAMPLED if getattr(run.sampling, key) == getattr(_USUAL, key)]
-        values = {f"sampling.{key}": said[key] for key in free if said.get(key) is not None}
+        values = {f"sampling.{key}": said[key] for key in free if key in said}
         try:
             return apply_overrides(run, {k: v for k, v in values.items() if k not in given})
         except UserError as error:

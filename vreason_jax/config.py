@@ -123,6 +123,9 @@ class PruneConfig:
         one_of("prune.policy", self.policy, PRUNE_POLICIES)
 
 
+GREEDY = 1e-6  # logits over so small a temperature overflow, and draw the best token before
+
+
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
     """The sampling of tokens from logits; temperature 0 is greedy.
@@ -141,6 +144,11 @@ class SamplingConfig:
     top_h: float = 0.0  # share of the entropy that the kept tokens may have; 0: all are kept
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether every seed gives the same tokens."""
+        return self.temperature <= GREEDY or self.top_k == 1
 
     def __post_init__(self):
         one_of("sampling.source", self.source, ("config", "checkpoint"))
@@ -240,8 +248,8 @@ class RunConfig:
             raise UserError(f"samples: expected 1 or more, got {samples}")
         if samples > 1 and not self.is_random:
             raise UserError(
-                f"samples: expected 1 at sampling.temperature 0, where all are the same, got "
-                f"{samples}; set a temperature above 0"
+                "samples: expected 1 at sampling.temperature 0 or top_k 1, where all are the same, "
+                f"got {samples}; set a temperature above 0"
             )
 
     @property
@@ -249,7 +257,7 @@ class RunConfig:
         """Whether chance is in it, so that seeds differ: in tokens, alpha, or slots."""
         pruned = self.prune.fraction > 0 and self.prune.policy == "random"
         steered = self.controller.objective in ("random", "random_direction")
-        return self.sampling.temperature > 0 or pruned or steered
+        return not self.sampling.is_greedy or pruned or steered
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns the nested plain values, as the trace records them."""

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -53,7 +54,10 @@ def _run(arguments: argparse.Namespace) -> None:
     note(f"loaded the model in {engine.loading['load']:.1f} s")
     if arguments.warmup:
         question = max(_QUESTION, len(row.prompt.token_ids) - row.prompt.shared_length)
-        warm_up(engine, [run], Limits.of(checkpoint, run, question=question), note)
+        frames = None if row.prompt.media else 0
+        samples = arguments.samples
+        limits = Limits.of(checkpoint, run, question=question, frames=frames, samples=samples)
+        warm_up(engine, [run], limits, note)
     samples = None if arguments.samples == 1 else arguments.samples
     asking = Asking(
         engine,
@@ -100,12 +104,25 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     from vreason_jax.output.files import check_writable
     from vreason_jax.output.plot import check_plot
 
+    _check_apart(arguments)
     if arguments.trace is not None:
         check_writable(arguments.trace, "--trace")
     if arguments.dump_inputs is not None:
         check_writable(arguments.dump_inputs, "--dump-inputs")
     if arguments.plot is not None:
         check_plot(arguments.plot)
+
+
+def _check_apart(arguments: argparse.Namespace) -> None:
+    """Raises UserError where a file would be written over another of this run."""
+    names = {os.path.abspath(path): f"--{kind}" for kind, path in arguments.media}
+    for flag in ("trace", "plot", "dump_inputs"):
+        path = getattr(arguments, flag)
+        if path is not None:
+            option = f"--{flag.replace('_', '-')}"
+            other = names.setdefault(os.path.abspath(path), option)
+            if other != option:
+                raise UserError(f"{option}: expected a file of its own, {path} is also {other}'s")
 
 
 def _finish(arguments: argparse.Namespace, row, answers) -> None:

@@ -4,10 +4,12 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vreason_jax import embedded
 from vreason_jax.command_line import OptionParser, exit_code, positive_integer, write_out
 from vreason_jax.errors import UserError, shown
 
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
     from vreason_jax.planning.request import Request
 
 _LARGEST = 2**31
+_OPTIONS = {
+    "num_frames": "--num-frames",
+    "max_frames": "--num-frames",
+    "min_pixels": "--min-pixels",
+    "max_pixels": "--max-pixels",
+}
+_KEY = re.compile(rf"\bvideo\.({'|'.join(_OPTIONS)})\b")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     # Nothing is computed on a device: one that is there may be at work.
     os.environ["JAX_PLATFORMS"] = "cpu"
-    requests = [_request(options, m, d) for m in options.model for d in options.device]
+    try:
+        requests = [_request(options, m, d) for m in options.model for d in options.device]
+    except UserError as error:  # of the config's keys, which are options here
+        raise UserError(_KEY.sub(lambda key: _OPTIONS[key[1]], str(error))) from None
     if options.compile:
         from vreason_jax.planning.programs import check_compilable
 
@@ -57,6 +69,8 @@ def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
 
     devices = parse_devices(device)
     folder = Path(model)
+    if model in embedded.CHECKPOINTS and not folder.is_dir():
+        folder = embedded.CHECKPOINTS[model]
     if model.lower() in published_names():
         config = published_config(model.lower())
         preprocessing = Preprocessing.without_files(config.geometry, family_of(config).media)
@@ -64,7 +78,7 @@ def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
         config = read_model_config(folder)
         preprocessing = Preprocessing.read(folder, config.geometry, family_of(config).media)
     else:  # a plan fetches nothing
-        names = ", ".join(published_names())
+        names = ", ".join([*published_names(), *embedded.CHECKPOINTS])
         raise UserError(f"--model {shown(model)}: expected {names} or a checkpoint folder")
     text = dataclasses.replace(config.text, int8=options.weights == "int8")
     return Request.of(

@@ -11,10 +11,10 @@ import numpy as np
 
 from vreason_jax.errors import UserError
 from vreason_jax.prompt.chat import QUESTION, Prompt
+from vreason_jax.settings import convert
+from vreason_jax.video.images import IMAGE_SUFFIXES
 from vreason_jax.video.patches import Patches
 from vreason_jax.video.reader import Clip
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,13 +135,17 @@ def _stacked(frames: Any) -> np.ndarray:
 
 
 def _as_source(source: Any) -> Source:
-    if isinstance(source, Source):
-        return source
     if isinstance(source, (str, bytes, os.PathLike)):
         path = os.fsdecode(source)
         return ImageFile(path) if path.lower().endswith(IMAGE_SUFFIXES) else VideoFile(path)
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], numbers.Real):
-        return VideoArray(_stacked(source[0]), float(source[1]))
+        source = VideoArray(*source)
+    if isinstance(source, VideoArray):
+        return VideoArray(_stacked(source.frames), convert("fps", source.fps, float))
+    if isinstance(source, (VideoFile, ImageFile)):
+        kinds = {"path": str, "fps": float, "start": float | None, "end": float | None}
+        fields = dataclasses.asdict(source).items()
+        return type(source)(**{key: convert(key, value, kinds[key]) for key, value in fields})
     raise UserError(
         "expected a video as a path, (frames, fps), a list of these, or None, got "
         f"{type(source).__name__}"

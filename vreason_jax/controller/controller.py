@@ -136,9 +136,10 @@ def is_update_step(step: jax.Array, numbers: ControllerNumbers) -> jax.Array:
 
 def random_direction(mask: jax.Array, width: int, key: jax.Array) -> jax.Array:
     """Returns one Gaussian direction of unit length [K, M, H], 0 outside the mask [K, M]."""
-    # One key per slot: a cache of another capacity must not change the others' numbers.
-    heads, slots = mask.shape
-    keys = jax.vmap(lambda slot: jax.random.fold_in(key, slot))(jnp.arange(slots))
+    # One key per place of the row's own: another cache, or company, must not change its numbers.
+    heads = len(mask)
+    ranks = jnp.cumsum(jnp.any(mask, axis=0))
+    keys = jax.vmap(lambda rank: jax.random.fold_in(key, rank))(ranks)
     draw = jax.vmap(lambda k: jax.random.normal(k, (heads, width)), out_axes=1)
     direction = jnp.where(jnp.broadcast_to(mask[..., None], (*mask.shape, width)), draw(keys), 0.0)
     return direction / jnp.maximum(optax.tree.norm(direction), 1e-30)

@@ -15,10 +15,10 @@ from vreason_jax.model.config import ModelConfig
 from vreason_jax.output.folders import written_whole
 from vreason_jax.runtime import orbax_files, tensor_files
 from vreason_jax.runtime.checkpoint import load_arrays
-from vreason_jax.runtime.hub import resolve_model_folder
+from vreason_jax.runtime.hub import COMPANIONS, resolve_model_folder
 
 # What travels beside the weights: configs, tokenizer, templates, model card and licence.
-_COMPANIONS = ("*.json", "*.txt", "*.jinja", "README.md", "LICENSE*")
+_COMPANIONS = (*COMPANIONS, "README.md", "LICENSE*")
 
 _WRITTEN_HERE = ("config.json", tensor_files.INDEX, orbax_files.SIZES)
 
@@ -79,7 +79,9 @@ def _copy_companions(folder: Path, draft: Path) -> None:
     for pattern in _COMPANIONS:
         for file in folder.glob(pattern):
             if file.is_file() and file.name not in _WRITTEN_HERE:
-                shutil.copyfile(file, draft / file.name)
+                copy = draft / file.relative_to(folder)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
 
 
 def _write_config(

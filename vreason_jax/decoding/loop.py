@@ -91,7 +91,7 @@ def next_logits(
     mask = context.layout.visible(slots) & (slots < state.slot)[None]
     fed = Fed(x, positions, state.slot, mask, settings.mesh)
     step = settings.placement.step(decoder, state.cache, fed, context.target)
-    if (left := settings.placement.left(state.slot)) is not None:
+    if (left := settings.placement.left(state.slot, context.target)) is not None:
         state = state.replace(controller=control.emptied(state.controller, left))
     with jax.named_scope("tail"):
         (logits, rest), controller, facts = _steer(step, context, state, settings)

@@ -66,7 +66,7 @@ class Placement(Protocol):
         """Returns the sizes of the delta."""
         ...
 
-    def left(self, slot: jax.Array) -> jax.Array | None:
+    def left(self, slot: jax.Array, target: Target) -> jax.Array | None:
         """Returns the places [M] bool that belong to another token from `slot` on, if any ever do.
 
         The delta is 0 there again.

@@ -40,7 +40,7 @@ class _Values:
         _, heads, places = target.mask.shape
         return heads, places, text.head_width, text.kv_repeats
 
-    def left(self, slot: jax.Array) -> jax.Array | None:
+    def left(self, slot: jax.Array, target: Target) -> jax.Array | None:
         """Returns None: a prompt's places stay its tokens'."""
         return None
 
@@ -172,16 +172,16 @@ class AnswerValues(_Values):
         """Returns the ring, empty."""
         return Target(np.ones((*mask.shape[:2], self.recent), bool), np.int32(answer))
 
-    def left(self, slot: jax.Array) -> jax.Array:
+    def left(self, slot: jax.Array, target: Target) -> jax.Array:
         """Returns the place that the token before `slot` has taken."""
-        return jnp.arange(self.recent) == (slot - 1) % self.recent
+        return jnp.arange(self.recent) == (slot - 1 - jnp.asarray(target.start)) % self.recent
 
     def step(self, decoder: Decoder, cache: KVCache, fed: Fed, target: Target) -> Step:
         """Returns the step up to the last layer's context without a delta."""
         hidden, weights, plain, cache = last_attention(decoder, cache, fed)
-        before = fed.slot - 1
-        slots = before - (before - jnp.arange(self.recent)) % self.recent
-        there = slots >= jnp.asarray(target.start)
+        before, start = fed.slot - 1, jnp.asarray(target.start)
+        slots = before - (before - start - jnp.arange(self.recent)) % self.recent
+        there = slots >= start
         taken = jnp.maximum(slots, 0)
 
         def tail(shift):
@@ -201,7 +201,7 @@ class _Addend:
         """Returns one place of every row."""
         return Target(np.ones((len(mask), 1, 1), bool))
 
-    def left(self, slot: jax.Array) -> jax.Array | None:
+    def left(self, slot: jax.Array, target: Target) -> jax.Array | None:
         """Returns None: the delta goes on from token to token."""
         return None
 

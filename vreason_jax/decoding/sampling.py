@@ -10,9 +10,7 @@ from jax import lax
 from jax.sharding import NamedSharding
 
 from vreason_jax.arrays import Array
-from vreason_jax.config import SamplingConfig
-
-_GREEDY = 1e-6  # logits over so small a temperature overflow, and draw the best token before
+from vreason_jax.config import GREEDY, SamplingConfig
 
 
 class SamplingNumbers(struct.PyTreeNode):
@@ -63,7 +61,7 @@ def draw_tokens(
     """
     logits = lax.cond(numbers.penalised, lambda: penalise(logits, seen, numbers), lambda: logits)
     return lax.cond(
-        numbers.temperature > _GREEDY,
+        numbers.temperature > GREEDY,
         lambda: _sample(logits, keys(), numbers, whole),
         lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
     )

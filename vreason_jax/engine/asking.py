@@ -1,7 +1,8 @@
 """A user's questions on their way through the engine, and what their traces say beside tokens."""
 
+import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vreason_jax.config import RunConfig
@@ -42,7 +43,8 @@ class Asking:
         self._video_seconds = video_seconds
         self._first = first and samples is None and DecodingAhead.serves(engine, run)
         self._traces: list[TokenTrace] = []
-        self._chunks = self._ask()
+        self._spent: collections.Counter[str] = collections.Counter()
+        self._chunks = self._counted(self._ask())
 
     def pieces(self) -> Iterator[str]:
         """Yields the first answer's text as it becomes known, to the end."""
@@ -60,9 +62,8 @@ class Asking:
         for _ in self._chunks:
             pass
         answers = self._engine.answers(self._batch, self._traces, ignore_eos=self._ignore_eos)
-        spent = self._spent()
         return [
-            dataclasses.replace(answer, facts=self._facts(row, question, answer, spent))
+            dataclasses.replace(answer, facts=self._facts(row, question, answer))
             for row, (answer, question) in enumerate(
                 zip(answers, self._batch.questions, strict=False)
             )
@@ -74,7 +75,6 @@ class Asking:
 
     def _ask(self) -> Iterator[TokenTrace]:
         engine, run = self._engine, self._run
-        self._before = engine.usage()
         self._said: list[str] = []
         for question in self._questions:
             self._say(self._prompt_warnings(question))
@@ -87,16 +87,21 @@ class Asking:
             self._traces.append(chunk)
             yield chunk
 
-    def _spent(self) -> dict[str, float]:
-        now = self._engine.usage()
-        return {key: value - self._before.get(key, 0) for key, value in now.items()}
+    def _counted(self, chunks: Iterator[TokenTrace]) -> Iterator[TokenTrace]:
+        """Counts what each chunk takes: the engine may serve others between two."""
+        while True:
+            before = self._engine.usage()
+            chunk = next(chunks, None)
+            now = self._engine.usage()
+            self._spent.update({key: value - before.get(key, 0) for key, value in now.items()})
+            if chunk is None:
+                return
+            yield chunk
 
-    def _facts(
-        self, row: int, question: Prepared, answer: Answer, spent: dict[str, float]
-    ) -> dict[str, Any]:
-        loading = self._engine.loading
+    def _facts(self, row: int, question: Prepared, answer: Answer) -> dict[str, Any]:
+        loading, spent = self._engine.loading, self._spent
         own = self._video_seconds
-        seconds = {name: own if name == "video" else spent.get(name, 0.0) for name in STAGES}
+        seconds = {name: own if name == "video" else spent[name] for name in STAGES}
         seed = (self._run.sampling.seed + (row if self._samples is not None else 0)) % 2**32
         facts = {
             "config": self._config_record(seed),
@@ -155,7 +160,7 @@ class Asking:
         return record
 
 
-def _padding(spent: dict[str, float], used: str, room: str) -> float:
+def _padding(spent: Mapping[str, float], used: str, room: str) -> float:
     slots = spent[f"counts.{room}"]
     return round(1 - spent[f"counts.{used}"] / slots, 4) if slots else 0.0
 

@@ -171,13 +171,17 @@ class Engine:
         """Returns a batch of one question as one of `samples` rows, which may start otherwise."""
         if samples == 1:
             return batch
-        count = self.rows(samples)
-        index = place(np.zeros(count, np.int32), self.mesh, count)
         with self.at_work(batch.cache.capacity, "prefill"):
-            cache = take_rows((batch.cache,), index, mesh=self.mesh)
-        questions = batch.questions[:1] * count
+            cache = self.repeated_cache(batch.cache, samples)
+        questions = batch.questions[:1] * self.rows(samples)
         rows = PromptRows.of([question.prompt for question in questions])
         return ReadBatch(questions, samples, rows, cache, batch.warnings)
+
+    def repeated_cache(self, cache: KVCache, samples: int) -> KVCache:
+        """Returns the first row of a cache as the rows of so many samples."""
+        count = self.rows(samples)
+        index = place(np.zeros(count, np.int32), self.mesh, count)
+        return take_rows((cache,), index, mesh=self.mesh)
 
     def start(
         self, batch: ReadBatch, run: RunConfig, *, samples: bool = False, keep: bool = True

@@ -48,25 +48,34 @@ class Limits:
     sizing: Sizing
     before: int  # tokens of text up to a clip's end, the times within it among them
     behind: int
+    samples: int = 1  # answers to a question
 
     @classmethod
     def of(
-        cls, checkpoint: Checkpoint, run: RunConfig, *, question: int, frames: int | None = None
+        cls,
+        checkpoint: Checkpoint,
+        run: RunConfig,
+        *,
+        question: int,
+        frames: int | None = None,
+        samples: int = 1,
     ) -> "Limits":
         """Returns the limits of a run config, for questions of at most `question` tokens.
 
-        `frames` None are those that the config allows.
+        `frames` None are those that the config allows; 0 are questions without a clip.
         """
-        most = frames or run.video.num_frames or run.video.max_frames
+        most = (run.video.num_frames or run.video.max_frames) if frames is None else frames
         sizing = checkpoint.preprocessing.video_sizing(run.video)
-        clip = Medium("video", (1, 1, 1), times=(0.0,))
-        prompt = checkpoint.prompt([clip], Question((), "a"), run)
+        clips = [Medium("video", (1, 1, 1), times=(0.0,))] if most else []
+        prompt = checkpoint.prompt(clips, Question((), "a"), run)
         marks = time_marks(checkpoint.config, most)
         behind = len(prompt.token_ids) - prompt.shared_length + question + _WRAPPING
-        return cls(most, sizing, prompt.shared_length + marks, behind)
+        return cls(most, sizing, prompt.shared_length + marks, behind, samples)
 
     def frame_sizes(self) -> set[tuple[int, int]]:
         """Returns the sizes in patches that frames up to four times as wide as high come to."""
+        if not self.frames:
+            return set()
         limits = self.sizing.frame_limits(self.frames)
         patch = self.sizing.geometry.patch_pixels
         sizes = set()
@@ -80,7 +89,7 @@ class Limits:
     def video_tokens(self) -> tuple[int, int]:
         """Returns the fewest and the most tokens of a clip."""
         geometry = self.sizing.geometry
-        tokens = [geometry.tokens((1, *size)) for size in self.frame_sizes()]
+        tokens = [geometry.tokens((1, *size)) for size in self.frame_sizes()] or [0]
         return min(tokens), max(tokens) * math.ceil(self.frames / geometry.temporal_patch)
 
 
@@ -106,10 +115,10 @@ def warm_up(
     cases = _cases(engine, runs, limits)
     capacities = sorted({case.capacity for case in cases})
     calls = [*_vision_calls(engine, limits)]
-    calls += [call for capacity in capacities for call in _reading_calls(engine, capacity)]
+    calls += [call for capacity in capacities for call in _reading_calls(engine, limits, capacity)]
     pairs = itertools.combinations(capacities, 2)
     calls += [functools.partial(_grow, engine, *pair) for pair in pairs]
-    calls += [functools.partial(_decode, engine, case) for case in cases]
+    calls += [functools.partial(_decode, engine, limits, case) for case in cases]
     with engine.clock, ThreadPoolExecutor(_threads(engine, capacities[-1])) as threads:
         running = [threads.submit(_in_precision, engine, call) for call in calls]
         for number, call in enumerate(as_completed(running), start=1):
@@ -137,17 +146,21 @@ def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_C
     longest = max(run.sampling.max_new_tokens for run in runs)
     least, most = limits.video_tokens()
     behind = limits.behind + ladder.piece_lengths()[-1]
-    prompts = range(least, most + limits.before + behind + 1)
+    prompts = range(max(1, least), most + limits.before + behind + 1)
+    lengths = [(prompt, prompt) for prompt in prompts]  # without a clip all is text
+    if most:
+        lengths = list(itertools.product(prompts, _rests(behind)))
     found: dict[tuple, _Case] = {}
     layers = engine.model.config.text.layers
     for run in runs:
-        settings = DecodeSettings.of(run, engine.mesh, layers=layers, steered=True)
-        for prompt, rest in itertools.product(prompts, _rests(behind)):
+        steered = most > 0 or placement_tokens(run.controller.placement) != "video"
+        settings = DecodeSettings.of(run, engine.mesh, layers=layers, steered=steered)
+        for prompt, rest in lengths:
             end = prompt - rest
             # As few tokens of video as may stand before it, and as many.
             fewest, fullest = max(least, end - limits.before), min(end, most)
             for video in {fewest, fullest} if fewest <= fullest else ():
-                path = _capacities(run, engine.rows(1), prompt, end, video, longest)
+                path = _capacities(run, engine, limits, prompt, end, video, longest)
                 case = _Case(run, path[0], video, end - video, rest)
                 found.setdefault((settings, run.prune, path), case)
     return list(found.values())
@@ -160,15 +173,16 @@ def _rests(most: int) -> tuple[int, ...]:
 
 
 def _capacities(
-    run: RunConfig, rows: int, prompt: int, end: int, video: int, longest: int
+    run: RunConfig, engine: Engine, limits: Limits, prompt: int, end: int, video: int, longest: int
 ) -> tuple[int, ...]:
-    """Those that the cache of `rows` prompts has, read, pruned and full; and that of their delta.
+    """Those that a batch's cache has, read, pruned and full; and that of its delta.
 
     A prompt's clip ends at `end` and has `video` tokens.
     """
     tokens, dropped = run.sampling.max_new_tokens, int(video * run.prune.fraction)
     kept = prompt - dropped
-    read = ladder.first_capacity(prompt, longest, rows)
+    rows = engine.rows(limits.samples)
+    read = ladder.first_capacity(prompt, longest, engine.rows(1))
     pruned = ladder.pruned_capacity(read, kept, tokens, rows) if run.prune.fraction else read
     full = max(pruned, ladder.capacity(kept + 1 + ladder.decode_room(tokens), rows))
     places = {"video": end - dropped, "question": prompt - end, "prompt": kept}
@@ -217,7 +231,7 @@ def _encode(engine: Engine, clip: Patches) -> object:
     return media.encode_media(engine.model.vision, [clip], engine.mesh).blocks
 
 
-def _reading_calls(engine: Engine, capacity: int) -> Iterator[Call]:
+def _reading_calls(engine: Engine, limits: Limits, capacity: int) -> Iterator[Call]:
     """Pieces with media, of the clips that are read together, and pieces of text alone."""
     prefixes, rows = engine.prefixes, engine.rows(1)
     together = prefixes.at_once(rows, capacity)
@@ -225,12 +239,14 @@ def _reading_calls(engine: Engine, capacity: int) -> Iterator[Call]:
         (count, length, prefixes.blocks_of(count, length, media=shared)): shared
         for length in ladder.piece_lengths()
         for count, shared in ((rows, False), (together, True))
-        if length < capacity
+        if length < capacity and (limits.frames or not shared)
     }
     for (count, length, _), shared in programs.items():
         yield functools.partial(_read, engine, count, capacity, length, shared)
     if rows > 1:
         yield functools.partial(_take, engine, together, capacity)
+    if limits.samples > 1:
+        yield functools.partial(_repeat, engine, limits.samples, capacity)
 
 
 def _read(engine: Engine, count: int, capacity: int, length: int, shared: bool) -> object:
@@ -254,9 +270,13 @@ def _take(engine: Engine, together: int, capacity: int) -> object:
     return engine.prefixes.taken([blank], np.zeros(engine.rows(1), np.int32))
 
 
-def _decode(engine: Engine, case: _Case) -> object:
+def _repeat(engine: Engine, samples: int, capacity: int) -> object:
+    return engine.repeated_cache(engine.prefixes.blank(engine.rows(1), capacity), samples)
+
+
+def _decode(engine: Engine, limits: Limits, case: _Case) -> object:
     """Decodes a chunk, and one of the answer's end where the cache grows for it."""
-    count = engine.rows(1)
+    count = engine.rows(limits.samples)
     prompt = blank_prompt(case.video, case.behind, before=case.before)
     rows, seeds = PromptRows.of([prompt] * count), np.zeros((count, 2))
     blank = engine.prefixes.blank(count, case.capacity)
@@ -286,6 +306,6 @@ def blank_prompt(video: int, text: int, *, before: int = 0) -> Prompt:
     types = np.repeat([TEXT_TOKEN, VIDEO_TOKEN, TEXT_TOKEN], [before, video, text])
     count = len(types)
     zeros = np.zeros(count, np.int32)
-    medium = Medium("video", (1, 1, video))
     words = (before + video, count)
-    return Prompt(zeros, np.zeros((3, count), np.int32), 0, (medium,), types, words)
+    media = (Medium("video", (1, 1, video)),) if video else ()
+    return Prompt(zeros, np.zeros((3, count), np.int32), 0, media, types, words)

@@ -9,7 +9,8 @@ from PIL import Image
 
 from vreason_jax.config import SamplingConfig
 from vreason_jax.errors import UserError, shown
-from vreason_jax.questions import IMAGE_SUFFIXES, ImageFile, Source, VideoFile
+from vreason_jax.questions import ImageFile, Source, VideoFile
+from vreason_jax.video.images import IMAGE_SUFFIXES
 
 _SAMPLING = {field.name for field in dataclasses.fields(SamplingConfig)}
 

@@ -8,7 +8,8 @@ from vreason_jax.errors import UserError, one_line, shown
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # Weights without code, tokenizer, template and configs: no Python file, no pickle.
-_WANTED = ("*.safetensors", "*.json", "*.txt", "*.jinja")
+COMPANIONS = ("*.json", "*.txt", "*.jinja", "additional_chat_templates/*.jinja")
+_WANTED = ("*.safetensors", *COMPANIONS)
 
 
 def resolve_model_folder(name_or_dir: str | Path | None) -> Path:

@@ -16,7 +16,7 @@ from vreason_jax.video.names import natural_key
 from vreason_jax.video.pixels import WHITE, to_rgb
 from vreason_jax.video.timeline import Timeline
 
-FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 UNREADABLE = (  # what Pillow's plugins raise for a damaged file
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError,
     RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
@@ -31,7 +31,7 @@ class FolderDecoder:
             (
                 file
                 for file in Path(path).iterdir()
-                if file.suffix.lower() in FRAME_SUFFIXES and not file.name.startswith(".")
+                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
             ),
             key=lambda file: natural_key(file.name),
         )

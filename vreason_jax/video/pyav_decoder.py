@@ -39,9 +39,11 @@ class PyavDecoder:
     def __init__(self, path: str, *, straight: bool = False):
         try:
             import av
+            import av.sidedata.sidedata as side_data
         except ImportError:
             raise NotInstalledError("PyAV is not installed") from None
         self._path, self._av = path, av
+        _name_any_side_data(side_data.Type)
         self.notices: list[str] = []
         self._kept: list[Any] | None = None
         try:
@@ -70,7 +72,7 @@ class PyavDecoder:
                         "of the video is damaged or missing"
                     )
                 yield self._shown(frame)
-        except (self._av.FFmpegError, OSError) as error:
+        except (self._av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(f"PyAV: {gist(error)}") from None
 
     def _found(self, indices: list[int]) -> Iterator[tuple[int, Any]]:
@@ -279,6 +281,17 @@ class PyavDecoder:
         if upright.shape[:2] != pixels.shape[:2] or abs(matrix[1]) > abs(matrix[0]):
             height, width = width, height
         return Frame(upright, height, width)
+
+
+def _name_any_side_data(kinds: Any) -> None:
+    """Lets PyAV list what it has no name for: FFmpeg's newer kinds, such as a JPEG's EXIF."""
+
+    def unnamed(kind, value):
+        made = object.__new__(kind)
+        made._name_, made._value_ = f"UNNAMED_{value}", value
+        return made
+
+    kinds._missing_ = classmethod(unnamed)
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.video.images import FRAME_SUFFIXES
+from vreason_jax.video.images import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")
 # Folders that tell nothing of a video: copies have others, or none.
@@ -114,7 +114,7 @@ def _tree(folder: str, allow_outside: bool) -> dict[str, tuple[str, ...]]:
         inside = [file for file in files if file.lower().endswith(VIDEO_SUFFIXES)]
         for file in inside:
             _add(names, folder, os.path.join(base, file), _stem(file))
-        if base != folder and any(file.lower().endswith(FRAME_SUFFIXES) for file in files):
+        if base != folder and any(file.lower().endswith(IMAGE_SUFFIXES) for file in files):
             _add(names, folder, base, os.path.basename(base))
     return {name: tuple(sorted(paths)) for name, paths in names.items()}
 
