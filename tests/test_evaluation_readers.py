@@ -39,7 +39,7 @@ BROKEN = [
     ({"solution": "B"}, "'solution': expected <answer>"),
     ({"solution": "<answer> </answer>"}, "'solution': expected <answer>"),
     ({"solution": "<answer>F</answer>"}, "one of A, B, got 'F'"),
-    ({"solution": "<answer>hat</answer>"}, "the letter of an option"),
+    ({"solution": "<answer>hat</answer>"}, "unknown gold letter"),
     ({"solution": "<answer>few</answer>", "problem_type": "regression"}, "expected a number"),
     ({"solution": "<answer>nan</answer>", "problem_type": "numerical"}, "expected a number"),
     ({"path": "../../etc/1.mp4"}, "'path': expected a path below"),
@@ -279,3 +279,26 @@ def test_exported_shapes_are_the_questions_that_are_drawn(tmp_path):
     nowhere.mkdir()
     with pytest.raises(UserError, match=r"expected eval_shapes\.json in .*nowhere"):
         read_benchmark("shapes", nowhere)
+
+
+def test_questions_in_words_need_no_ids_of_their_own(tmp_path):
+    line = json.dumps({"question": "Why?", "options": [], "answer": "\u22123", "id": None})
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(f"{line}\n{line.replace('Why', 'How')}\n")
+    records = read_benchmark("text", tmp_path).records
+    assert [record.id for record in records] == ["a/1", "a/2", "b/1", "b/2"]
+    assert {(record.gold, record.options) for record in records} == {("-3", ())}
+
+
+@pytest.mark.parametrize("gold", ["1,2,3", "3,5"])
+def test_a_comma_in_a_number_stands_between_thousands(tmp_path, gold):
+    row = {"question": "How many?", "answer": gold}
+    (tmp_path / "text.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match="expected a number as the answer"):
+        read_benchmark("text", tmp_path)
+
+
+def test_a_list_may_be_called_json_lines(tmp_path):
+    rows = [{"question": "Why?", "answer": "3"}, {"question": "How?", "answer": "4"}]
+    (tmp_path / "text.jsonl").write_text(json.dumps(rows))
+    assert len(read_benchmark("text", tmp_path).records) == 2

@@ -131,3 +131,27 @@ def test_the_rows_times_reach_the_official_protocol_alone(tmp_path):
     for name, times in (("official", (1.5, 4.0)), ("video_r1", (None, None))):
         (record,) = read_benchmark("mvbench", tmp_path, select=load_protocol(name).select).records
         assert (record.start, record.end) == times
+
+
+@pytest.mark.parametrize(
+    ("options", "gold", "meant"),
+    [
+        (["red", "green"], "Green", "B. green"), (["A. red", "B. green"], "green", "B. green"),
+        (["A. red", "B. green"], "Option B", "B. green"), ([3, 4, 5], "B", "B. 4"),
+        ({"A": 3, "B": 4}, "B", "B. 4"), ("('A. x', 'B. y')", "B", "B. y"),
+        (["B. subtilis", "E. coli", "S. aureus", "H. pylori"], "B", "B. E. coli"),
+        (["P.M.", "A.M."], "A", "A. P.M."), (["3.", "4."], "B", "B. 4."),
+        (["A", "B", "AB", "O"], "C", "C. AB"),
+        (["A, then B", "B, then A", "neither"], "A", "A. A, then B"),
+        (["B, then A", "A, then B"], "A", "A. B, then A"),
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_mark_is_read_as_a_person_reads_it(options, gold, meant):
+    texts, letter = choices(options, gold)
+    assert next(text for text in texts if text[0] == letter) == meant
+
+
+@pytest.mark.parametrize("gold", ["A, B", "A. B", "1, 2", "A and B"])
+def test_several_gold_answers_are_refused(gold):
+    with pytest.raises(BrokenRowError):
+        choices(["red", "green", "blue"], gold)

@@ -119,7 +119,7 @@ def _read(layout: Layout, folder: Path, strict: bool, schema: str | None) -> Dat
         rows = _official_rows(layout, sources)
         used, found = [file for _, file in sources], OFFICIAL
         present = {label for label, _ in sources}
-        missing = [s.label for s in layout.sources if s.label not in present]
+        missing = [s.label for s in layout.sources if s.label and s.label not in present]
         notices = [f"{folder}: no annotation of {label}; it is left out" for label in missing]
     records, refused = _collect(rows, strict)
     if not records:
@@ -173,8 +173,9 @@ def _looks_like_video_r1(file: Path) -> bool:
 def _official_files(layout: Layout, files: dict[str, Path]) -> list[tuple[str, Path]]:
     found = []
     for source in layout.sources:
-        hits = (_matching(files, pattern) for pattern in source.patterns)
-        found += [(source.label, file) for file in next(filter(None, hits), [])]
+        every = (_matching(files, pattern) for pattern in source.patterns)
+        hits = next(filter(None, every), [])
+        found += [(source.label or (file.stem if len(hits) > 1 else ""), file) for file in hits]
     return found
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -11,6 +12,7 @@ from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, whole
 
 LONGEST_NAME = 255  # bytes of a file name, as file systems have it
 LONGEST_PATH = 1024  # bytes; with the data folder before it a path may have 4096
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -42,10 +44,14 @@ def native_id(fields: dict[str, Any], key: str) -> str:
 
 
 def number_text(value: Any) -> str:
-    """Returns a number as it is written, commas and all."""
-    written = str(value).strip() if isinstance(value, (str, int, float)) else ""
+    """Returns a number as it is written, commas between thousands and all."""
+    known = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    written = unicodedata.normalize("NFKC", str(value) if known else "").strip()
+    written = written.replace("\u2212", "-")
     try:
-        if isinstance(value, bool) or not math.isfinite(float(written.replace(",", ""))):
+        if "," in written and not _THOUSANDS.fullmatch(written):
+            raise ValueError
+        if not math.isfinite(float(written.replace(",", ""))):
             raise ValueError
     except ValueError:
         raise BrokenRowError(f"expected a number as the answer, got {shown(value)}") from None

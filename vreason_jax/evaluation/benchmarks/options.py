@@ -16,18 +16,24 @@ from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, whole
 from vreason_jax.json_files import parse_json
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LAST_LABEL = "J"  # further ones come in order
 LONGEST_LIST = 100_000  # characters of a list that is written as a text
 # "A. a cup" stays as it is written: protocols show it letter by letter.
 _PLAIN = re.compile(r"([A-Z])[.):]")
 # "(A) a cup", "a. a cup", "3) a cup", "A" alone; 2.5 and 1:30 are no marks.
 _MARK = re.compile(
-    r"[(\[]?(?:option\s)?([A-Za-z]|[0-9]{1,2})(?:[)\]][.:]?|[.:,\u3001](?![0-9])|$)\s*"
+    r"[(\[]?(?:option\s)?([A-Za-z]|[0-9]{1,2})"
+    r"(?:[)\]][.:]?|[.:,\u3001](?![0-9]|[A-Za-z]\.)|$)\s*"
     r"|[(\[]([A-Za-z]|[0-9]{1,2})[)\]]\s*",
     re.IGNORECASE,
 )
 # A number by itself is what the option says, and so is the first item of "A, B, C".
-_LISTED = re.compile(r"[0-9]+$|(?:[A-Za-z]|[0-9]{1,2})(?:, *(?:[A-Za-z]|[0-9]{1,2}))+\W*$")
-_GOLD = re.compile(r"[(\[]?([A-Za-z]|[0-9]{1,2})[)\]]?(?:[.):,](?:\s.*)?)?", re.DOTALL)
+_LISTED = re.compile(r"[0-9]+\W*$|(?:[A-Za-z]|[0-9]{1,2})(?:, *(?:[A-Za-z]|[0-9]{1,2}))+\W*$")
+_SEVERAL = re.compile(r"(?:[A-Za-z]|[0-9]{1,2})(?:\s*[,.;/&]\s*(?:[A-Za-z]|[0-9]{1,2}))+\W*")
+_COMMA = re.compile(r"(?:[A-Za-z]|[0-9]{1,2}),")
+_GOLD = re.compile(
+    r"(?:[Oo]ption\s+)?[(\[]?([A-Za-z]|[0-9]{1,2})[)\]]?(?:[.):,](?:\s.*)?)?", re.DOTALL
+)
 
 
 def choices(value: Any, gold: Any, key: str = "options") -> tuple[tuple[str, ...], str]:
@@ -36,7 +42,7 @@ def choices(value: Any, gold: Any, key: str = "options") -> tuple[tuple[str, ...
     Args:
       value: a list of texts, an object of texts by letter, or such a list written as a text.
       gold: "B", "(B)", "B.", "B. a cup", the number of an option where they are numbered, or the
-        whole text of one.
+        whole text of one, or its words.
       key: the name of the options in messages.
     """
     texts = texts_of(value, key)
@@ -44,11 +50,13 @@ def choices(value: Any, gold: Any, key: str = "options") -> tuple[tuple[str, ...
         raise BrokenRowError(f"{key!r}: expected two or more, got {shown(value)}")
     if len(texts) > len(LETTERS):
         raise BrokenRowError(f"{key!r}: expected at most {len(LETTERS)}, got {len(texts)}")
-    named = _gold_name(gold)
+    named = "" if _names_several(gold, texts) else _gold_name(gold)
     labels, bodies = _labels(texts, named, key)
     place = _place(named, labels)
     if place is None:
         place = _place(_folded(gold), [_folded(text) for text in texts])
+    if place is None:  # its words without their mark, or in other capitals
+        place = _place(_folded(gold).casefold(), [_folded(body).casefold() for body in bodies])
     if place is None:
         known = ", ".join(labels)
         raise BrokenRowError(f"unknown gold letter: expected one of {known}, got {shown(gold)}")
@@ -71,12 +79,16 @@ def texts_of(value: Any, key: str) -> list[str]:
     if isinstance(found, dict) and all(isinstance(name, str) for name in found):
         # An object's own keys are the marks, unless the texts repeat them.
         found = [_under_its_key(name, text) for name, text in found.items()]
+    if isinstance(found, list | tuple) and all(type(item) in (int, float) for item in found):
+        found = [str(item) for item in found]
+    found = list(found) if isinstance(found, tuple) else found
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise BrokenRowError(f"{key!r}: expected a list of texts, got {shown(value)}")
     return [whole(text, key) for text in found]
 
 
 def _under_its_key(name: str, text: Any) -> Any:
+    text = str(text) if type(text) in (int, float) else text
     mark = _mark(text) if isinstance(text, str) else None
     repeats = mark is not None and mark[0] == name.strip().upper()
     return f"{name}. {text}" if isinstance(text, str) and not repeats else text
@@ -85,7 +97,7 @@ def _under_its_key(name: str, text: Any) -> Any:
 def _parsed(value: str) -> Any:
     """Returns a list that is written as a text: as JSON, as Python writes it, or by lines."""
     text = value.strip()
-    if text[:1] in ("[", "{") and len(text) <= LONGEST_LIST:
+    if text[:1] in ("[", "{", "(") and len(text) <= LONGEST_LIST:
         for parse in (parse_json, ast.literal_eval):
             try:
                 return parse(text)
@@ -113,6 +125,8 @@ def _folded(value: Any) -> str:
 def _labels(texts: Sequence[str], gold: str, key: str) -> tuple[Sequence[str], list[str]]:
     """Returns what the annotation calls its options, by place where nothing does, and the rest."""
     marks = [_mark(text) for text in texts]
+    if _are_words(texts, marks):
+        marks = [None] * len(texts)
     names = [mark[0] if mark else "" for mark in marks]
     places = list(LETTERS[: len(texts)])
     bodies = [mark[1] if mark else text for mark, text in zip(marks, texts, strict=True)]
@@ -121,16 +135,44 @@ def _labels(texts: Sequence[str], gold: str, key: str) -> tuple[Sequence[str], l
         return names, bodies
     if all(names) and not any(numbered) and len(set(names)) == len(names):
         # "J. Smith", "K. Jones": initials, where neither the gold letter nor the places know them.
-        if gold in names or set(names) & set(places):
+        if not _are_initials(names) and (gold in names or set(names) & set(places)):
             return names, bodies
     elif all(name in ("", place) for name, place in zip(names, places, strict=True)):
         return places, bodies  # some have their mark, or none has
-    if not set(names) & {*places, gold}:
+    if not set(names) & {*places, gold} or _are_initials(names):
         return places, list(texts)
     raise BrokenRowError(
         f"{key!r}: expected a letter of its own for each option or for none, "
         f"got {shown(list(texts))}"
     )
+
+
+def _are_words(texts: Sequence[str], marks: Sequence[tuple[str, str] | None]) -> bool:
+    """Whether what looks like marks belongs to what the options say.
+
+    Letters alone beside words ("A", "AB"), and letters before a comma that are no list of marks
+    ("B, then A").
+    """
+    bare = [mark is not None and not mark[1] for mark in marks]
+    if any(bare) and not all(bare):
+        return any(mark is None for mark in marks)
+    if not any(_COMMA.match(_folded(text)) for text in texts):
+        return False
+    known = [mark for mark in marks if mark]
+    names = "".join(name for name, _ in known)
+    listed = len(known) == len(texts) and sorted(set(names)) == list(names)
+    return not listed or any(re.search(rf"\b[{names}]\b", body) for _, body in known)
+
+
+def _are_initials(names: Sequence[str]) -> bool:
+    """Whether letters are those of names: "B. subtilis", "S. aureus", "E. coli"."""
+    return all(names) and max(names) > _LAST_LABEL and list(names) != sorted(names)
+
+
+def _names_several(gold: Any, texts: Sequence[str]) -> bool:
+    """Whether a gold answer lists options: "A, B"."""
+    folded = _folded(gold)
+    return bool(_SEVERAL.fullmatch(folded)) and folded not in map(_folded, texts)
 
 
 def _gold_name(gold: Any) -> str:

@@ -75,7 +75,8 @@ def read_rows(file: Path, object_depth: int = 1) -> Iterator[Row]:
     except (OSError, UnicodeDecodeError) as error:
         reason = one_line(getattr(error, "strerror", None) or error)
         raise UserError(f"{file}: expected a readable annotation file: {reason}") from None
-    if file.suffix.lower() == ".jsonl" or _is_lines(text):
+    listed = text[_skip(text, 0) :][:1] == "["  # no row is a list
+    if (file.suffix.lower() == ".jsonl" and not listed) or _is_lines(text):
         yield from _line_rows(file, text)
     else:
         start = _skip(text, 0)

@@ -67,10 +67,11 @@ def _place(row: Row, fields: dict[str, Any]) -> tuple[str, str, str]:
 def _parts(label: str, question: str, answer: str) -> tuple[str, tuple[str, ...], str]:
     """Returns the question's words, the options and the gold letter."""
     if label == YES_NO:
-        if answer.lower() not in ("yes", "no"):
+        answer = answer.strip(" .").lower()
+        if answer not in ("yes", "no"):
             raise BrokenRowError(f"'answer': expected yes or no, got {shown(answer)}")
-        return question, YES_OR_NO, "A" if answer.lower() == "yes" else "B"
-    found = [(line, _MARKS[label].fullmatch(line)) for line in question.split("\n")]
+        return question, YES_OR_NO, "A" if answer == "yes" else "B"
+    found = [(line, _MARKS[label].fullmatch(line)) for line in question.splitlines()]
     marked = [match for _, match in found if match]
     if len(marked) < 2:
         raise BrokenRowError(f"'question': expected options in it, got {shown(question)}")

@@ -2,8 +2,11 @@
 
 A line is {"id": "7", "question": "...", "options": ["red", "blue"], "answer": "B", "task": "..."}.
 Options may be lettered or not, as `options.choices` reads them. Without `options` the answer is a
-number; `id` is else the line's number, and `task` may be left out.
+number; `id` is else the line's number (of several files with the file's name before it), and `task`
+may be left out.
 """
+
+from typing import Any
 
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
 from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
@@ -16,16 +19,15 @@ NAME = "text"
 
 def read(row: Row, label: str) -> list[Record]:
     """Returns the record of a line; raises BrokenRowError."""
-    del label
     fields = row.fields()
     options: tuple[str, ...] = ()
-    if fields.get("options") is None:
+    if not fields.get("options"):
         gold = fields_lib.number_text(fields.get("answer"))
     else:
         options, gold = choices(fields["options"], fields.get("answer"))
     return [
         Record(
-            id=fields_lib.native_id(fields, "id") if "id" in fields else "/".join(row.keys),
+            id=_name(fields, label, row),
             benchmark=NAME,
             video="",
             problem=fields_lib.text(fields, "question"),
@@ -35,6 +37,13 @@ def read(row: Row, label: str) -> list[Record]:
             task=fields_lib.optional_text(fields, "task") or NAME,
         )
     ]
+
+
+def _name(fields: dict[str, Any], label: str, row: Row) -> str:
+    """Returns the id; of a line without one its number, behind its file's name among several."""
+    if fields.get("id") is not None:
+        return fields_lib.native_id(fields, "id")
+    return "/".join([label, *row.keys] if label else row.keys)
 
 
 LAYOUT = Layout(
