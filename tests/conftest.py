@@ -1,6 +1,5 @@
 """Every test runs on eight fake CPU devices, in full precision, and without implicit broadcasts."""
 
-import gc
 import logging
 import os
 import signal
@@ -18,9 +17,6 @@ from vreason_jax.runtime.compilation import enable_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
-
-# Traces of programs are many small objects, among which Python would look for rings all the time.
-gc.set_threshold(50_000, 20, 50)
 
 # A suite that a shell has put into the background would hand on to its programs that Ctrl-C is
 # ignored.

@@ -75,8 +75,7 @@ def read_rows(file: Path, object_depth: int = 1) -> Iterator[Row]:
     except (OSError, UnicodeDecodeError) as error:
         reason = one_line(getattr(error, "strerror", None) or error)
         raise UserError(f"{file}: expected a readable annotation file: {reason}") from None
-    listed = text[_skip(text, 0) :][:1] == "["  # no row is a list
-    if (file.suffix.lower() == ".jsonl" and not listed) or _is_lines(text):
+    if (file.suffix.lower() == ".jsonl" and not _is_list(text)) or _is_lines(text):
         yield from _line_rows(file, text)
     else:
         start = _skip(text, 0)
@@ -95,6 +94,15 @@ def _is_lines(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_list(text: str) -> bool:
+    """Whether a text is a list of objects, whatever its file is called."""
+    try:
+        value = parse_json(text) if text.lstrip().startswith("[") else None
+    except ValueError:
+        return False
+    return bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def _line_rows(file: Path, text: str) -> Iterator[Row]:

@@ -81,12 +81,14 @@ STATUS_WORDS = {status: status.replace("_", " ") for status in STATUSES} | {
     "no_answer": "not in the form asked"  # such as in tags; a bare letter may score all the same
 }
 _FIELDS = {field.name: field for field in dataclasses.fields(Line) if field.name not in _PLACE}
+_OPTIONAL = ("entropy", "changed", "delta_logit", "kl")  # left out where there is none
 _REQUIRED = {name for name, field in _FIELDS.items() if field.default is dataclasses.MISSING}
 
 
 def fields_of(line: Line) -> dict[str, Any]:
     """Returns a line as the file has it."""
-    return {name: getattr(line, name) for name in _FIELDS}
+    fields = {name: getattr(line, name) for name in _FIELDS}
+    return {name: v for name, v in fields.items() if v is not None or name not in _OPTIONAL}
 
 
 def read_lines(path: str | Path) -> list[Line]:
