@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,16 @@ def test_an_error_of_several_lines_is_printed_as_one(capsys):
 
     assert exit_code(fail) == 2
     assert capsys.readouterr().err == "error: expected this   and that\n"
+
+
+def test_what_the_system_says_of_a_file_is_one_line_and_other_errors_stay_whole(capsys):
+    assert exit_code(lambda: os.stat("a" * 300) and None) == 2
+    assert capsys.readouterr().err.endswith("a: File name too long\n")
+    told = []
+
+    def failing():
+        raise OSError("of no file")
+
+    with pytest.raises(OSError, match="of no file"):
+        exit_code(failing, lambda code, text: told.append((code, text)))
+    assert told == [(1, "error: OSError: of no file")]

@@ -110,19 +110,17 @@ def exit_code(
             f"the host's memory is too small: {str(error) or 'out of memory'}; ask for less at once"
         )
         code, text = 2, f"error: {_one_line(reason)}"
-    except OSError as error:  # such as a name that is too long, or a folder without permission
-        if error.filename is None or error.strerror is None:
-            raise
-        code, text = 2, f"error: {_one_line(f'{error.filename}: {error.strerror}')}"
     except KeyboardInterrupt:
         code, text = 130, "error: interrupted"
     except Exception as error:
         line = _one_line(f"error: {type(error).__name__}: {error}")
-        if not _group().begun():
+        if named := _file_error(error):
+            code, text = 2, f"error: {_one_line(named)}"
+        elif not _group().begun():
             end_alone(1, line)
             raise
-        # Its own line behind the traceback, which JAX ends with a notice.
-        code, text = 1, f"{traceback.format_exc()}{line}"
+        else:  # its own line behind the traceback, which JAX ends with a notice
+            code, text = 1, f"{traceback.format_exc()}{line}"
     else:
         _group().end_well()
         return 0
@@ -131,6 +129,13 @@ def exit_code(
     print(text, file=sys.stderr, flush=True)
     end_alone(code, text)
     return code
+
+
+def _file_error(error: Exception) -> str:
+    """What the system says of a file, such as that its name is too long; "" of other errors."""
+    if not isinstance(error, OSError) or error.filename is None or not error.strerror:
+        return ""
+    return f"{error.filename}: {error.strerror}"
 
 
 def note(line: str) -> None:
