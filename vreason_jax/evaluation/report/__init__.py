@@ -9,7 +9,7 @@ from vreason_jax.evaluation.report.answers import Sparks
 from vreason_jax.evaluation.report.page import build
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.results.lines import Line
-from vreason_jax.evaluation.results.runs import Run, merge_runs, plain_name
+from vreason_jax.evaluation.results.runs import Run, merge_runs, origin
 from vreason_jax.evaluation.statistics import aggregate
 from vreason_jax.evaluation.statistics.curves import read_curves
 from vreason_jax.evaluation.statistics.summary import Before, scores_before, summarise, write_json
@@ -43,8 +43,7 @@ def tell(run: Run, before: Run | None = None) -> Story:
 
 
 def _knows(before: Before, line: Line) -> bool:
-    asked = before.get((line.model, plain_name(line.method)), {})
-    return line.id in asked and aggregate.has_gain(line)
+    return line.id in before.get(origin(line), {}) and aggregate.has_gain(line)
 
 
 def write_page(out: str | Path, story: Story, chosen: Sequence[str] = ()) -> None:

@@ -92,9 +92,9 @@ def _check_one(lines: list[Line], key: str) -> None:
         )
 
 
-def plain_name(method: str) -> str:
-    """Returns a method's name without its model's, which merging sets before it."""
-    return method.rpartition(_MARK)[2]
+def origin(line: Line) -> tuple[str, str]:
+    """Returns a line's model and its method as `evaluate` named it, whatever was merged."""
+    return line.model, line.method.rpartition(_MARK)[2]
 
 
 def _check_alike(runs: Iterable[Run]) -> None:

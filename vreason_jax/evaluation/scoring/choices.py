@@ -55,9 +55,9 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
     if sure := lone_letter(text, letters) or words.equal(text) or _anew(text, letters):
         return sure
     spoken = {plain_words(option[2:]): option[0] for option in options}
-    if pair := next((pair for pair in _TRUTHS if set(pair) == set(spoken)), None):
-        said = {"yes": pair[0], "no": pair[1]}.get(yes_or_no(text), "")
-        return spoken.get(said) or letter_named(text, letters) or only_letter(text, letters)
+    if set(spoken) in map(set, _TRUTHS):  # nothing but yes and no
+        said = _letter_of_truth(text, spoken)
+        return said or letter_named(text, letters) or only_letter(text, letters)
     leads = [match.group("rest") for match in _LED.finditer(text)]
     for rest in reversed(leads):  # "The answer is a red hat": the words of an option
         if equal := words.equal(rest):
@@ -108,8 +108,8 @@ def _last_sentence(text: str) -> str:
 
 
 def _letter_of_truth(text: str, spoken: dict[str, str]) -> str:
-    """Returns the letter of yes or no, or of the option that leaves it open, among three."""
-    pair = next((pair for pair in _TRUTHS if set(pair) < set(spoken)), None)
+    """Returns the letter of yes or no, or of the one other option, where that leaves it open."""
+    pair = next((pair for pair in _TRUTHS if set(pair) <= set(spoken)), None)
     if pair is None:
         return ""
     if said := yes_or_no(text):

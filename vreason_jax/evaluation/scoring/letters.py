@@ -36,7 +36,7 @@ _FORMS = (
     # "B. a hat", "(B) a hat", "b) a hat" in front
     r"""^["'\[]*(?:\((?P<a>(?i:X))\)|(?P<b>X)(?:[.:)\]]|,? -(?= ))|"""
     r"""(?P<c>(?i:X))(?:[):]|\.(?= )))(?![A-Za-z0-9])""",
-    # "Option B", "I choose B", "going with b", "so B", "\u9009B"
+    # "Option B", "I choose B", "going with b", "so B", "选B"
     r"(?:(?i:(?<!each )(?<!every )\b(?:option|choice|letter|choose|chose|select|pick|opt|opt for|"
     r"leaves|leaving|left with|remains|settled? (?:on|for)|"
     r"lean(?:ing)? (?:to|towards?)|go(?:ing)? (?:with|for)|"
@@ -51,8 +51,12 @@ _FORMS = (
     # "OptionB"
     r"(?i:\b(?:option|choice|answer))(?P<joined>X)(?![A-Za-z0-9])",
 )
-_REASON = r"\s*(?:$|[.,;:)/\"]|or\b|and\b|because\b|since\b|matches\b|fits\b"
-_NO_WORD = {"I": re.compile(rf"{_REASON})"), "A": re.compile(rf"{_REASON}|only\b|is\b|seems\b)")}
+# What stands behind an A or an I that is a letter, and no word.
+_BEHIND = r"$|[.,;:)/\"]|(?:or|and|because|since|matches|fits)\b"
+_NO_WORD = {
+    "I": re.compile(rf"\s*(?:{_BEHIND})"),
+    "A": re.compile(rf"\s*(?:{_BEHIND}|(?:only|is|seems)\b)"),
+}
 _FEW_WORDS = 60  # characters
 # Several at once: "A and C are wrong", "neither A nor C", "A, B and C are out".
 _ONE = r"(?<![A-Za-z0-9])[\"'(\[]*X[\"')\]]*(?![A-Za-z0-9]|'[a-z]|-[a-z])"

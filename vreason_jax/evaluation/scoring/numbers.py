@@ -1,6 +1,7 @@
 """Numbers in a text, in whatever form: 1,000, 1e3, 1/4, 2√2, a dozen, twenty-one, two thirds."""
 
 import re
+from collections.abc import Callable
 
 SMALL = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
@@ -55,11 +56,14 @@ _CHINESE = re.compile(
 Found = tuple[str, tuple[int, int]]  # a number in digits, and where it stands
 
 
-def digits_for_words(text: str) -> str:
-    """Returns a folded text with its numbers in digits, without marks between thousands."""
+def digits_for_words(text: str, written: Callable[[str], str] = str) -> str:
+    """Returns a folded text with its numbers in digits, without marks between thousands.
+
+    `written` says how a number is put there.
+    """
     parts, place = [], 0
     for number, (start, end) in find_numbers(text):
-        parts += [text[place:start], number]
+        parts += [text[place:start], written(number)]
         place = end
     return "".join([*parts, text[place:]])
 

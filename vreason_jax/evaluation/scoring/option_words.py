@@ -3,7 +3,7 @@
 import re
 
 from vreason_jax.evaluation.scoring.folding import fold, plain_words
-from vreason_jax.evaluation.scoring.numbers import find_numbers, plain
+from vreason_jax.evaluation.scoring.numbers import digits_for_words, plain
 
 _ARTICLE = re.compile(r"^(?:the|an?) ")
 # Words that tell no option from another.
@@ -127,12 +127,7 @@ def affirmed(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Returns plain words, numbers in digits and with their signs, without the article before."""
-    spelled, place = "", 0
-    text = fold(text).lower()
-    for number, (start, end) in find_numbers(text):
-        spelled += text[place:start] + _number(number)
-        place = end
-    spelled += text[place:]
+    spelled = digits_for_words(fold(text).lower(), _number)
     for pattern, other in _SPELLINGS:
         spelled = pattern.sub(other, spelled)
     return _ARTICLE.sub("", plain_words(spelled))

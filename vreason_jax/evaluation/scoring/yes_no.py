@@ -24,7 +24,7 @@ _SIGN_NO = (
     "\u2717|\u2718|\u274c"
 )
 _SAID = (
-    rf"(?:(?P<idiom>{_SIGN_IDIOMS})|(?P<no>\b(?:{_NO})\b|{_SIGN_NO})|"
+    rf"(?:(?:{_SIGN_IDIOMS})|(?P<no>\b(?:{_NO})\b|{_SIGN_NO})|"
     rf"(?P<yes>\b(?:{_YES})\b|{_SIGN_YES}))"
 )
 # What holds the words without saying them.

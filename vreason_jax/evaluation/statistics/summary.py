@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.evaluation.results.lines import STATUSES, Line
-from vreason_jax.evaluation.results.runs import Run, check_unique, plain_name, read_run
+from vreason_jax.evaluation.results.runs import Run, check_unique, origin, read_run
 from vreason_jax.evaluation.running.controls import NONE
 from vreason_jax.evaluation.statistics import aggregate, intervals, power, significance
 from vreason_jax.evaluation.statistics.budgets import equal_tokens
@@ -44,8 +44,8 @@ def summarise(
     groups = {name: [line for line in lines if line.method == name] for name in names}
     firsts = {lines[0].model: name for name, lines in reversed(groups.items())}
     against = {name: firsts[group[0].model] for name, group in groups.items()}
-    keys = {name: (group[0].model, plain_name(name)) for name, group in groups.items()}
-    methods = {name: _method(g, (before or {}).get(keys[name])) for name, g in groups.items()}
+    known = before or {}
+    methods = {name: _method(group, known.get(origin(group[0]))) for name, group in groups.items()}
     for name, first in against.items():
         if first != name:
             methods[name] |= {"against": first} | _differences(groups[first], groups[name])
@@ -72,7 +72,7 @@ def scores_before(run: Run) -> Before:
     """Returns the scores of a run in the form of `summarise`'s `before`."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in run.lines:
-        groups.setdefault((line.model, plain_name(line.method)), []).append(line)
+        groups.setdefault(origin(line), []).append(line)
     return {key: question_scores(lines) for key, lines in groups.items()}
 
 
