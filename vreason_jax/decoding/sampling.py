@@ -102,6 +102,9 @@ def keep_likely(logits: jax.Array, numbers: SamplingNumbers) -> jax.Array:
     """
     likely = jax.nn.softmax(logits)
     logs = likely * jnp.log(jnp.where(likely > 0, likely, 1.0))
+    top_k, top_p, top_h = numbers.top_k, numbers.top_p, numbers.top_h
+    used = jnp.stack([top_k > 0, top_p < 1.0, (top_h > 0.0) & (top_h < 1.0)])
+    floor = jnp.stack([0.0, 0.0, numbers.min_p]) * jnp.max(likely)  # before the last rule
 
     def mass(kept):
         return jnp.sum(jnp.where(kept, likely, 0.0))
@@ -109,20 +112,21 @@ def keep_likely(logits: jax.Array, numbers: SamplingNumbers) -> jax.Array:
     def entropy(kept):
         return jnp.log(mass(kept)) - jnp.sum(jnp.where(kept, logs, 0.0)) / mass(kept)
 
-    def rule(used, holds, kept):
-        return kept & lax.cond(used, lambda: longest_run(logits, holds), lambda: kept)
+    # In a loop, since the search for a run is long to trace and to compile.
+    def rule(number, kept):
+        kept &= likely >= floor[number]
+        weights = jnp.where(number == 0, 1.0, likely)
+        most = jnp.where(number == 0, top_k, top_p * mass(kept))
+        bound = top_h * entropy(kept)
 
-    top_k, top_p, top_h = numbers.top_k, numbers.top_p, numbers.top_h
-    kept = likely > 0
-    kept = rule(top_k > 0, lambda before, _: jnp.sum(before) < top_k, kept)
-    most = top_p * mass(kept)
-    kept = rule(top_p < 1.0, lambda before, _: mass(before) < most, kept)
-    kept &= likely >= numbers.min_p * jnp.max(likely)
-    bound = top_h * entropy(kept)
-    used = (top_h > 0.0) & (top_h < 1.0)
-    # Of no tokens the entropy is not a number.
-    kept = rule(used, lambda _, through: ~(entropy(through) > bound), kept)
-    return jnp.where(kept, logits, -jnp.inf)
+        def holds(before, through):
+            light = jnp.sum(jnp.where(before, weights, 0.0)) < most
+            # Of no tokens the entropy is not a number.
+            return jnp.where(number == 2, ~(entropy(through) > bound), light)
+
+        return kept & lax.cond(used[number], lambda: longest_run(logits, holds), lambda: kept)
+
+    return jnp.where(lax.fori_loop(0, len(used), rule, likely > 0), logits, -jnp.inf)
 
 
 def longest_run(logits: jax.Array, holds: Callable[..., jax.Array]) -> jax.Array:
@@ -140,19 +144,19 @@ def longest_run(logits: jax.Array, holds: Callable[..., jax.Array]) -> jax.Array
     def before(value, end):
         return (place < value) | (place == value) & (index < end)
 
-    value = _last(lambda value: holds(before(value, 0), before(value, 1)), 8)
-    end = _last(lambda end: holds(before(value, end), before(value, end + 1)), 5)
-    return before(value, end + 1) | (index == jnp.argmax(logits))
-
-
-def _last(holds: Callable[[jax.Array], jax.Array], digits: int) -> jax.Array:
-    """The last uint32 of so many hexadecimal digits up to which `holds` is true, or 0."""
-
     def find(number, found):
-        candidates = found + (jnp.arange(16, dtype=jnp.uint32) << 4 * (digits - 1 - number))
-        return candidates[jnp.maximum(jnp.sum(jax.vmap(holds)(candidates)) - 1, 0)]
+        # One more hexadecimal digit: eight of the last place that holds, then five of its index.
+        of_place = number < 8
+        digit = jnp.arange(16, dtype=jnp.uint32) << 4 * (jnp.where(of_place, 7, 12) - number)
+        values = found[0] + jnp.where(of_place, digit, 0)
+        ends = found[1] + jnp.where(of_place, 0, digit)
+        held = jax.vmap(lambda value, end: holds(before(value, end), before(value, end + 1)))
+        last = jnp.maximum(jnp.sum(held(values, ends)) - 1, 0)
+        return values[last], ends[last]
 
-    return lax.fori_loop(jnp.uint32(0), jnp.uint32(digits), find, jnp.uint32(0))
+    nothing = jnp.uint32(0), jnp.uint32(0)
+    value, end = lax.fori_loop(jnp.uint32(0), jnp.uint32(13), find, nothing)
+    return before(value, end + 1) | (index == jnp.argmax(logits))
 
 
 def token_logprob(logits: jax.Array, token: jax.Array) -> jax.Array:
