@@ -20,11 +20,11 @@ def trace_of(capacity=256, tokens=60, eos_ids=(), config=CONFIG):
 
 
 def test_an_answer_that_outgrows_its_cache_goes_on_as_in_a_larger_one():
-    tokens = 256 + 8
+    tokens = 128 + 8
     decode_chunk.clear_cache()
-    grown = trace_of(256, tokens)
+    grown = trace_of(128, tokens)
     assert decode_chunk._cache_size() == 2, "it grows once, to its whole length"
-    whole = trace_of(512, tokens)
+    whole = trace_of(256, tokens)
     assert len(whole.token) == tokens and whole.updated.any()
     for ours, theirs in zip(grown, whole, strict=True):
         # Sums over more slots, of which the others are 0, may be ordered otherwise.

@@ -63,7 +63,7 @@ def flags(data, out, *others):
 
 def test_bad_videos_get_a_status_and_what_can_be_shared_is_read_once(run, data, tmp_path):
     methods = "--methods", "baseline,vreason,min,max", "--seeds", "0,1,2"
-    chance = "--set", "sampling.temperature=1.0", "--set", "video.timeout_seconds=20"
+    chance = "--set", "sampling.temperature=1.0", "--set", "video.timeout_seconds=8"
     ended = run(*flags(data, tmp_path / "out", *methods, *chance))
     assert ended.code == 0, ended.err
     found = answers(tmp_path / "out")
@@ -132,7 +132,7 @@ def test_a_run_asks_with_the_lines_said_at_its_frames_on_demand(run, tmp_path, m
 
 
 def test_check_lists_bad_videos_before_any_model_is_looked_at(run, data, tmp_path):
-    given = flags(data, tmp_path / "out", "--check", "--set", "video.timeout_seconds=20")
+    given = flags(data, tmp_path / "out", "--check", "--set", "video.timeout_seconds=8")
     ended = run(*given, "--model", tmp_path / "no model")
     assert ended.code == 2
     assert "5 videos are missing or unreadable, those of 5 of 7 questions" in ended.err
