@@ -1,6 +1,7 @@
 """One question of a benchmark, whatever format it came in."""
 
 import dataclasses
+import hashlib
 
 CHOICE, NUMBER, REGRESSION, FREE = "multiple choice", "numerical", "regression", "free-form"
 KINDS = (CHOICE, NUMBER, REGRESSION, FREE)  # Video-R1's problem_type
@@ -32,3 +33,9 @@ class Record:
 def clip_name(video: str, start: float | None = None, end: float | None = None) -> str:
     """Returns what questions about the same part of the same video have in common."""
     return video if start is None and end is None else f"{video}@{start}-{end}"
+
+
+def digest_of(name: str, size: int) -> bytes:
+    """Returns `size` bytes that stand for a name, the same on every machine and in every run."""
+    # Undecodable bytes of a path are lone surrogates, which UTF-8 cannot hold.
+    return hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=size).digest()

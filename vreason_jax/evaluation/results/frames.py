@@ -1,6 +1,5 @@
 """`frames/`: the frames of each clip as the model saw them, small, side by side in one picture."""
 
-import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vreason_jax.evaluation.benchmarks.record import digest_of
 from vreason_jax.json_files import parse_json
 from vreason_jax.output.files import write_atomic
 from vreason_jax.video.sampling import spread_indices
@@ -24,8 +24,7 @@ _FEW = 8  # frames that show more than twice as many tiny ones
 
 def frames_path(folder: Path, clip: str) -> Path:
     """Returns the file of a clip's picture in a run's folder; `clip` is as `clip_name` has it."""
-    digest = hashlib.blake2b(clip.encode(errors="surrogateescape"), digest_size=12).hexdigest()
-    return folder / FOLDER / f"{digest}.jpg"
+    return folder / FOLDER / f"{digest_of(clip, 12).hex()}.jpg"
 
 
 def write_frames(path: Path, frames: np.ndarray, times: np.ndarray) -> None:

@@ -7,7 +7,6 @@ that worker lives. Who finds a dead worker's claim makes the next one, with a hi
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from vreason_jax.errors import UserError
+from vreason_jax.evaluation.benchmarks.record import digest_of
 
 _FOLDER = ".workers"
 _TOUCHED_EVERY = 10.0  # seconds
@@ -88,8 +88,7 @@ class Worker:
             self._claim(clip, number).unlink(missing_ok=True)
 
     def _claim(self, clip: str, number: int) -> Path:
-        digest = hashlib.blake2b(clip.encode(errors="surrogateescape"), digest_size=12).hexdigest()
-        return self._place / f"{digest}.{number}"
+        return self._place / f"{digest_of(clip, 12).hex()}.{number}"
 
     def _is_alive(self, claim: Path) -> bool | None:
         """Returns whether the worker of a claim lives; None where the claim is gone."""

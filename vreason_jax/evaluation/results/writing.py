@@ -1,7 +1,6 @@
 """From replies to lines, scored, with their traces on the disk before them."""
 
 import dataclasses
-import hashlib
 import json
 import math
 import re
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vreason_jax.engine.answer import LENGTH, NOT_FINITE, Answer
-from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.benchmarks.record import Record, digest_of
 from vreason_jax.evaluation.results.lines import Line
 from vreason_jax.evaluation.results.run_folder import TRACES, RunFolder
 from vreason_jax.evaluation.running.comparison import Distance
@@ -110,8 +109,7 @@ def trace_name(question: str, method: str, seed: int) -> str:
     """Returns a file name of plain characters, another for every answer."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{question}-{method}-{seed}").lstrip(".")[:120]
     whole = json.dumps([question, method, seed])
-    digest = hashlib.blake2b(whole.encode(), digest_size=6).hexdigest()
-    return f"{plain}-{digest}.npz"
+    return f"{plain}-{digest_of(whole, 6).hex()}.npz"
 
 
 def _mean_entropy(answer: Answer) -> float | None:

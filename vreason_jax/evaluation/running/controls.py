@@ -1,13 +1,12 @@
 """Controls: a run withholds a part of the input to test what the answers depend on."""
 
 import dataclasses
-import hashlib
 
 import numpy as np
 
 from vreason_jax.errors import UserError, nearest, shown
 from vreason_jax.evaluation.benchmarks import shapes
-from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.benchmarks.record import Record, digest_of
 from vreason_jax.evaluation.running.plan import clip_key
 from vreason_jax.video.reader import Clip
 
@@ -40,5 +39,5 @@ def controlled_clip(clip: Clip, record: Record, control: str) -> Clip:
 
 
 def _order(record: Record, frames: int) -> np.ndarray:
-    digest = hashlib.blake2b(clip_key(record).encode(errors="surrogateescape"), digest_size=8)
-    return np.random.default_rng(int.from_bytes(digest.digest(), "big")).permutation(frames)
+    seed = int.from_bytes(digest_of(clip_key(record), 8), "big")
+    return np.random.default_rng(seed).permutation(frames)

@@ -1,12 +1,11 @@
 """Which questions a copy of the model answers, in which order, and which are read together."""
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from vreason_jax.decoding import ladder
-from vreason_jax.evaluation.benchmarks.record import Record, clip_name
+from vreason_jax.evaluation.benchmarks.record import Record, clip_name, digest_of
 
 Group = Sequence[Record]  # the questions about one clip
 Item = TypeVar("Item")
@@ -28,8 +27,7 @@ def replica_of(clip: str, replicas: int) -> int:
     By a hash, so that it depends on nothing else in the set: not on its order, size or limit. Of
     the clip, not of the question: each is read by one copy, once.
     """
-    digest = hashlib.blake2b(clip.encode(errors="surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % replicas
+    return int.from_bytes(digest_of(clip, 8), "big") % replicas
 
 
 def share_of(records: Sequence[Record], replica: int, replicas: int) -> list[list[Record]]:
