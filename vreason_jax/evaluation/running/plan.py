@@ -66,9 +66,7 @@ class Buckets(Generic[Item]):
 
     def rest(self) -> list[list[Item]]:
         """Returns what is left, as batches of fewer questions."""
-        batches = []
-        while self._waiting:
-            batches.append(self._oldest())
+        batches, self._waiting = list(self._waiting.values()), {}
         return batches
 
     def _oldest(self) -> list[Item]:
