@@ -2,12 +2,12 @@
 
 import functools
 import os
-import unicodedata
 from pathlib import Path, PurePosixPath
 
 from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.video.images import IMAGE_SUFFIXES
+from vreason_jax.video.names import same_form
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")
 # Folders that tell nothing of a video: copies have others, or none.
@@ -66,7 +66,7 @@ def _closest(found: list[PurePosixPath], wanted: PurePosixPath) -> list[PurePosi
         return []
 
     def nearness(path: PurePosixPath) -> tuple[bool, bool, int]:
-        same_case = _nfc(_stem(path.name)) == _nfc(_stem(wanted.name))
+        same_case = same_form(_stem(path.name)) == same_form(_stem(wanted.name))
         ours, theirs = path.parts[-2::-1], wanted.parts[-2::-1]
         shared = 0
         for left, right in zip(ours, theirs, strict=False):
@@ -91,12 +91,8 @@ def _stem(name: str) -> str:
     return name[: -len(suffix)] if suffix.lower() in VIDEO_SUFFIXES else name
 
 
-def _nfc(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _key(name: str) -> str:
-    return _nfc(name).casefold()
+    return same_form(name).casefold()
 
 
 @functools.lru_cache(maxsize=4)
