@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -24,6 +25,14 @@ def text(fields: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BrokenRowError(f"{key!r}: expected text, got {shown(value)}")
     return whole(value, key)
+
+
+def one_of(fields: dict[str, Any], key: str, known: Collection[str], words: str) -> str:
+    """Returns a text that is one of `known`, which the message calls `words`."""
+    value = text(fields, key)
+    if value not in known:
+        raise BrokenRowError(f"{key!r}: expected {words}, got {shown(value)}")
+    return value
 
 
 def optional_text(fields: dict[str, Any], key: str) -> str:
@@ -66,6 +75,17 @@ def seconds(fields: dict[str, Any], key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
         raise BrokenRowError(f"{key!r}: expected seconds from 0, got {shown(value)}")
     return float(value)
+
+
+def times(fields: dict[str, Any], *, needed: bool = False) -> tuple[float | None, float | None]:
+    """Returns where the part of a video begins and ends; None for a time that is not `needed`."""
+    start, end = seconds(fields, "start"), seconds(fields, "end")
+    wrong = needed if start is None or end is None else end <= start
+    if wrong:
+        raise BrokenRowError(
+            f"'start', 'end': expected two times in order, got {shown([start, end])}"
+        )
+    return start, end
 
 
 def below_the_folder(path: str, key: str = "path") -> str:

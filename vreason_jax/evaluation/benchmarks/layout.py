@@ -6,7 +6,7 @@ from typing import Any
 
 from vreason_jax.evaluation.benchmarks.fields import optional_text
 from vreason_jax.evaluation.benchmarks.record import Record
-from vreason_jax.evaluation.benchmarks.rows import Row
+from vreason_jax.evaluation.benchmarks.rows import SUFFIXES, Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +28,16 @@ class Groups:
     subset: str = ""
 
 
-def groups_by_type(fields: dict[str, Any], video: str) -> Groups:
-    """Returns the groups of a row in Video-R1's schema that names its task alone."""
+def groups_by_type(fields: dict[str, Any], video: str, subset: str = "") -> Groups:
+    """Returns the groups of a row in Video-R1's schema: its task, and what a key `subset` names."""
     del video
-    return Groups(optional_text(fields, "original_question_type"))
+    task = optional_text(fields, "original_question_type")
+    return Groups(task, optional_text(fields, subset) if subset else "")
+
+
+def in_any_format(*names: str) -> tuple[str, ...]:
+    """Returns the patterns of files of some names, the formats in the order of `SUFFIXES`."""
+    return tuple(f"{name}{suffix}" for suffix in SUFFIXES for name in names)
 
 
 @dataclasses.dataclass(frozen=True)

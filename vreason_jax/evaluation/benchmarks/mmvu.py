@@ -14,6 +14,7 @@ from vreason_jax.evaluation.benchmarks.options import choices
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, Record
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
 
+FORMS = ("multiple-choice", "open-ended")
 DISCIPLINES = {
     "Science": (
         "Astronomy", "Biology", "Chemistry", "Electromagnetism", "Geography", "Mechanics",
@@ -37,11 +38,7 @@ def read(row: Row, label: str) -> list[Record]:
     """Returns the record of an official row; raises BrokenRowError."""
     del label
     fields = row.fields()
-    form = fields_lib.text(fields, "question_type")
-    if form not in ("multiple-choice", "open-ended"):
-        raise BrokenRowError(
-            f"'question_type': expected multiple-choice or open-ended, got {shown(form)}"
-        )
+    form = fields_lib.one_of(fields, "question_type", FORMS, " or ".join(FORMS))
     answer = fields_lib.text(fields, "answer").strip()
     options, gold = ((), answer) if form == "open-ended" else _options(fields, answer)
     subject = _subject(fields)

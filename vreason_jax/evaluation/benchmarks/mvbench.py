@@ -5,7 +5,6 @@ seconds; Episodic Reasoning has folders of frames, three a second.
 """
 
 import dataclasses
-from typing import Any
 
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
@@ -60,7 +59,7 @@ def read(row: Row, label: str) -> list[Record]:
     if candidates.count(answer) != 1:
         raise BrokenRowError(f"'answer': expected one of the candidates, got {shown(answer)}")
     video = f"{task.folder}/{fields_lib.text(fields, 'video')}"
-    start, end = _times(fields) if task.has_times else (None, None)
+    start, end = fields_lib.times(fields, needed=True) if task.has_times else (None, None)
     return [
         Record(
             id=f"{label}/{row.keys[-1]}",
@@ -76,15 +75,6 @@ def read(row: Row, label: str) -> list[Record]:
             folder_fps=FRAMES_FPS,
         )
     ]
-
-
-def _times(fields: dict[str, Any]) -> tuple[float, float]:
-    start, end = fields_lib.seconds(fields, "start"), fields_lib.seconds(fields, "end")
-    if start is None or end is None or end <= start:
-        raise BrokenRowError(
-            f"'start', 'end': expected two times in order, got {shown([start, end])}"
-        )
-    return start, end
 
 
 def _patterns(task: str) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ words and are taken out of them. Captioning is judged by which of its pieces of 
 caption comes nearest to.
 """
 
+import functools
 import re
 from typing import Any
 
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
-from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
+from vreason_jax.evaluation.benchmarks.layout import Layout, Source, groups_by_type, in_any_format
 from vreason_jax.evaluation.benchmarks.options import LETTERS, by_place
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, Record
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
@@ -87,23 +88,14 @@ def _parts(label: str, question: str, answer: str) -> tuple[str, tuple[str, ...]
     return words, options, LETTERS[marks.index(mark.group())]
 
 
-def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
-    del video
-    return Groups(
-        fields_lib.optional_text(fields, "original_question_type"),
-        fields_lib.optional_text(fields, "dim"),
-    )
-
-
 def _patterns(kind: str) -> tuple[str, ...]:
-    names = (f"questions/{kind}", kind, f"*/{kind}", f"{kind}/*")
-    return tuple(f"{name}{suffix}" for suffix in (".json", ".jsonl", ".parquet") for name in names)
+    return in_any_format(f"questions/{kind}", kind, f"*/{kind}", f"{kind}/*")
 
 
 LAYOUT = Layout(
     "tempcompass",
     tuple(Source(kind, _patterns(kind)) for kind in KINDS),
     read,
-    _video_r1_groups,
+    functools.partial(groups_by_type, subset="dim"),
     object_depth=3,
 )

@@ -28,7 +28,7 @@ def read_row(row: Row, layout: Layout) -> list[Record]:
     options, gold = _options_and_gold(fields, kind)
     video = fields_lib.below_the_folder(fields_lib.text(fields, "path"))
     groups = layout.video_r1_groups(fields, video)
-    start, end = _times(fields)
+    start, end = fields_lib.times(fields)
     return [
         Record(
             id=fields_lib.native_id(fields, "problem_id"),
@@ -47,21 +47,8 @@ def read_row(row: Row, layout: Layout) -> list[Record]:
     ]
 
 
-def _times(fields: dict[str, Any]) -> tuple[float | None, float | None]:
-    start, end = fields_lib.seconds(fields, "start"), fields_lib.seconds(fields, "end")
-    if start is not None and end is not None and end <= start:
-        raise BrokenRowError(
-            f"'start', 'end': expected two times in order, got {shown([start, end])}"
-        )
-    return start, end
-
-
 def _kind(fields: dict[str, Any]) -> str:
-    kind = fields_lib.text(fields, "problem_type")
-    if kind not in KINDS:
-        raise BrokenRowError(
-            f"'problem_type': expected one of {', '.join(KINDS)}, got {shown(kind)}"
-        )
+    kind = fields_lib.one_of(fields, "problem_type", KINDS, f"one of {', '.join(KINDS)}")
     media = fields.get("data_type", "video")
     if media != "video":
         raise BrokenRowError(f"'data_type': expected \"video\", got {shown(media)}")

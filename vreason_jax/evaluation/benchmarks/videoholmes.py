@@ -4,12 +4,11 @@
 Pipeline/example_questions; videos at videos/<video ID>.mp4, or in another folder below the data.
 """
 
-from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
 from vreason_jax.evaluation.benchmarks.layout import Layout, Source, groups_by_type
 from vreason_jax.evaluation.benchmarks.options import choices
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
-from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
+from vreason_jax.evaluation.benchmarks.rows import Row
 
 TYPES = ("SR", "IMC", "TCI", "TA", "MHR", "PAR", "CTI")
 
@@ -18,9 +17,7 @@ def read(row: Row, label: str) -> list[Record]:
     """Returns the record of an official row; raises BrokenRowError."""
     del label
     fields = row.fields()
-    task = fields_lib.text(fields, "Question Type")
-    if task not in TYPES:
-        raise BrokenRowError(f"'Question Type': expected {', '.join(TYPES)}, got {shown(task)}")
+    task = fields_lib.one_of(fields, "Question Type", TYPES, ", ".join(TYPES))
     video = fields_lib.native_id(fields, "video ID")
     options, gold = choices(fields.get("Options"), fields.get("Answer"), "Options")
     return [

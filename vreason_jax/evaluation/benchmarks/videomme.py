@@ -4,12 +4,13 @@ Rows with `videoID` (Parquet or lines), or one entry per video with its `questio
 data/<videoID>.mp4, subtitles at subtitle/<videoID>.srt.
 """
 
+import functools
 from pathlib import PurePosixPath
 from typing import Any
 
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
-from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
+from vreason_jax.evaluation.benchmarks.layout import Layout, Source, groups_by_type
 from vreason_jax.evaluation.benchmarks.options import choices
 from vreason_jax.evaluation.benchmarks.record import CHOICE, Record
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
@@ -30,9 +31,7 @@ def read(row: Row, label: str) -> list[Record]:
 
 
 def _record(fields: dict[str, Any]) -> Record:
-    length = fields_lib.text(fields, "duration")
-    if length not in LENGTHS:
-        raise BrokenRowError(f"'duration': expected short, medium or long, got {shown(length)}")
+    length = fields_lib.one_of(fields, "duration", LENGTHS, "short, medium or long")
     video = _video_id(fields)
     options, gold = choices(fields.get("options"), fields.get("answer"))
     return Record(
@@ -60,16 +59,9 @@ def subtitles_of(video: str) -> str:
     return f"subtitle/{PurePosixPath(video).stem}.srt"
 
 
-def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
-    del video
-    return Groups(
-        fields_lib.optional_text(fields, "original_question_type"),
-        fields_lib.optional_text(fields, "duration"),
-    )
-
-
 _PATTERNS = (
     "videomme.json", "videomme.jsonl", "test.json", "test.jsonl", "video-mme*.json*",
     "videomme/*.json*", "*template*.json", "videomme/*.parquet", "test*.parquet",
 )  # fmt: skip
-LAYOUT = Layout("videomme", (Source("", _PATTERNS),), read, _video_r1_groups)
+_GROUPS = functools.partial(groups_by_type, subset="duration")
+LAYOUT = Layout("videomme", (Source("", _PATTERNS),), read, _GROUPS)

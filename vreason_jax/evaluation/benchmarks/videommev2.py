@@ -20,9 +20,7 @@ def read(row: Row, label: str) -> list[Record]:
     """Returns the record of an official row; raises BrokenRowError."""
     del label
     fields = row.fields()
-    group = fields_lib.text(fields, "group_type")
-    if group not in GROUP_TYPES:
-        raise BrokenRowError(f"'group_type': expected relevance or logic, got {shown(group)}")
+    group = fields_lib.one_of(fields, "group_type", GROUP_TYPES, " or ".join(GROUP_TYPES))
     video = fields_lib.native_id(fields, "video_id")
     options, gold = choices(fields.get("options"), fields.get("answer"))
     return [

@@ -11,7 +11,7 @@ from typing import Any
 
 from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
-from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
+from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source, in_any_format
 from vreason_jax.evaluation.benchmarks.options import choices, texts_of
 from vreason_jax.evaluation.benchmarks.record import CHOICE, NUMBER, Record
 from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
@@ -93,8 +93,7 @@ def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
 
 
 def _patterns(track: str) -> tuple[str, ...]:
-    names = (f"{track}/*", f"*{track}*", f"*/*{track}*")
-    return tuple(f"{name}{suffix}" for suffix in (".json", ".jsonl", ".parquet") for name in names)
+    return in_any_format(f"{track}/*", f"*{track}*", f"*/*{track}*")
 
 
 LAYOUT = Layout(

@@ -5,12 +5,11 @@
 
 from typing import Any
 
-from vreason_jax.errors import shown
 from vreason_jax.evaluation.benchmarks import fields as fields_lib
 from vreason_jax.evaluation.benchmarks.layout import Groups, Layout, Source
 from vreason_jax.evaluation.benchmarks.options import choices
 from vreason_jax.evaluation.benchmarks.record import CHOICE, REGRESSION, Record
-from vreason_jax.evaluation.benchmarks.rows import BrokenRowError, Row
+from vreason_jax.evaluation.benchmarks.rows import Row
 
 NUMERIC = (
     "object_counting", "object_abs_distance", "object_size_estimation", "room_size_estimation",
@@ -26,7 +25,7 @@ def read(row: Row, label: str) -> list[Record]:
     """Returns the record of an official row; raises BrokenRowError."""
     del label
     fields = row.fields()
-    task = _task(fields)
+    task = fields_lib.one_of(fields, "question_type", NUMERIC + LETTERED, "one of VSI-Bench's")
     options: tuple[str, ...] = ()
     if task in LETTERED:
         options, gold = choices(fields.get("options"), fields.get("ground_truth"))
@@ -47,13 +46,6 @@ def read(row: Row, label: str) -> list[Record]:
             subset=dataset,
         )
     ]
-
-
-def _task(fields: dict[str, Any]) -> str:
-    task = fields_lib.text(fields, "question_type")
-    if task not in NUMERIC + LETTERED:
-        raise BrokenRowError(f"'question_type': expected one of VSI-Bench's, got {shown(task)}")
-    return task
 
 
 def _video_r1_groups(fields: dict[str, Any], video: str) -> Groups:
