@@ -1,7 +1,7 @@
 """The exception for what a user can mend, and the words and values in its messages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 LONGEST_VALUE = 80  # characters of a value in a message
@@ -22,6 +22,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; the nearest known one is {match[0]!r}" if match else ""
 
 
+def check_known(flag: str, word: str, known: Sequence[str]) -> None:
+    """Raises UserError, which begins with `flag`, for a word that is none of those known."""
+    if word not in known:
+        names = ", ".join(known)
+        raise UserError(f"{flag}: expected one of {names}, got {shown(word)}{nearest(word, known)}")
+
+
 def shown(value: Any) -> str:
     """Returns a value's Python literal with control characters escaped, cut to 80 characters."""
     try:
@@ -36,6 +43,11 @@ def one_line(reason: Any, longest: int = LONGEST_REASON) -> str:
     # Of a very long text the beginning is enough.
     text = " ".join(str(reason)[: 10 * longest].split())
     return _cut(_printable(text) or type(reason).__name__, longest)
+
+
+def reason_of(error: Exception) -> str:
+    """Returns in one line why a file cannot be read, without its name where the system says so."""
+    return one_line(getattr(error, "strerror", None) or error)
 
 
 def _printable(text: str) -> str:

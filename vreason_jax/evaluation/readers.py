@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from vreason_jax.errors import UserError, nearest, shown
+from vreason_jax.errors import UserError, check_known, shown
 from vreason_jax.evaluation.benchmarks import (
     mmvu,
     mvbench,
@@ -72,11 +72,7 @@ def read_benchmark(
     Raises UserError for an unknown name or split, no annotation, not one usable row, and ids that
     repeat.
     """
-    if name not in BENCHMARKS:
-        known = ", ".join(BENCHMARKS)
-        raise UserError(
-            f"--benchmark: expected one of {known}, got {shown(name)}{nearest(name, BENCHMARKS)}"
-        )
+    check_known("--benchmark", name, BENCHMARKS)
     if limit is not None and limit < 1:
         raise UserError(f"--limit: expected at least 1, got {limit}")
     _check_split(name, split)
@@ -186,12 +182,9 @@ def _official_rows(layout: Layout, sources: list[tuple[str, Path]]) -> Iterator:
 
 
 def _matching(files: dict[str, Path], pattern: str) -> list[Path]:
-    return [file for path, file in files.items() if _matches(path, pattern)]
-
-
-def _matches(path: str, pattern: str) -> bool:
     # fnmatch lets a star cross folders.
-    return path.count("/") == pattern.count("/") and fnmatch.fnmatchcase(path, pattern)
+    alike = [path for path in files if path.count("/") == pattern.count("/")]
+    return [files[path] for path in alike if fnmatch.fnmatchcase(path, pattern)]
 
 
 def _nothing_found(layout: Layout, folder: Path, schema: str | None) -> str:

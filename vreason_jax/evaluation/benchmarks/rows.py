@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import LONGEST_VALUE, UserError, one_line, shown
+from vreason_jax.errors import LONGEST_VALUE, UserError, one_line, reason_of, shown
 from vreason_jax.json_files import decode_json, parse_json
 from vreason_jax.regular_files import check_regular, read_text
 
@@ -73,7 +73,7 @@ def read_rows(file: Path, object_depth: int = 1) -> Iterator[Row]:
     try:
         text = read_text(file, LARGEST)
     except (OSError, UnicodeDecodeError) as error:
-        reason = one_line(getattr(error, "strerror", None) or error)
+        reason = reason_of(error)
         raise UserError(f"{file}: expected a readable annotation file: {reason}") from None
     if (file.suffix.lower() == ".jsonl" and not _is_list(text)) or _is_lines(text):
         yield from _line_rows(file, text)
@@ -202,5 +202,4 @@ def _parquet_rows(file: Path) -> Iterator[Row]:
                 number += 1
                 yield Row(file, f"row {number}", (str(number),), value)
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        reason = one_line(error)
-        raise UserError(f"{file}: expected a readable Parquet file: {reason}") from None
+        raise UserError(f"{file}: expected a readable Parquet file: {one_line(error)}") from None

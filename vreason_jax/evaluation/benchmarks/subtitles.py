@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from vreason_jax.errors import UserError, one_line
+from vreason_jax.errors import UserError, reason_of
 from vreason_jax.evaluation.benchmarks.locate import below
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.regular_files import read_bytes
@@ -34,8 +34,7 @@ def read_srt(file: Path) -> tuple[Line, ...]:
     try:
         text = read_bytes(file).decode("utf-8-sig", errors="replace")
     except OSError as error:
-        reason = one_line(error.strerror or error)
-        raise UserError(f"{file}: expected a readable subtitle file: {reason}") from None
+        raise UserError(f"{file}: expected a readable subtitle file: {reason_of(error)}") from None
     lines = parse_srt(text)
     if not lines and text.strip():
         raise UserError(f"{file}: expected subtitles with times (SubRip), found none")

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from vreason_jax.errors import UserError, nearest, shown
+from vreason_jax.errors import check_known
 from vreason_jax.evaluation.benchmarks import shapes
 from vreason_jax.evaluation.benchmarks.record import Record, digest_of
 from vreason_jax.evaluation.running.plan import clip_key
@@ -16,11 +16,7 @@ CONTROLS = (NONE, BLANK, SHUFFLED, NO_LAST_VALUES)
 
 def check_control(name: str) -> None:
     """Raises UserError for an unknown control."""
-    if name not in CONTROLS:
-        known = ", ".join(CONTROLS)
-        raise UserError(
-            f"--control: expected one of {known}, got {shown(name)}{nearest(name, CONTROLS)}"
-        )
+    check_known("--control", name, CONTROLS)
 
 
 def controlled_clip(clip: Clip, record: Record, control: str) -> Clip:

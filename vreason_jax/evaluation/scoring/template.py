@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.errors import UserError, reason_of, shown
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, KINDS, NUMBER, REGRESSION
 from vreason_jax.json_files import parse_json
 from vreason_jax.regular_files import read_text
@@ -49,7 +49,8 @@ def read_template(file: Path) -> PromptFile:
             f"--template: expected {file} to hold `template`, a text, and `suffixes`, texts by "
             f"kind, got {', '.join(values) or 'nothing'}"
         )
-    if "{question}" not in template.replace("{Question}", "{question}"):
+    wording = template.replace("{Question}", "{question}")
+    if "{question}" not in wording:
         raise UserError(f"--template: {file} lacks {{question}}; say where it goes")
     for kind, suffix in suffixes.items():
         if kind not in KINDS + _OTHER_KINDS or not isinstance(suffix, str):
@@ -58,7 +59,6 @@ def read_template(file: Path) -> PromptFile:
                 f"got {shown(kind)}: {shown(suffix)}"
             )
     kept = {kind: suffixes[kind] for kind in KINDS if kind in suffixes}
-    wording = template.replace("{Question}", "{question}")
     return PromptFile(wording, kept, _is_video_r1(wording, kept))
 
 
@@ -81,7 +81,7 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         values = parse(read_text(file))
     except (OSError, ValueError) as error:
-        reason = one_line(getattr(error, "strerror", None) or error)
+        reason = reason_of(error)
         raise UserError(f"--template: expected a JSON or TOML file, {file}: {reason}") from None
     if not isinstance(values, dict):
         raise UserError(f"--template: expected an object in {file}, got {type(values).__name__}")
