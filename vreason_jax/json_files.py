@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError, one_line
+from vreason_jax.errors import UserError, reason_of
 from vreason_jax.regular_files import read_text
 
 _DECODER = json.JSONDecoder()
@@ -38,8 +38,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        reason = one_line(getattr(error, "strerror", None) or error)
-        raise UserError(f"{path}: expected a readable JSON file: {reason}") from None
+        raise UserError(f"{path}: expected a readable JSON file: {reason_of(error)}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value

@@ -1,11 +1,12 @@
 """Checks early whether output files can be written, and writes them whole or not at all."""
 
+import json
 import os
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vreason_jax.errors import UserError
 
@@ -56,6 +57,18 @@ def write_atomic(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
         os.replace(_write_beside(target, write), target)
     except OSError as error:
         raise _unwritable(path, error, "output") from None
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes an indented JSON object, completely or not at all."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes JSON objects, one a line, completely or not at all."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def _write_beside(path: Path, write: Callable[[BinaryIO], object]) -> Path:

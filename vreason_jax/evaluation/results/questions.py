@@ -1,14 +1,13 @@
 """`questions.jsonl`: a run's questions, for its report and for detecting changes."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.errors import UserError, reason_of, shown
 from vreason_jax.evaluation.benchmarks.record import Record
 from vreason_jax.evaluation.results.line_file import parse_lines
-from vreason_jax.output.files import write_atomic
+from vreason_jax.output.files import write_json_lines
 from vreason_jax.regular_files import read_bytes
 
 FILE = "questions.jsonl"
@@ -43,8 +42,7 @@ def read_words(folder: str | Path) -> dict[str, Words]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        reason = one_line(error.strerror or error)
-        raise UserError(f"{path}: expected a readable file: {reason}") from None
+        raise UserError(f"{path}: expected a readable file: {reason_of(error)}") from None
     return {row["id"]: row for row in parse_lines(data, path, _parse)}
 
 
@@ -72,8 +70,7 @@ def keep_words(
     rows = {**old, **new}
     for name, row in rows.items():
         row[ASKED] = _joined(old.get(name, {}).get(ASKED, {}), (asked or {}).get(name, {}))
-    data = "".join(json.dumps(row) + "\n" for row in rows.values()).encode()
-    write_atomic(folder / FILE, lambda file: file.write(data))
+    write_json_lines(folder / FILE, rows.values())
 
 
 def _joined(old: Mapping[str, Any], new: Mapping[str, Collection[int]]) -> dict[str, list[int]]:

@@ -1,7 +1,6 @@
 """A run's lines scored by the rule of another protocol, without asking anything again."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 from vreason_jax.errors import UserError, shown
@@ -13,7 +12,7 @@ from vreason_jax.evaluation.results.run_file import read_facts
 from vreason_jax.evaluation.results.runs import Run
 from vreason_jax.evaluation.scoring.protocol import Protocol
 from vreason_jax.evaluation.scoring.score import score
-from vreason_jax.output.files import make_folder, write_atomic
+from vreason_jax.output.files import make_folder, write_json_lines
 from vreason_jax.output.trace import to_plain
 
 RULE = "scored_by"  # the protocol, among what all lines have in common
@@ -60,8 +59,7 @@ def write_scored(folder: Path, run: Run) -> None:
         run_file.FILE: [run.facts],
     }
     for name, rows in files.items():
-        text = "".join(json.dumps(to_plain(row)) + "\n" for row in rows)
-        write_atomic(folder / name, lambda file, text=text: file.write(text.encode()))
+        write_json_lines(folder / name, map(to_plain, rows))
 
 
 def _rescored(line: Line, words: Words | None, protocol: Protocol) -> Line | None:

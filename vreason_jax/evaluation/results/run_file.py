@@ -5,14 +5,13 @@ Several processes may write to it, also of several machines.
 
 import contextlib
 import fcntl
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from vreason_jax.errors import UserError, one_line, shown
 from vreason_jax.json_files import read_json
-from vreason_jax.output.files import write_atomic
+from vreason_jax.output.files import write_json
 from vreason_jax.output.trace import to_plain
 
 FILE = "run.json"
@@ -132,8 +131,7 @@ def _changing(folder: Path) -> Iterator[dict[str, Any]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         facts = read_facts(folder)
         yield facts
-        text = json.dumps(to_plain(facts), indent=1, allow_nan=False)
-        write_atomic(folder / FILE, lambda file: file.write(text.encode() + b"\n"))
+        write_json(folder / FILE, to_plain(facts))
 
 
 @contextlib.contextmanager
