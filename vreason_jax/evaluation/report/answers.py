@@ -104,7 +104,7 @@ def _answer(story: Story, line: Line, numbers: Mapping[str, int], place: Path) -
         "file": Path(folder, PREDICTIONS).as_posix(),
         "line": line.number,
         "trace": Path(folder, "traces", line.trace).as_posix() if line.trace else None,
-        "spark": story.sparks.get((line.id, line.method, line.seed)),
+        "spark": story.sparks.get(line.key),
     }
 
 
@@ -155,7 +155,7 @@ class Sparks(dict[tuple[str, str, int], dict[str, Any]]):
         if self._points < POINTS[0] or not np.any(np.isfinite(trace["entropy"])):
             return
         alpha = np.nan_to_num(thin(np.sign(trace["alpha"]), self._points))
-        self[line.id, line.method, line.seed] = {
+        self[line.key] = {
             "entropy": _hundredths(thin(trace["entropy"], self._points)),
             "ema": _hundredths(thin(trace["ema"], self._points)),
             "alpha": "".join("-0+"[int(sign) + 1] for sign in np.rint(alpha)),

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from vreason_jax.errors import UserError, one_line, shown
+from vreason_jax.errors import UserError, reason_of, shown
 from vreason_jax.evaluation.benchmarks.record import REGRESSION
 from vreason_jax.evaluation.results.line_file import parse_lines, whole_lines
 from vreason_jax.regular_files import read_bytes
 
 BAD_VIDEO = ("missing_video", "undecodable_video")
 STATUSES = ("ok", "truncated", "no_answer", "not_finite", *BAD_VIDEO)
+STAGES = ("video", "vision", "prefill", "decode")  # that an answer's seconds are told by
+CHANGES = ("changed", "delta_logit", "kl")  # against the first method's answer
 PREDICTIONS = "predictions.jsonl"
 LARGEST = 2**34  # bytes of the file
 MOST = 2**32 - 1  # tokens, and the largest seed
@@ -56,6 +58,11 @@ class Line:
     number: int = dataclasses.field(default=0, compare=False)  # of the line in its file, from 1
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        """What it answers: a question, by a method, with a seed."""
+        return self.id, self.method, self.seed
+
+    @property
     def trace_path(self) -> Path | None:
         """The file of the answer's per-token arrays, or None if they were not kept."""
         return self.folder / "traces" / self.trace if self.trace else None
@@ -81,7 +88,7 @@ STATUS_WORDS = {status: status.replace("_", " ") for status in STATUSES} | {
     "no_answer": "not in the form asked"  # such as in tags; a bare letter may score all the same
 }
 _FIELDS = {field.name: field for field in dataclasses.fields(Line) if field.name not in _PLACE}
-_OPTIONAL = ("entropy", "changed", "delta_logit", "kl")  # left out where there is none
+_OPTIONAL = ("entropy", *CHANGES)  # left out where there is none
 _REQUIRED = {name for name, field in _FIELDS.items() if field.default is dataclasses.MISSING}
 
 
@@ -101,9 +108,8 @@ def read_lines(path: str | Path) -> list[Line]:
     try:
         data = read_bytes(path, LARGEST)
     except OSError as error:
-        reason = one_line(error.strerror or error)
         raise UserError(
-            f"{path}: expected the lines of an evaluation, cannot read it: {reason}"
+            f"{path}: expected the lines of an evaluation, cannot read it: {reason_of(error)}"
         ) from None
     return parse_lines(whole_lines(data), path, parse_line)
 
@@ -112,13 +118,12 @@ def check_unique(lines: Iterable[Line]) -> None:
     """Raises UserError if a question has two answers of one method and seed."""
     seen = set()
     for line in lines:
-        key = (line.id, line.method, line.seed)
-        if key in seen:
+        if line.key in seen:
             raise UserError(
                 f"{line.folder / PREDICTIONS}: expected one answer for each question, method and "
                 f"seed; {shown(line.id)} has two of {line.method}, seed {line.seed}: remove one"
             )
-        seen.add(key)
+        seen.add(line.key)
 
 
 def parse_line(value: dict[str, Any], path: Path, number: int = 0) -> Line:
@@ -136,15 +141,14 @@ def parse_line(value: dict[str, Any], path: Path, number: int = 0) -> Line:
         raise UserError(f"{where}: expected a status of {expected}; got {shown(known['status'])}")
     for key in ("score", "score_lenient"):
         known[key] = _number(known[key], key, where, high=1.0)
-    known["tokens"] = int(_number(known["tokens"], "tokens", where, MOST))
-    known["seed"] = int(_number(known["seed"], "seed", where, MOST))
-    if known.get("answer_probability") is not None:
-        probability = known["answer_probability"]
-        # Rounding lets a product of certain tokens end a hair above 1.
-        known["answer_probability"] = min(1.0, _number(probability, "answer_probability", where))
-    for key in ("entropy", "delta_logit", "kl"):
+    for key in ("tokens", "seed"):
+        known[key] = int(_number(known[key], key, where, MOST))
+    for key in ("answer_probability", "entropy", "delta_logit", "kl"):
         if known.get(key) is not None:
             known[key] = _number(known[key], key, where)
+    if known.get("answer_probability"):
+        # Rounding lets a product of certain tokens end a hair above 1.
+        known["answer_probability"] = min(1.0, known["answer_probability"])
     if known.get("changed") is not None:
         known["changed"] = bool(_number(known["changed"], "changed", where, high=1.0))
     known["seconds"] = _seconds(known["seconds"], where)

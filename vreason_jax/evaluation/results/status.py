@@ -63,7 +63,7 @@ def status_of(folder: Path) -> Status:
         for method, seeds in words.get(ASKED, {}).items()
         for seed in seeds
     }
-    to_do = len(asked - {(line.id, line.method, line.seed) for line in lines})
+    to_do = len(asked - {line.key for line in lines})
     started = {worker.get("started") for worker in workers.living(folder)}
     rates = [_rate(s) for s in facts.get("sessions", []) if s.get("started") in started]
     return Status(len(lines) - failed, failed, to_do, len(started), sum(rates, 0.0))

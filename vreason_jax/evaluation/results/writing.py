@@ -12,7 +12,7 @@ import numpy as np
 
 from vreason_jax.engine.answer import LENGTH, NOT_FINITE, Answer
 from vreason_jax.evaluation.benchmarks.record import Record, digest_of
-from vreason_jax.evaluation.results.lines import Line
+from vreason_jax.evaluation.results.lines import STAGES, Line
 from vreason_jax.evaluation.results.run_folder import TRACES, RunFolder
 from vreason_jax.evaluation.running.comparison import Distance
 from vreason_jax.evaluation.running.setup import Task
@@ -21,7 +21,6 @@ from vreason_jax.evaluation.scoring.score import score
 from vreason_jax.evaluation.statistics.curves import read_trace
 from vreason_jax.output.files import write_atomic
 
-STAGES = ("video", "vision", "prefill", "decode")
 _STATUS = {LENGTH: "truncated", NOT_FINITE: NOT_FINITE}
 
 

@@ -12,6 +12,7 @@ from vreason_jax.errors import UserError
 from vreason_jax.evaluation.benchmarks import shapes
 from vreason_jax.evaluation.benchmarks.locate import locate
 from vreason_jax.evaluation.benchmarks.record import Record
+from vreason_jax.evaluation.results.lines import BAD_VIDEO
 from vreason_jax.geometry import Geometry
 from vreason_jax.video.process import kept_worker
 from vreason_jax.video.reader import read_video
@@ -20,7 +21,7 @@ from vreason_jax.video.sampling import Segment
 
 __all__ = ["MISSING", "UNDECODABLE", "Problem", "check_videos", "locate"]
 
-MISSING, UNDECODABLE = "missing_video", "undecodable_video"
+MISSING, UNDECODABLE = BAD_VIDEO
 _ENDS = 2  # frames: the first and the last of those that a run would read
 _SMALL = Sizing(Geometry(1, 1, 1), PixelLimits(2**10, 2**12))  # whatever the model
 
