@@ -15,7 +15,6 @@ question, and one method under two configurations are refused. The folders stay 
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -58,7 +57,9 @@ def _run(arguments: list[str] | None) -> None:
 
 def _page(options: argparse.Namespace) -> Path:
     """Where the report goes: into the only folder, or into `report` for several."""
-    given = {os.path.abspath(folder) for folder in options.folders}
+    from vreason_jax.evaluation.results.runs import distinct
+
+    given = distinct(options.folders)
     place = Path(options.folders[0] if len(given) == 1 else "report")
     if options.rescore:
         place = place / f"scored_by_{Path(options.rescore).stem}"
@@ -67,7 +68,7 @@ def _page(options: argparse.Namespace) -> Path:
     if options.rescore and named:
         raise UserError(f"--out: expected a folder for lines of other scores, got {path}")
     page = path if named else path / "report.html"
-    own = given == {os.path.abspath(page.parent)}
+    own = given.keys() == distinct([page.parent]).keys()
     if not (own or options.rescore) and (page.parent / "predictions.jsonl").exists():
         raise UserError(f"--out: expected a folder of its own, {page.parent} holds a run")
     return page

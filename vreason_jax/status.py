@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -17,9 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     # Imported late: --help and a mistyped option answer at once.
+    from vreason_jax.evaluation.results.runs import distinct
     from vreason_jax.evaluation.results.status import begun, status_of, together
 
-    folders = {os.path.abspath(folder): folder for folder in options.folders}.values()
+    folders = distinct(options.folders).values()
     waiting = [folder for folder in folders if not begun(Path(folder))]
     for folder in waiting:
         note(f"{folder}: not begun")

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.errors import UserError, shown
-from vreason_jax.evaluation.results.lines import PREDICTIONS, Line, check_unique, read_lines
+from vreason_jax.evaluation.results.lines import (
+    CHANGES,
+    PREDICTIONS,
+    Line,
+    check_unique,
+    read_lines,
+)
 from vreason_jax.evaluation.results.questions import Words, changed_keys, read_words
 from vreason_jax.evaluation.results.run_file import FILE, TRACES, differences, read_facts
 
@@ -61,18 +67,23 @@ def merge_runs(folders: Sequence[str | Path]) -> Run:
     Raises UserError for two benchmarks, for one model asked in two ways, for two questions under
     one id, for two answers to one question under one name, and for two configurations under one.
     """
-    folders = list({os.path.abspath(folder): folder for folder in folders}.values())
+    folders = list(distinct(folders).values())
     folders = [folder for folder in folders if not _waits(Path(folder))] or folders
     runs = [read_run(folder) for folder in folders]
     questions = _merge_words(dict(zip(map(str, folders), runs, strict=True)))
     lines = [line for run in runs for line in run.lines]
-    _check_one(lines, "benchmark")
+    _check_one_benchmark(lines)
     _check_alike(runs)
     runs = _compared_alike(runs)
     names = _short_names(lines)
     if len(names) > 1:
         runs = [_relabel(run, names) for run in runs]
     return Run(_union(line for run in runs for line in run.lines), _merge_facts(runs), questions)
+
+
+def distinct(folders: Iterable[str | Path]) -> dict[str, str | Path]:
+    """Returns folders by their absolute paths, so that one that is named twice comes once."""
+    return {os.path.abspath(folder): folder for folder in folders}
 
 
 def _waits(folder: Path) -> bool:
@@ -82,12 +93,12 @@ def _waits(folder: Path) -> bool:
     return begun and not (lines.is_file() and lines.stat().st_size)
 
 
-def _check_one(lines: list[Line], key: str) -> None:
-    found = {getattr(line, key): line.folder for line in lines}
+def _check_one_benchmark(lines: list[Line]) -> None:
+    found = {line.benchmark: line.folder for line in lines}
     if len(found) > 1:
         (a, first), (b, second) = list(found.items())[:2]
         raise UserError(
-            f"{first} and {second}: expected runs of one {key}, got {shown(a)} and {shown(b)}; "
+            f"{first} and {second}: expected runs of one benchmark, got {shown(a)} and {shown(b)}; "
             "give each its own report"
         )
 
@@ -120,10 +131,9 @@ def _compared_alike(runs: list[Run]) -> list[Run]:
     for run in runs:
         own, model = run.method_names()[0], run.lines[0].model
         if firsts.setdefault(model, own) != own:
-            none = {"changed": None, "delta_logit": None, "kl": None}
-            run = dataclasses.replace(
-                run, lines=[dataclasses.replace(line, **none) for line in run.lines]
-            )
+            none = dict.fromkeys(CHANGES)
+            lines = [dataclasses.replace(line, **none) for line in run.lines]
+            run = dataclasses.replace(run, lines=lines)
         kept.append(run)
     return kept
 
@@ -175,10 +185,9 @@ def _union(lines: Iterable[Line]) -> list[Line]:
                 f"{twin.folder} and {line.folder}: expected {line.method} to mean the same in "
                 "both, their configurations differ; give one of them another name"
             )
-        key = (line.id, line.method, line.seed)
-        other = kept.setdefault(key, line)
+        other = kept.setdefault(line.key, line)
         if other.bad_video != line.bad_video:  # one machine could read it
-            kept[key] = line if other.bad_video else other
+            kept[line.key] = line if other.bad_video else other
         elif not other.same_answer(line):
             raise UserError(
                 f"{other.folder} and {line.folder}: {shown(line.id)} has two different answers of "
