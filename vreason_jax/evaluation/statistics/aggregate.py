@@ -1,7 +1,7 @@
 """A benchmark's groups of questions, and the figures that its authors report."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vreason_jax.evaluation.statistics.scores import (
     score_table,
 )
 
+Key = TypeVar("Key")
 Groups = dict[str, list[Line]]
 _VSIBENCH_TASKS = 8
 
@@ -28,20 +29,29 @@ def merged_task(benchmark: str, task: str) -> str:
     return task
 
 
+def grouped(lines: Iterable[Line], key: Callable[[Line], Key]) -> dict[Key, list[Line]]:
+    """Returns the lines that have a key in common; omits lines without one."""
+    groups: dict[Key, list[Line]] = {}
+    for line in lines:
+        if key(line):
+            groups.setdefault(key(line), []).append(line)
+    return groups
+
+
 def by_task(lines: Iterable[Line]) -> Groups:
     """Returns the lines of each task, with its levels; omits lines without a task."""
-    return _groups(lines, lambda line: merged_task(line.benchmark, line.task))
+    return grouped(lines, lambda line: merged_task(line.benchmark, line.task))
 
 
 def by_level(lines: Iterable[Line]) -> Groups:
     """Returns the lines of each level, for tasks with levels."""
-    types = _groups(lines, lambda line: line.task)
+    types = grouped(lines, lambda line: line.task)
     return {n: g for n, g in types.items() if merged_task(g[0].benchmark, n) != n}
 
 
 def by_subset(lines: Iterable[Line]) -> Groups:
     """Returns the lines of each subset; omits lines without a subset."""
-    return _groups(lines, lambda line: line.subset)
+    return grouped(lines, lambda line: line.subset)
 
 
 def nested(line: Line) -> tuple[str, str]:
@@ -124,11 +134,3 @@ def _knowledge_gain(lines: Sequence[Line], before: Mapping[str, float]) -> dict[
     pulled = gain + (after - np.mean(after) - (first - np.mean(first)) * (1 - gain)) / room
     mean = over_clips(pulled, table.lines)
     return estimate(mean, np.minimum(t_interval(mean), 1.0))  # no gain is larger
-
-
-def _groups(lines: Iterable[Line], key: Callable[[Line], str]) -> Groups:
-    groups: Groups = {}
-    for line in lines:
-        if key(line):
-            groups.setdefault(key(line), []).append(line)
-    return groups

@@ -4,6 +4,7 @@ An answer counts only if it was complete within the budget, so that no method ga
 than another.
 """
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,9 +64,7 @@ def _at(
 
 def budget_curve(lines: Sequence[Line], budgets: np.ndarray) -> np.ndarray:
     """Returns the mean score over questions at each of the rising budgets [N], in tokens."""
-    seeds: dict[str, int] = {}
-    for line in lines:
-        seeds[line.id] = seeds.get(line.id, 0) + 1
+    seeds = collections.Counter(line.id for line in lines)
     order = sorted(lines, key=lambda line: line.tokens)
     weights = np.array([line.score / seeds[line.id] for line in order]) / len(seeds)
     total = np.concatenate([[0.0], np.cumsum(weights)])

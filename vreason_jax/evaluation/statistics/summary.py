@@ -1,13 +1,12 @@
 """`summary.json`: the results of an evaluation as numbers with their errors."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vreason_jax.evaluation.results.lines import STATUSES, Line
+from vreason_jax.evaluation.results.lines import CHANGES, STATUSES, Line
 from vreason_jax.evaluation.results.runs import Run, check_unique, origin, read_run
 from vreason_jax.evaluation.running.controls import NONE
 from vreason_jax.evaluation.statistics import aggregate, intervals, power, significance
@@ -21,7 +20,7 @@ from vreason_jax.evaluation.statistics.scores import (
     question_scores,
     strict,
 )
-from vreason_jax.output.files import write_atomic
+from vreason_jax.output.files import write_json
 from vreason_jax.output.trace import to_plain
 
 # By model and method as `evaluate` named it, then by question.
@@ -70,9 +69,7 @@ def summarise(
 
 def scores_before(run: Run) -> Before:
     """Returns the scores of a run in the form of `summarise`'s `before`."""
-    groups: dict[tuple[str, str], list[Line]] = {}
-    for line in run.lines:
-        groups.setdefault(origin(line), []).append(line)
+    groups = aggregate.grouped(run.lines, origin)
     return {key: question_scores(lines) for key, lines in groups.items()}
 
 
@@ -82,12 +79,6 @@ def write_summary(folder: str | Path) -> dict[str, Any]:
     summary = summarise(run.lines, run.facts)
     write_json(Path(folder) / "summary.json", summary)
     return summary
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Writes an indented JSON object, completely or not at all."""
-    text = json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-    write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def _method(lines: list[Line], before: Mapping[str, float] | None) -> dict[str, Any]:
@@ -114,7 +105,7 @@ def _method(lines: list[Line], before: Mapping[str, float] | None) -> dict[str, 
         "truncated_rate": statuses["truncated"] / len(lines),
         "entropy": _per_token(seen),
         # Against the first method, over the answers that were compared with its own.
-        **{key: _mean_of(seen, key) for key in ("changed", "delta_logit", "kl")},
+        **{key: _mean_of(seen, key) for key in CHANGES},
         "tasks": {
             name: _scores(group) | {"constant": constant_accuracy(group)}
             for name, group in tasks.items()
