@@ -9,10 +9,11 @@ from vreason_jax.evaluation.report.axes import Axis, bottom_axis, nice_axis
 from vreason_jax.evaluation.report.markup import Markup, decimal, interval, percent, shorten, tag
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import WIDTH, Panel, picture
+from vreason_jax.evaluation.results.lines import STAGES
 
 ROW = 24  # pixels of a row of a forest plot
 BAR = 9  # of a bar
-STAGES = ("video", "vision", "prefill", "decode")
+LEFT, RIGHT = 4, WIDTH - 36  # where bars begin, and where the longest end
 
 
 def forest(
@@ -80,86 +81,79 @@ def score_by_budget(story: Story) -> Markup:
 
 def task_bars(story: Story, tasks: Sequence[str]) -> Markup:
     """Returns the score of every method in each task as bars, with 95 % intervals."""
-    left, right = 4, WIDTH - 36
     block = 28 + (BAR + 2) * len(story.names)
     bottom = float(block * len(tasks))
     axis = nice_axis("score, %", [0, 100], count=4)
     parts = []
-    for x in (axis.place(tick, left, right) for tick in axis.ticks):
+    for x in (axis.place(tick, LEFT, RIGHT) for tick in axis.ticks):
         parts.append(tag("line", class_="grid", x1=x, y1=0, x2=x, y2=bottom))
     for place, task in enumerate(tasks):
         top = place * block
         found = {name: m["tasks"].get(task) for name, m in story.methods.items()}
         size = max(scores["score"]["questions"] for scores in found.values() if scores)
-        parts.append(tag("text", f"{shorten(task, 48)} · {size:,}", x=left, y=top + 14))
+        parts.append(tag("text", f"{shorten(task, 48)} · {size:,}", x=LEFT, y=top + 14))
         for row, (name, scores) in enumerate(found.items()):
             y = top + 20 + row * (BAR + 2)
             if scores:
-                parts.append(_bar(axis, scores["score"], name, story.tone(name), y, left, right))
-        parts += _chance(axis, found.values(), top + 18, top + block - 6, left, right)
-    parts += bottom_axis(axis, left, right, bottom)
+                parts.append(_bar(axis, scores["score"], name, story.tone(name), y))
+        parts += _chance(axis, found.values(), top + 18, top + block - 6)
+    parts += bottom_axis(axis, LEFT, RIGHT, bottom)
     return picture(parts, bottom + 38, "Score by task")
 
 
-def _bar(
-    axis: Axis, row: dict[str, Any], name: str, style: str, y: float, left: float, right: float
-) -> Markup:
-    low, value, high = _places(axis, row, left, right)
+def _bar(axis: Axis, row: dict[str, Any], name: str, style: str, y: float) -> Markup:
+    low, value, high = _places(axis, row, LEFT, RIGHT)
     words = f"{name}: {percent(row['value'])} %, 95 % interval {interval(row['low'], row['high'])}"
-    middle, width = y + BAR / 2, max(value - left, 0.5)
+    middle, width = y + BAR / 2, max(value - LEFT, 0.5)
     return tag(
         "g",
         tag("title", words),
-        tag("rect", class_=f"bar {style}", x=left, y=y, width=width, height=BAR),
+        tag("rect", class_=f"bar {style}", x=LEFT, y=y, width=width, height=BAR),
         tag("line", class_="error", x1=low, y1=middle, x2=high, y2=middle),
         tag("text", percent(row["value"]), class_="small", x=high + 6, y=y + BAR - 0.5),
     )
 
 
-def _chance(
-    axis: Axis, found: Iterable[Any], top: float, bottom: float, left: float, right: float
-) -> list[Markup]:
+def _chance(axis: Axis, found: Iterable[Any], top: float, bottom: float) -> list[Markup]:
     """Returns a mark for the best constant answer of a task; none where rows have graded scores."""
     known = [s["constant"] for s in found if s and s["constant"] is not None and not s["mra"]]
     if not known:
         return []
-    x = axis.place(100 * max(known), left, right)
+    x = axis.place(100 * max(known), LEFT, RIGHT)
     title = tag("title", f"best constant answer: {percent(max(known))} %")
     return [tag("line", title, class_="chance", x1=x, y1=top, x2=x, y2=bottom)]
 
 
 def stage_bars(story: Story) -> Markup:
     """Returns the seconds per answer by stage, one stacked bar per method."""
-    left, right, row, top = 4, WIDTH - 36, 38, 22
+    row, top = 38, 22
     totals = [method["seconds"]["total"] or 0.0 for method in story.methods.values()]
     axis = nice_axis("seconds per answer", totals, zero=True)
-    parts, x = [], float(left)
+    parts, x = [], float(LEFT)
     for place, stage in enumerate(STAGES):
         parts.append(tag("rect", class_=f"t{place}", x=x, y=2, width=10, height=10))
         parts.append(tag("text", stage, x=x + 14, y=11))
         x += 32 + 6.5 * len(stage)
     for name, method in story.methods.items():
         words, style = shorten(name, 48), f"label {story.tone(name)}"
-        parts.append(tag("text", words, class_=style, x=left, y=top + 12))
-        parts += _stack(axis, method["seconds"], top + 17, left, right)
+        parts.append(tag("text", words, class_=style, x=LEFT, y=top + 12))
+        parts += _stack(axis, method["seconds"], top + 17)
         top += row
-    parts += bottom_axis(axis, left, right, top + 4)
+    parts += bottom_axis(axis, LEFT, RIGHT, top + 4)
     return picture(parts, top + 42, "Seconds per answer by stage")
 
 
-def _stack(
-    axis: Axis, seconds: dict[str, float], y: float, left: float, right: float
-) -> list[Markup]:
+def _stack(axis: Axis, seconds: dict[str, float], y: float) -> list[Markup]:
     parts, done = [], 0.0
     for place, stage in enumerate(STAGES):
         share = seconds.get(stage) or 0.0
-        start, stop = (axis.place(value, left, right) for value in (done, done + share))
+        start, stop = (axis.place(value, LEFT, RIGHT) for value in (done, done + share))
         title = tag("title", f"{stage}: {decimal(share, 3)} s")
         # A hairline of the page's colour parts the stages.
         size = {"x": start, "y": y, "width": max(stop - start - 0.75, 0), "height": 13}
         parts.append(tag("rect", title, class_=f"t{place}", **size))
         done += share
-    end = axis.place(done, left, right) + 6
+    end = axis.place(done, LEFT, RIGHT) + 6
     return [*parts, tag("text", decimal(seconds["total"], 2), class_="small", x=end, y=y + 11)]
 
 

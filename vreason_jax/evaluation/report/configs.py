@@ -12,11 +12,11 @@ def setup(story: Story) -> Markup | None:
     """Returns configurations and versions, or None if the run recorded none."""
     if not story.run.facts:
         return None
-    keys, note = differing(story), "Keys as in configs/; all others are alike."
+    note = "Keys as in configs/; all others are alike."
     return section(
         "configs",
         "Configurations",
-        figure("Where the methods differ", note, keys) if keys else None,
+        figure("Where the methods differ", note, differing(story)),
         whole(story),
         versions(story),
     )

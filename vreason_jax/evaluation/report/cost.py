@@ -32,29 +32,21 @@ def costs(story: Story) -> Markup:
     whole = "One row for each time the command ran; shared stages in full, decode over all methods."
     once = "A clip is seen and read once, each question once; methods and seeds fork from there."
     guess = "Decode minus plain decoding timed at the same shape: an estimate, not a measurement."
-    share = controller(story)
     return section(
         "cost",
         "Cost",
         grid(bars, figure("What was shared", once, sharing(story))),
         figure("Seconds of the runs", whole, sessions(story), wide=True),
-        figure("The controller's share", guess, share) if share else None,
+        figure("The controller's share", guess, controller(story)),
     )
 
 
 def sessions(story: Story) -> Markup:
     """Returns the full seconds of each stage, one row per session."""
     head = [
-        "started",
-        "devices",
-        "mesh (data × model)",
-        "batch size",
-        *STAGES.values(),
-        "programs compiled",
-        "programs from the cache",
-        "padded tokens, %",
-        "peak memory, GiB",
-    ]
+        "started", "devices", "mesh (data × model)", "batch size", *STAGES.values(),
+        "programs compiled", "programs from the cache", "padded tokens, %", "peak memory, GiB",
+    ]  # fmt: skip
     rows = []
     for session in story.run.facts["sessions"]:
         seconds = session.get("seconds") or {}
@@ -109,11 +101,9 @@ def controller(story: Story) -> Markup | None:
             part = percent(share / decode) if decode else DASH
             rows.append([method(story, name), decimal(decode), f"≈ {decimal(share)}", f"≈ {part}"])
     head = [
-        "method",
-        "decode, s",
-        "of it the controller, s (estimate)",
+        "method", "decode, s", "of it the controller, s (estimate)",
         "share of decode, % (estimate)",
-    ]
+    ]  # fmt: skip
     return table(head, rows) if rows else None
 
 

@@ -14,6 +14,7 @@ from vreason_jax.evaluation.report.markup import (
     tag,
 )
 from vreason_jax.evaluation.report.story import Story, figure, grid, section
+from vreason_jax.evaluation.results.lines import CHANGES
 from vreason_jax.evaluation.statistics.intervals import exact_bound
 
 FORESTS = 8  # methods that are shown by task
@@ -55,7 +56,7 @@ def _ragged(story: Story) -> bool:
     return any(ids != next(iter(asked.values())) for ids in asked.values())
 
 
-def _power(story: Story) -> Markup:
+def _power(story: Story) -> Markup | None:
     facts = story.summary["power"]
     gain, margin = (f"{100 * facts[key]:g}" for key in ("difference", "margin"))
     note = (
@@ -68,7 +69,7 @@ def _power(story: Story) -> Markup:
 
 
 def _changes(story: Story) -> Markup | None:
-    if not any(m[key] is not None for m in story.methods.values() for key in tables.CHANGES):
+    if not any(m[key] is not None for m in story.methods.values() for key in CHANGES):
         return None
     note = (
         "Changed: the answer's tokens are other than the first method's. Mean |Δlogit| and KL: "
@@ -140,7 +141,7 @@ def _tally(story: Story) -> str:
     )
 
 
-def _forest(story: Story) -> Markup:
+def _forest(story: Story) -> Markup | None:
     firsts = ", ".join(dict.fromkeys(m["against"] for m in story.compared.values()))
     note = f"Against {firsts}, over the same questions; bootstrap over clips, 95 %."
     rows = {name: row for name in story.compared if (row := story.difference(name))}

@@ -78,9 +78,9 @@ class Story:
         return svg.tone(self.names.index(name))
 
 
-def figure(title: str, note: Child, *content: Child, wide: bool = False) -> Markup:
-    """Returns a titled picture or table with a note on how to read it."""
-    return tag(
+def figure(title: str, note: Child, content: Markup | None, *, wide: bool = False) -> Markup | None:
+    """Returns a titled picture or table with a note on how to read it; None without content."""
+    return content and tag(
         "figure",
         tag("figcaption", tag("h3", title), tag("p", keep_units(note))),
         content,

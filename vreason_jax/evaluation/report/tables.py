@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vreason_jax.evaluation.report.charts import STAGES
 from vreason_jax.evaluation.report.markup import (
     DASH,
     Child,
@@ -18,9 +17,7 @@ from vreason_jax.evaluation.report.markup import (
 )
 from vreason_jax.evaluation.report.story import Story
 from vreason_jax.evaluation.report.svg import LABELS
-from vreason_jax.evaluation.results.lines import STATUS_WORDS
-
-CHANGES = ("changed", "delta_logit", "kl")  # of `summary.json`, against the first method
+from vreason_jax.evaluation.results.lines import STAGES, STATUS_WORDS
 
 
 def table(

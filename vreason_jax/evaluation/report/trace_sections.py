@@ -36,9 +36,9 @@ def _entropy_figures(story: Story) -> list[Child]:
     )
     mean = trace_charts.mean_curves
     return [
-        _optional("Entropy", "Mean over answers.", mean(story, "entropy", "entropy, nats")),
-        _optional("EMA of entropy", ema, mean(story, "ema", "EMA, nats", peaks="raw")),
-        _optional(
+        figure("Entropy", "Mean over answers.", mean(story, "entropy", "entropy, nats")),
+        figure("EMA of entropy", ema, mean(story, "ema", "EMA, nats", peaks="raw")),
+        figure(
             "EMA, bias-corrected",
             corrected,
             mean(story, "ema_corrected", "EMA / (1 − β^(t+1)), nats", peaks="corrected"),
@@ -52,14 +52,10 @@ def _controller_figures(story: Story) -> list[Child]:
     delta = trace_charts.mean_curves(story, "delta_norm", "‖ΔV‖, L2 norm")
     alive = trace_charts.alive_curves(story)
     return [
-        _optional("α over time", "Plain decoding has no α.", alpha),
-        _optional("Size of ΔV", "Plain decoding has no ΔV.", delta),
-        _optional("Answers that go on", "What the other curves stand on at each token.", alive),
+        figure("α over time", "Plain decoding has no α.", alpha),
+        figure("Size of ΔV", "Plain decoding has no ΔV.", delta),
+        figure("Answers that go on", "What the other curves stand on at each token.", alive),
     ]
-
-
-def _optional(title: str, note: str, chart: Markup | None) -> Markup | None:
-    return figure(title, note, chart) if chart else None
 
 
 def confidence(story: Story) -> Markup | None:
