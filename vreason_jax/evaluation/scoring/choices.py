@@ -12,7 +12,7 @@ from vreason_jax.evaluation.scoring.letters import (
     only_letter,
 )
 from vreason_jax.evaluation.scoring.number_answer import number_in
-from vreason_jax.evaluation.scoring.numbers import plain
+from vreason_jax.evaluation.scoring.numbers import SMALL, plain
 from vreason_jax.evaluation.scoring.option_words import OptionWords
 from vreason_jax.evaluation.scoring.yes_no import is_unsure, yes_or_no
 
@@ -29,13 +29,13 @@ _SO = re.compile(r"(?i)\b(?:so|therefore|thus|hence|in conclusion|finally),? ")
 _SENTENCE = re.compile(r"(?<!\b[A-Z])[.;] ")
 _ITEM = re.compile(r"[A-Z][.:)]")
 _BETWEEN = re.compile(r"(?:[\s,;|*.()\"'-]|\band\b|\bor\b)*")
-_PLACES = {
-    **{word: n for n, word in enumerate(("first", "second", "third", "fourth", "fifth", "sixth"))},
-    **{word: n for n, word in enumerate(("1st", "2nd", "3rd", "4th", "5th", "6th"))},
-    **{word: n for n, word in enumerate(("one", "two", "three", "four", "five", "six"))},
-    **{str(n + 1): n for n in range(9)},
-    "last": -1,
-}  # fmt: skip
+_IN_TURN = (
+    ("first", "second", "third", "fourth", "fifth", "sixth"),
+    ("1st", "2nd", "3rd", "4th", "5th", "6th"),
+    SMALL[1:7],
+    "123456789",
+)
+_PLACES = {word: n for words in _IN_TURN for n, word in enumerate(words)} | {"last": -1}
 _ORDINALS = "first|second|third|fourth|fifth|sixth|last|1st|2nd|3rd|[4-6]th"
 _PLACE = re.compile(
     rf"\b(?P<word>{_ORDINALS}) (?:option|choice|one|answer)\b|"

@@ -4,7 +4,7 @@ import re
 
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, Record
 from vreason_jax.evaluation.scoring.choices import letter_in
-from vreason_jax.evaluation.scoring.folding import boxed, plain_words
+from vreason_jax.evaluation.scoring.folding import plain_words, unboxed
 from vreason_jax.evaluation.scoring.number_answer import number_in
 from vreason_jax.evaluation.scoring.yes_no import yes_or_no
 from vreason_jax.output.answer import CLOSING, OPENING, extract_answer
@@ -54,9 +54,7 @@ def lenient(text: str, record: Record) -> str:
 
     "" where none is found.
     """
-    body = answer_part(text)
-    inner = boxed(body)
-    body = inner if inner is not None else body
+    body = unboxed(answer_part(text))
     if record.kind == CHOICE and len(record.gold) > 1:  # yes or no, without options
         return yes_or_no(body) or plain_words(body).split(" ")[0]
     if record.kind == CHOICE:

@@ -61,11 +61,11 @@ def fold(text: str) -> str:
     return _BLANKS.sub(" ", unicodedata.normalize("NFC", bare)).strip()
 
 
-def boxed(text: str) -> str | None:
-    r"""Returns what stands in the last \boxed{...} of a text, or None."""
+def unboxed(text: str) -> str:
+    r"""Returns what stands in the last \boxed{...} of a text, or the text where there is none."""
     start = text.rfind("\\boxed{")
     if start < 0:
-        return None
+        return text
     depth, begin = 0, start + len("\\boxed{")
     for place in range(begin, len(text)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from vreason_jax.evaluation.scoring.folding import boxed, fold
+from vreason_jax.evaluation.scoring.folding import fold, unboxed
 from vreason_jax.evaluation.scoring.numbers import SMALL, digits_for_words
 
 _PART = re.compile(r"(?:(?<!\w)-)?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
@@ -12,24 +12,12 @@ _ALSO = re.compile(r"^(.+?) +\((.+)\)$")  # "Depth-First Search (DFS)"
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
 _ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
 _ROMAN_WORD = re.compile(rf"\b(?:{'|'.join(_ROMAN)})\b")
-_ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"} | {
-    word: f"{number}th"
-    for number, word in enumerate(
-        (
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-            *(f"{word}th" for word in SMALL[13:]),
-        ),
-        4,
-    )
-}
+_FROM_FOURTH = (
+    "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth",
+    *(f"{word}th" for word in SMALL[13:]),
+)  # fmt: skip
+_ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"}
+_ORDINAL |= {word: f"{number}th" for number, word in enumerate(_FROM_FOURTH, 4)}
 _UNITS = {
     "kilograms?|kilos?": "kg", "grams?": "g", "newtons?": "n", "joules?": "j", "watts?": "w",
     "volts?": "v", "kilometer?s?": "km", "centimeters?": "cm", "millimeters?": "mm", "meters?": "m",
@@ -97,8 +85,7 @@ def _denied(before: list[str]) -> bool:
 
 def _words(text: str) -> list[str]:
     """Returns the words of a text in one spelling, its numbers in digits."""
-    inner = boxed(text)
-    folded = fold(text if inner is None else inner)
+    folded = fold(unboxed(text))
     folded = _INITIALS.sub(lambda match: match.group().replace(".", ""), folded)
     folded = _ROMAN_WORD.sub(lambda match: _ROMAN[match.group()], folded)
     spelled = digits_for_words("".join(map(_greek, folded)).lower())

@@ -85,7 +85,7 @@ class OptionWords:
             or self._sequence(core, said)
             or _longest({k: w for k, w in stems.items() if _holds(stemmed, w or "-")}, _holds)
             or _only([k for k, words in own.items() if of_said and of_said <= words])
-            or _longest({k: w for k, w in own.items() if w and w <= of_said}, _subset)
+            or _longest({k: w for k, w in own.items() if w and w <= of_said}, set.issuperset)
         )
 
     def _sequence(self, core: dict[str, str], said: str) -> str:
@@ -150,10 +150,6 @@ def _stems(words: str) -> str:
 
 def _holds(text: str, words: str) -> bool:
     return f" {words} " in f" {text} "
-
-
-def _subset(whole: set[str], part: set[str]) -> bool:
-    return part <= whole
 
 
 def _longest(held: dict, holds) -> str:
