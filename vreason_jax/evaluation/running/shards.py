@@ -53,8 +53,7 @@ def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
     else.
     """
     if text is None:
-        arrays = (_of_array(environment, *names) for names in (_SLURM, _JOB))
-        return next((shard for shard in arrays if shard is not None), WHOLE)
+        return _of_array(environment) or WHOLE
     match = re.fullmatch(r"(?:(\d+)/)?(\d+)", text)
     if match is None:
         raise UserError(f"--shard: expected I/N, I from 0, such as 0/4, got {shown(text)}")
@@ -63,22 +62,23 @@ def find_shard(text: str | None, environment: Mapping[str, str]) -> Shard:
         raise UserError(f"--shard: expected at least 1 part, got {shown(text)}")
     if match[1] is not None:
         return _checked(int(match[1]), count, "", text)
-    for name, first, _ in (_SLURM, _JOB):
-        if name in environment:
-            index = _number(environment, name) - _number(environment, first, 0)
-            return _checked(index, count, name, text)
+    if shard := _of_array(environment, count, text):
+        return shard
     raise UserError(
         f"--shard: expected I/N, such as 0/{count}: no array of jobs says which of {text}"
     )
 
 
 def _of_array(
-    environment: Mapping[str, str], name: str, first: str | None, total: str
+    environment: Mapping[str, str], count: int | None = None, text: str = ""
 ) -> Shard | None:
-    if name not in environment or total not in environment:
-        return None
-    index = _number(environment, name) - _number(environment, first, 0)
-    return _checked(index, _number(environment, total), name, f"{name}={environment[name]}")
+    """Returns the part that an array of jobs names, of `count` or of as many as it says."""
+    for name, first, total in (_SLURM, _JOB):
+        if name in environment and (count or total in environment):
+            index = _number(environment, name) - _number(environment, first, 0)
+            text = text or f"{name}={environment[name]}"
+            return _checked(index, count or _number(environment, total), name, text)
+    return None
 
 
 def _checked(index: int, count: int, source: str, text: str) -> Shard:
