@@ -182,8 +182,6 @@ class Batches:
             raise UserError(f"{record.id}: {error}") from None
 
     def _subtitles(self, record: Record, times: Sequence[float]) -> str:
-        if record.subtitles is None:
-            return ""
         request = self._setup.request
-        assert request.data is not None
-        return text_at(record, request.data, times, allow_outside=request.allow_outside)
+        folder = request.data or Path()
+        return text_at(record, folder, times, allow_outside=request.allow_outside)

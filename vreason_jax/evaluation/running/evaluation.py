@@ -53,7 +53,8 @@ class Evaluation:
             self._first = self.setup.first_method(self.folder.facts)
             hashes = {task.method: task.config_hash for task in self.setup.tasks}
             self.folder.read(retry=self._keys if request.retry_failed else (), hashes=hashes)
-            self.worker = Worker(request.out, _now())
+            now = datetime.datetime.now(datetime.UTC)
+            self.worker = Worker(request.out, now.isoformat())
             if self.folder.writes:
                 held.enter_context(self.worker)
             self._held = held.pop_all()
@@ -183,7 +184,3 @@ class Evaluation:
             self.worker.leave()
         if self.folder.owned and self.folder.has_lines():
             write_summary(self.folder.path)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat()
