@@ -1,6 +1,7 @@
 """`python -m vreason_jax.evaluate`: methods over a benchmark; lines, a summary and a report."""
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -120,31 +121,15 @@ def _request(arguments: argparse.Namespace):
     from vreason_jax.evaluation.scoring.protocol import default_protocol
     from vreason_jax.settings import parse_set
 
-    return Request(
-        benchmark=arguments.benchmark,
-        data=arguments.data,
-        protocol=arguments.protocol or default_protocol(arguments.benchmark),
-        methods=arguments.methods,
-        experiment=arguments.experiment,
-        seeds=arguments.seeds,
-        model=arguments.model,
-        overrides=dict(parse_set(text) for text in arguments.set),
-        template=arguments.template,
-        limit=arguments.limit,
-        strict=arguments.strict,
-        split=arguments.split,
-        control=arguments.control,
-        compare_logits=arguments.compare_logits,
-        allow_outside=arguments.allow_outside,
-        time_controller=arguments.time_controller,
+    # Most fields have the name of their flag; those that are read differently follow.
+    flags = {field.name for field in dataclasses.fields(Request)} & vars(arguments).keys()
+    given = {name: getattr(arguments, name) for name in flags} | {
+        "protocol": arguments.protocol or default_protocol(arguments.benchmark),
+        "overrides": dict(parse_set(text) for text in arguments.set),
         # Who claims needs no part of an array of jobs.
-        shard=find_shard(arguments.shard, {} if arguments.claim else os.environ),
-        claim=arguments.claim,
-        out=arguments.out,
-        mesh=arguments.mesh,
-        batch_size=arguments.batch_size,
-        retry_failed=arguments.retry_failed,
-    )
+        "shard": find_shard(arguments.shard, {} if arguments.claim else os.environ),
+    }
+    return Request(**given)
 
 
 def _names(text: str) -> list[str]:
