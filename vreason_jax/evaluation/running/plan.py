@@ -61,13 +61,10 @@ class Buckets(Generic[Item]):
         if len(bucket) == self.size:
             return self._waiting.pop(length)
         if sum(map(len, self._waiting.values())) >= WAITING_BATCHES * self.size:
-            return self._oldest()
+            return self._waiting.pop(next(iter(self._waiting)))  # the oldest
         return []
 
     def rest(self) -> list[list[Item]]:
         """Returns what is left, as batches of fewer questions."""
         batches, self._waiting = list(self._waiting.values()), {}
         return batches
-
-    def _oldest(self) -> list[Item]:
-        return self._waiting.pop(next(iter(self._waiting)))
