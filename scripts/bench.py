@@ -20,6 +20,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from vreason_jax.command_line import positive_integer
 from vreason_jax.families.model import random_model
 from vreason_jax.output.trace import library_versions
 
@@ -36,6 +37,9 @@ def main() -> None:
         arguments.shapes, arguments.dtype = "7b", "bfloat16"
         arguments.video_tokens, arguments.against = 4096, "transformers"
         arguments.suites = SUITES
+    # In processes of their own, which need the devices that this one takes later.
+    shapes = arguments.shapes.split(",")
+    loaded = {shape: _loading(shape, arguments) for shape in shapes}
     report = {
         "date": datetime.date.today().isoformat(),
         "device": jax.devices()[0].device_kind,
@@ -46,33 +50,31 @@ def main() -> None:
         "shapes": {},
     }
     _show("bound", report["bound"])
-    for shape in arguments.shapes.split(","):
-        report["shapes"][shape] = measure_shape(shape, report["bound"], arguments)
+    for shape in shapes:
+        measured = measure_shape(shape, report["bound"], arguments)
+        report["shapes"][shape] = loaded[shape] | measured
         _show(shape, report["shapes"][shape])
     if arguments.against:
         import bench_peer
 
-        shape = arguments.shapes.split(",")[0]
-        report["against_transformers"] = bench_peer.compare(shape, arguments)
+        report["against_transformers"] = bench_peer.compare(shapes[0], arguments)
         _show("against transformers", report["against_transformers"])
     if arguments.out:
         Path(arguments.out).write_text(json.dumps(report, indent=1) + "\n")
 
 
 def measure_shape(shape: str, bound: dict[str, float], arguments) -> dict[str, float]:
-    """Returns the figures of one model shape: milliseconds, bytes, ratios, shares of the bounds."""
-    suites, dtype = set(arguments.suites), jnp.dtype(arguments.dtype)
-    result: dict[str, float] = {}
-    if "load" in suites:
-        import bench_load
+    """Returns the figures of one model shape: milliseconds, bytes, ratios, shares of the bounds.
 
-        result |= bench_load.measure_load(shape, arguments.dtype)
+    But those of loading.
+    """
+    suites, dtype = set(arguments.suites), jnp.dtype(arguments.dtype)
     if suites == {"load"}:
-        return result
+        return {}
     config = bench_shapes.model_config(shape)
     model = random_model(config, dtype)
     question = bench_shapes.synthetic_question(config, arguments.video_tokens)
-    result |= {
+    result = {
         "video_tokens": arguments.video_tokens,
         "weight_gb": bench_suites.bytes_of(model.decoder) / 1e9,
     }
@@ -85,6 +87,14 @@ def measure_shape(shape: str, bound: dict[str, float], arguments) -> dict[str, f
     if suites & {"decode", "vreason"}:
         result |= bench_suites.decode(model, question, bound, arguments)
     return result
+
+
+def _loading(shape: str, arguments) -> dict[str, float]:
+    if "load" not in arguments.suites:
+        return {}
+    import bench_load
+
+    return bench_load.measure_load(shape, arguments.dtype)
 
 
 def _show(title: str, values: dict[str, float]) -> None:
@@ -101,12 +111,30 @@ def _suites(text: str) -> tuple[str, ...]:
     return names
 
 
+def _shapes(text: str) -> str:
+    if not set(text.split(",")) <= set(bench_shapes.SHAPES):
+        known = ", ".join(bench_shapes.SHAPES)
+        raise argparse.ArgumentTypeError(f"expected names of {known}, got {text}")
+    return text
+
+
+def _writable(text: str) -> str:
+    if not Path(text).absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a file in a folder that is there, got {text}")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--shapes", default="0.25b", help=f"of {', '.join(bench_shapes.SHAPES)} [0.25b]")
+    add(
+        "--shapes",
+        type=_shapes,
+        default="0.25b",
+        help=f"of {', '.join(bench_shapes.SHAPES)} [0.25b]",
+    )
     add(
         "--suites",
         type=_suites,
@@ -116,15 +144,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--dtype", default="float32", choices=("float32", "bfloat16"))
     add("--video-tokens", type=int, default=768, choices=bench_shapes.VIDEO_TOKENS)
-    add("--every", type=int, default=4, help="tokens between updates [4]")
-    add("--pairs", type=int, default=20, help="alternating chunks of 16 tokens [20]")
+    add("--every", type=positive_integer, default=4, help="tokens between updates [4]")
+    add("--pairs", type=positive_integer, default=20, help="alternating chunks of 16 tokens [20]")
     add("--against", choices=("transformers",), help="time transformers on torch in the same run")
     add(
         "--gpu",
         action="store_true",
         help="all of the 7b shape in bfloat16, with 4096 video tokens, and torch",
     )
-    add("--out", metavar="FILE.json", help="write every figure")
+    add("--out", type=_writable, metavar="FILE.json", help="write every figure")
     return parser
 
 

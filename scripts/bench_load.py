@@ -36,7 +36,7 @@ def measure_load(shape: str, dtype: str) -> dict[str, float]:
         kept = _read_rate(folder, keep=True)
         forget(folder)
         command = [sys.executable, __file__, str(folder), dtype]
-        loaded = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        loaded = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     disk = max(rates)
     rate = total / loaded["seconds"] / 1e9
     return {

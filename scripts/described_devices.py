@@ -5,6 +5,10 @@ import os
 import jax
 from jax.experimental import topologies
 
+from vreason_jax.errors import UserError
+from vreason_jax.planning.devices import parse_devices
+from vreason_jax.planning.programs import described
+
 # XLA's GpuTargetConfigProto of an H100 SXM, as that device tells it.
 _H100 = """
 gpu_device_info {
@@ -34,15 +38,17 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 
 
 def described_devices(name: str) -> list[jax.Device]:
-    """Returns the devices of a TPU slice, such as v5e:2x2, or of `h100:N`.
+    """Returns the devices of a TPU slice, such as v5e-4 or v5e:2x2, or of `h100:N`.
 
-    TPUs need libtpu (the extra `tpu`), GPUs the CUDA plugin of JAX (`cuda`), but no driver.
+    TPUs need libtpu (the extra `tpu`), GPUs the CUDA plugin of JAX (`cuda`), but no driver. Raises
+    UserError for others, and where what they need is absent.
     """
-    kind, _, size = name.partition(":")
-    if kind == "h100":
-        return _h100s(int(size or 1))
-    alone = {"chips_per_host_bounds": (1, 1, 1)} if size == "1x1" else {}
-    return list(topologies.get_topology_desc(name, platform="tpu", **alone).devices)
+    devices = parse_devices(name)
+    if devices.name == "h100":
+        return _h100s(devices.count)
+    if not devices.kind.is_tpu:
+        raise UserError(f"--device {name}: expected a TPU slice or h100:N")
+    return described(devices)
 
 
 def _h100s(count: int) -> list[jax.Device]:
@@ -52,6 +58,8 @@ def _h100s(count: int) -> list[jax.Device]:
 
     os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
     xla_bridge._discover_and_register_pjrt_plugins()
+    if "cuda" not in xla_bridge._backend_factories:
+        raise UserError("--device h100: needs JAX's CUDA plugin: pip install -e .[cuda]")
     plugin = xla_bridge._backend_factories["cuda"].c_api
     options = {"target_config": _H100, "topology": f"1x1x{count}"}
     topology = jaxlib._jax.get_c_api_topology(plugin, "h100", options)

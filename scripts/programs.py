@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from vreason_jax.command_line import exit_code
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning import program_text
 from vreason_jax.planning.estimate import Load
@@ -111,4 +112,4 @@ def compile_program(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

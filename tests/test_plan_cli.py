@@ -60,6 +60,16 @@ def test_the_default_mesh_is_the_one_that_a_run_takes(report, monkeypatch, model
     assert tuple(report(f"--model {model} --device {device}")["mesh"].values()) == made
 
 
+def test_what_no_change_alone_cures_several_do_together(report):
+    wanted = "--model 72b --device v5e-4 --batch-size 256"
+    assert not report(wanted)["fits"]
+    advice = report(wanted)["advice"]
+    assert "together do v5e-" in advice and "--batch-size 1" in advice
+    device, *rest = advice.split("together do ")[1].split(", ")
+    weights = ["--weights int8"] if any("int8" in each for each in rest) else []
+    assert report(" ".join(["--model 72b --device", device, *weights]))["fits"]
+
+
 @pytest.mark.parametrize(
     ("request_text", "words"),
     [

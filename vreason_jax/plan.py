@@ -23,6 +23,7 @@ _OPTIONS = {
     "min_pixels": "--min-pixels",
     "max_pixels": "--max-pixels",
 }
+_REPEATED = re.compile(r"(--num-frames)( or|,) --num-frames")  # two keys, one option
 _KEY = re.compile(rf"\bvideo\.({'|'.join(_OPTIONS)})\b")
 
 
@@ -37,7 +38,8 @@ def _run(options: argparse.Namespace) -> None:
     try:
         requests = [_request(options, m, d) for m in options.model for d in options.device]
     except UserError as error:  # of the config's keys, which are options here
-        raise UserError(_KEY.sub(lambda key: _OPTIONS[key[1]], str(error))) from None
+        words = _KEY.sub(lambda key: _OPTIONS[key[1]], str(error))
+        raise UserError(_REPEATED.sub(r"\1", words)) from None
     if options.compile:
         from vreason_jax.planning.programs import check_compilable
 

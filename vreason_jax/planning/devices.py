@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from vreason_jax.errors import UserError, nearest, shown
 
 # Slices by their number of chips. Google's own names of v4 and v5p count two cores a chip instead.
-_FLAT = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8"}
+_FLAT = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16",
+         256: "16x16"}  # fmt: skip
 _CUBES = {4: "2x2x1", 8: "2x2x2", 16: "2x2x4", 32: "2x4x4", 64: "4x4x4"}
 _ONE_MACHINE = {count: "" for count in range(1, 9)}
 
@@ -39,6 +40,8 @@ KINDS = {
     "h100": Kind(80e9, 3350e9, 989e12, 8, _ONE_MACHINE),
     "h200": Kind(141e9, 4800e9, 989e12, 8, _ONE_MACHINE),
 }
+
+_ALIASES = {"v5litepod": "v5e"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +76,13 @@ class Devices:
 
 
 def parse_devices(text: str) -> Devices:
-    """Returns the devices of `v5e-8`, `v5e:2x4` or `h100:8`; a kind alone is one device.
+    """Returns the devices of `v5e-8`, `v5e:2x4` or `h100:8`; a kind alone is its smallest slice.
 
-    Raises UserError for a kind or a size that there is not.
+    Google names a v5e `v5litepod` as well. Raises UserError for a kind or a size that there is not.
     """
     match = re.fullmatch(r"(\w+?)(?:[-:](\d{1,4}|\d+x\d+(?:x\d+)?))?", text.strip().lower())
     name, size = match.groups() if match else (text, None)
+    name = _ALIASES.get(name, name)
     if name not in KINDS:
         raise UserError(
             f"--device {shown(text)}: expected one of {', '.join(KINDS)} and a number of devices, "
@@ -86,7 +90,7 @@ def parse_devices(text: str) -> Devices:
         )
     slices = KINDS[name].slices
     by_topology = {topology: count for count, topology in slices.items()}
-    count = by_topology.get(size or "") if "x" in (size or "") else int(size or 1)
+    count = by_topology.get(size or "") if "x" in (size or "") else int(size or min(slices))
     if count not in slices:
         known = ", ".join(str(Devices(name, count)) for count in slices)
         raise UserError(f"--device {shown(text)}: expected one of {known}")

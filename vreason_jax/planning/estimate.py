@@ -14,6 +14,7 @@ from vreason_jax.config import ControllerConfig
 from vreason_jax.controller.controller import ControllerState
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.state import row_specs
+from vreason_jax.engine.prefixes import clips_at_once
 from vreason_jax.engine.start import controller_shapes
 from vreason_jax.model.cache import KVCache
 from vreason_jax.model.config import ModelConfig
@@ -94,7 +95,7 @@ def estimate(config: ModelConfig, devices: Devices, sizes: dict[str, int], load:
         weights=sum(weights.values()),
         cache=cache,
         controller=controller,
-        activations=_activations(shared, load, sizes["model"], cache, controller),
+        activations=_activations(shared, load, sizes, cache, controller),
         limit=int(kind.memory * (1 - HEADROOM)),
         tokens_per_second=rows * kind.bandwidth / step,
         first_token_seconds=load.rows * _operations(config, load) / (kind.rate * sizes["model"]),
@@ -155,21 +156,25 @@ def _alike(path: str, shared: ModelConfig) -> int:
     return shared.vision.depth if path.startswith("vision.blocks.") else 1
 
 
-def _activations(shared: ModelConfig, load: Load, model: int, cache: int, controller: int) -> int:
+def _activations(
+    shared: ModelConfig, load: Load, sizes: dict[str, int], cache: int, controller: int
+) -> int:
     """An estimate of what passes at the worst time, beside the other entries of a plan.
 
     Programs hold numbers in float32, since XLA widens much of what it fuses. While it encodes, the
     tower is whole, and of caches there is the one that was read before; while answers are written,
-    there are both, as what was read waits for the next question.
+    there are both, as what was read waits for the next question. Each device has the embeddings of
+    all clips that are read together.
     """
-    text, vision = shared.text, shared.vision
+    text, vision, model = shared.text, shared.vision, sizes["model"]
     whole = weight_bytes(shared, AbstractMesh((1, 1), AXES)) if model > 1 else {}
     gathered = sum(size for path, size in whole.items() if path.startswith("vision."))
     tower = _PATCHES * (8 * vision.width + 3 * vision.mlp_width) + 2 * _SCORES
     inside = 3 * text.mlp_width + 4 * text.heads * text.head_width
     piece = max(PIECE, load.rows * REST_PIECE) * (6 * text.width + inside // model)
     step = load.rows * (6 * text.vocabulary + inside)
-    parts = load.rows * load.video_tokens * (1 + text.stacked)
+    clips = clips_at_once(load.rows * sizes["data"], load.first_capacity, sizes["data"])
+    parts = clips * load.video_tokens * (1 + text.stacked)
     embeddings = parts * text.width * jnp.dtype(shared.dtype).itemsize
     read = cache * load.first_capacity // load.capacity
     encoding = gathered + 4 * tower + read - cache - controller

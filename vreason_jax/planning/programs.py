@@ -42,7 +42,7 @@ def compiled_figures(request: Request) -> dict[str, dict[str, int]]:
     Raises UserError where nothing compiles for the devices here.
     """
     sizes = request.sizes
-    devices = _described(request.devices)[: math.prod(sizes.values())]
+    devices = described(request.devices)[: math.prod(sizes.values())]
     grid = np.asarray(devices).reshape([sizes[axis] for axis in AXES])
     mesh = Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     found = {}
@@ -108,7 +108,8 @@ def check_compilable(devices: Devices) -> None:
         )
 
 
-def _described(devices: Devices) -> list:
+def described(devices: Devices) -> list:
+    """Returns the devices of a TPU slice, described by libtpu; raises UserError where it cannot."""
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     alone = {"chips_per_host_bounds": (1, 1, 1)} if devices.count == 1 else {}
     try:

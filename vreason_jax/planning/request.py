@@ -19,6 +19,7 @@ from vreason_jax.video.sampling import count_frames, max_frames_of
 
 _ENDLESS = 2**31  # frames of a clip
 _SHORTEST = 256  # tokens of an answer that is worth a run
+_INT8 = "(--set model.weights=int8)"
 _JAX_SHARE = 0.75  # of a GPU's memory, which JAX takes unless it is told
 
 
@@ -88,8 +89,13 @@ class Request:
     def _advice(self, plan: Plan) -> Iterator[str]:
         if not plan.fits:
             changes = list(self._changes())
-            lower = f"it fits with {' or '.join(changes)}"
-            yield lower if changes else f"no number of {self.devices.name} devices holds it"
+            together = next(self._together(), None)
+            if changes:
+                yield f"it fits with {' or '.join(changes)}"
+            elif together:
+                yield f"no change alone makes it fit, but together do {together}"
+            else:
+                yield f"no number of {self.devices.name} devices holds it, whatever the batch"
         elif not self.devices.kind.is_tpu and plan.total > _JAX_SHARE * self.devices.kind.memory:
             yield "set XLA_PYTHON_CLIENT_MEM_FRACTION=0.95: JAX takes 75 % of a GPU's memory"
         idle = self.devices.count - math.prod(self.sizes.values())
@@ -116,11 +122,30 @@ class Request:
             if largest is not None:
                 yield f"{option} {largest}"
         slices = (change(devices=each, mesh=None) for each in self.devices.larger())
-        yield from itertools.islice((str(e.devices) for e in slices if e.plan().fits), 1)
-        text = dataclasses.replace(self.config.text, int8=True)
-        int8 = change(config=dataclasses.replace(self.config, text=text))
+        alone = " without --mesh" if self.mesh else ""
+        fitting = (f"{each.devices}{alone}" for each in slices if each.plan().fits)
+        yield from itertools.islice(fitting, 1)
+        int8 = change(config=self._int8)
         if int8.config != self.config and int8.plan().fits:
-            yield "--weights int8 (--set model.weights=int8)"
+            yield f"--weights int8 {_INT8}"
+
+    def _together(self) -> Iterator[str]:
+        """Yields changes of several settings that make one answer at a time fit."""
+        for devices in (self.devices, *self.devices.larger()):
+            for config in dict.fromkeys((self.config, self._int8)):
+                one = dataclasses.replace(
+                    self, devices=devices, mesh=None, batch_size=1, config=config
+                )
+                if one.plan().fits:
+                    narrow = f", --weights int8 {_INT8}" if config != self.config else ""
+                    alone = " without --mesh" if self.mesh else ""
+                    yield f"{devices}{alone}, --batch-size 1{narrow}"
+
+    @property
+    def _int8(self) -> ModelConfig:
+        return dataclasses.replace(
+            self.config, text=dataclasses.replace(self.config.text, int8=True)
+        )
 
 
 @functools.lru_cache(maxsize=256)
