@@ -187,3 +187,13 @@ def assert_v_reason_holds(traces):
     np.testing.assert_allclose(lively.entropy[:4], plain.entropy[:4], rtol=1e-5, atol=1e-6)
     assert lively.grad_norm.max() > 0 and lively.delta_norm.max() > 0
     assert not np.allclose(lively.entropy[5:], plain.entropy[5:], rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_row_that_is_not_finite_stays_so(number):
+    weight = np.ones((2, 3), np.float32)
+    weight[0, 1] = number
+    values, scales = int8.quantised(weight)
+    product = int8_linear(jnp.ones((1, 3)), jnp.asarray(values), jnp.asarray(scales))
+    assert not np.isfinite(product[0, 0]) and product[0, 1] == pytest.approx(3)

@@ -54,5 +54,7 @@ def quantised_on_devices(weight: jax.Array, sharding: Sharding) -> tuple[jax.Arr
 def _quantised(weight: Any, numpy: ModuleType) -> tuple[Any, Any]:
     wide = weight.astype(np.float32)
     largest = numpy.max(numpy.abs(wide), axis=-1, keepdims=True)
-    scale = numpy.where(largest > 0, largest, 1) / np.float32(_LARGEST)
-    return numpy.rint(wide / scale).astype(np.int8), scale[..., 0]
+    scale = numpy.where(largest == 0, 1, largest) / np.float32(_LARGEST)
+    # A row with NaN or infinity in it has such a scale, and so shows in what it makes.
+    with np.errstate(invalid="ignore"):
+        return numpy.rint(wide / scale).astype(np.int8), scale[..., 0]
