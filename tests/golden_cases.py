@@ -121,7 +121,7 @@ def _row_states(model: Model, row: Prepared) -> tuple[list, np.ndarray]:
     spare = -length % 128  # rows of many lengths share a program
     positions = np.pad(prompt.positions[:, None], ((0, 0), (0, 0), (0, spare)))
     x = decoder.embed(jnp.asarray(np.pad(prompt.token_ids, (0, spare))[None]))
-    blocks, (index,) = engine_of(model)._encode([row])
+    blocks, (index,) = engine_of(model).encode([row])
     stacked = []
     if len(index):
         at = np.flatnonzero(prompt.token_types != TEXT_TOKEN)

@@ -89,6 +89,11 @@ def test_a_harness_gets_the_same_answer(reasoner, clip, monkeypatch):
     assert (counts.input_tokens, counts.output_tokens) == (tokens["prompt"], tokens["generated"])
 
 
+def test_a_seed_that_is_given_twice_is_refused(reasoner):
+    with pytest.raises(UserError, match="seed: expected it once"):
+        reasoner.generate(None, QUESTION, seed=1, sampling__seed=2)
+
+
 def test_settings_of_one_call_hold_for_it_alone_and_load_nothing(reasoner, clip, monkeypatch):
     before = reasoner.generate(clip, QUESTION)
     monkeypatch.setattr("vreason_jax.engine.engine.load_model", None)

@@ -1,6 +1,7 @@
 """All command lines alike: help, unknown flags, wrong values, and where an error is said."""
 
 import contextlib
+import gc
 import importlib.util
 import io
 import os
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vreason_jax import evaluate, generate, report
-from vreason_jax.command_line import exit_code
+from vreason_jax.command_line import exit_code, join_hosts
 from vreason_jax.convert import __main__ as convert
 from vreason_jax.errors import UserError
 from vreason_jax.shapes import __main__ as shapes
@@ -138,3 +139,15 @@ def test_what_the_system_says_of_a_file_is_one_line_and_other_errors_stay_whole(
     with pytest.raises(OSError, match="of no file"):
         exit_code(failing, lambda code, text: told.append((code, text)))
     assert told == [(1, "error: OSError: of no file")]
+
+
+def test_joining_hosts_again_leaves_no_garbage_uncollected_for_good():
+    options = generate._parser().parse_args(["--no-video", "--prompt", "Which?"])
+    join_hosts(options)
+    frozen = gc.get_freeze_count()
+    gc.disable()
+    try:
+        join_hosts(options)
+        assert gc.get_freeze_count() == frozen and not gc.isenabled()
+    finally:
+        gc.enable()

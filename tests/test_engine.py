@@ -1,8 +1,10 @@
 """Sharing what was read, batches, samples, company and meshes change no answer."""
 
 import functools
+import gc
 import itertools
 import re
+import weakref
 
 import jax
 import numpy as np
@@ -337,3 +339,40 @@ def test_too_many_questions_or_none_are_refused(engines, questions):
         engines(2).read([], TOKENS)
     with pytest.raises(ValueError, match="expected 1 to 2"):
         engines(2).read(questions[:3], TOKENS)
+
+
+def test_an_engine_without_users_is_freed_without_a_collector(new_engine):
+    engine = new_engine()
+    freed = weakref.ref(engine)
+    gc.disable()
+    try:
+        del engine
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+def test_a_long_answer_slows_no_later_one_about_its_clip(new_engine, place):
+    engine, run = new_engine(), run_of("none")
+    question = [engine.checkpoint.prepare(as_question(place / "clip.mp4", "Why?"), run)]
+    first = engine.answer(engine.read(question, TOKENS), run)
+    capacity = engine.read(question, TOKENS).cache.capacity
+    assert engine.read(question, 9 * capacity).cache.capacity > 4 * capacity
+    assert engine.read(question, TOKENS).cache.capacity == capacity
+    assert_same_answers(engine.answer(engine.read(question, TOKENS), run), first)
+    assert engine.counts["clip_prefill"] == 1
+
+
+def test_earlier_clips_are_kept_where_memory_has_room(new_engine, place, monkeypatch):
+    engine, run = new_engine(), run_of("none")
+    questions = [
+        engine.checkpoint.prepare(as_question(place / "clip.mp4", words), run) for words in WORDS
+    ]
+    others = engine.checkpoint.prepare(as_question(place / "other.mp4", "Why?"), run)
+    for question in (questions[0], others, questions[1]):
+        engine.read([question], TOKENS)
+    assert engine.counts["clip_prefill"] == 2
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
+    for question in (others, questions[0], questions[1]):
+        engine.read([question], TOKENS)
+    assert engine.counts["clip_prefill"] == 3, "what is asked about stays, others go"

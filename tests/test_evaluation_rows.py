@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vreason_jax.evaluation.benchmarks.rows import read_rows
@@ -51,6 +51,9 @@ def test_objects_give_the_values_below_their_keys(tables, indent):
 
 @given(st.lists(VALUES, max_size=4))
 def test_lines_give_what_an_array_gives(values):
+    objects = len(values) == 1 and isinstance(values[0], list) and values[0]
+    # One line that is a list of objects is that list, whatever the file is called.
+    assume(not (objects and all(isinstance(value, dict) for value in objects)))
     lines = "\n\n".join(map(json.dumps, values))
     assert [row.value for row in rows_of(lines, "rows.jsonl")] == values
 

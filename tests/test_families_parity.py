@@ -75,7 +75,7 @@ def test_pixels_blocks_and_mergers(models, questions, family, case, kind):
     pixels = np.concatenate([cut.normalised() for cut in cuts])
     np.testing.assert_allclose(pixels, golden[f"{kind}_pixels"], atol=1e-6)
     rows = [row for row in questions[family, case] if row.media.patches]
-    blocks, index = engine_of(model)._encode(rows)
+    blocks, index = engine_of(model).encode(rows)
     of_kind = [row.prompt.token_types[row.prompt.token_types > 0] == (2 if kind == "video" else 1)
                for row in rows]  # fmt: skip
     merged = np.concatenate([np.asarray(block) for block in blocks])

@@ -65,6 +65,12 @@ def test_prompt_without_video_tells_that_the_controller_was_off():
     assert all_signs(sample_trace(40, video=0, objective="none")) == []
 
 
+def test_a_delta_without_end_is_not_taken_for_none():
+    norms = np.where(np.arange(40) < 8, 0.0, np.nan)
+    (sign,) = all_signs(sample_trace(40, delta_norm=norms))
+    assert "not finite from token 8 on" in sign and "lower controller.learning_rate" in sign
+
+
 def test_zero_gradients_and_small_steps_are_told_apart():
     (sign,) = all_signs(sample_trace(40, grad_norm=np.zeros(40), delta_norm=np.zeros(40)))
     assert "all 9 gradients are zero" in sign

@@ -131,6 +131,8 @@ class Reasoner:
 
     def _run(self, overrides: dict[str, Any]) -> RunConfig:
         keys = {name.replace("__", "."): value for name, value in overrides.items()}
+        if {"seed", "sampling.seed"} <= keys.keys():
+            raise UserError("seed: expected it once, got seed and sampling__seed; leave one out")
         if "seed" in keys:
             keys["sampling.seed"] = keys.pop("seed")
         run = apply_overrides(self.run, keys)

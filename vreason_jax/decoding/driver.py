@@ -9,7 +9,7 @@ import numpy as np
 
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.loop import decode_chunk
-from vreason_jax.decoding.reading import grown
+from vreason_jax.decoding.reading import resized
 from vreason_jax.decoding.state import (
     DecodeContext,
     DecodeSettings,
@@ -88,7 +88,7 @@ def with_room(
     if begin + made <= state.cache.capacity:
         return state
     capacity = ladder.capacity(begin + 1 + ladder.decode_room(tokens), len(state.token))
-    return state.replace(cache=grown(state.cache, capacity, started.settings.mesh, free=True))
+    return state.replace(cache=resized(state.cache, capacity, started.settings.mesh, free=True))
 
 
 def text_length(trace: TokenTrace, eos_ids: tuple[int, ...]) -> int:

@@ -62,23 +62,25 @@ def take_rows(caches: tuple[KVCache, ...], index: jax.Array, *, mesh: Mesh) -> K
     return _on(mesh, jax.tree.map(taken, *caches))
 
 
-def grown(cache: KVCache, capacity: int, mesh: Mesh, *, free: bool = False) -> KVCache:
-    """Returns the cache with more slots; with `free` it frees what it replaces.
+def resized(cache: KVCache, capacity: int, mesh: Mesh, *, free: bool = False) -> KVCache:
+    """Returns the cache with so many slots, of which the first stay as they are.
+
+    With `free` it frees what it replaces.
 
     Layer by layer, so that no second cache needs memory.
     """
 
     def one(layer: LayerCache) -> LayerCache:
-        larger = _grown_layer(layer, capacity=capacity, mesh=mesh)
+        other = _resized_layer(layer, capacity=capacity, mesh=mesh)
         if free:
             jax.tree.map(lambda array: array.delete(), layer)
-        return larger
+        return other
 
     return KVCache(body=tuple(map(one, cache.body)), last=one(cache.last))
 
 
 @functools.partial(jax.jit, static_argnames=("capacity", "mesh"))
-def _grown_layer(layer: LayerCache, *, capacity: int, mesh: Mesh) -> LayerCache:
+def _resized_layer(layer: LayerCache, *, capacity: int, mesh: Mesh) -> LayerCache:
     return _on(mesh, with_capacity(layer, capacity))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,7 +18,7 @@ from vreason_jax.decoding.driver import Program, decode_in_chunks
 from vreason_jax.decoding.reading import take_rows
 from vreason_jax.decoding.state import TokenTrace, place
 from vreason_jax.engine.answer import Answer, build_answer
-from vreason_jax.engine.media import encode_media
+from vreason_jax.engine.media import encode_prompts
 from vreason_jax.engine.prefixes import Prefixes, copied
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.engine.start import Started, start
@@ -85,7 +86,9 @@ class Engine:
         self.load_warnings: list[str] = []
         self.batch_size, self.hides_video = batch_size, hide_video
         self._most_told = 0  # video tokens that memory may not hold
-        self.prefixes = Prefixes(model.decoder, mesh, self._encode, self.counts)
+        # No method of its own: an engine in a circle would keep its weights past its end.
+        self.encode = functools.partial(encode_prompts, model.vision, mesh, self.clock, self.counts)
+        self.prefixes = Prefixes(model.decoder, mesh, self.encode, self.counts)
 
     @classmethod
     def load(
@@ -281,21 +284,6 @@ class Engine:
             raise ValueError("expected one question or more")
         size = self.rows(len(questions))
         return (*questions, *[questions[-1]] * (size - len(questions)))
-
-    def _encode(self, prompts: Sequence[Prepared]) -> tuple[list[jax.Array], list[np.ndarray]]:
-        """The embeddings of the prompts' media, and each prompt's index of its media tokens."""
-        media = [patches for prompt in prompts for patches in prompt.media.patches]
-        with self.clock.stage("vision"):
-            encoded = encode_media(self.model.vision, media, self.mesh)
-            jax.block_until_ready(encoded.blocks)
-        self.counts["vision"] += len(prompts)
-        self.counts["vision_patches"] += encoded.patches
-        self.counts["vision_slots"] += encoded.slots
-        own, found = iter(encoded.index), []
-        for prompt in prompts:
-            parts = [next(own) for _ in prompt.media.patches]
-            found.append(np.concatenate([np.zeros(0, np.int64), *parts]))
-        return encoded.blocks, found
 
     def _memory_warnings(
         self, questions: Sequence[Prepared], capacity: int, tokens: int

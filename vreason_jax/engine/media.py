@@ -14,6 +14,8 @@ from vreason_jax.model.config import VisionConfig
 from vreason_jax.model.layers import Linear
 from vreason_jax.model.vision import Frames, Merger, VisionBlock, VisionTower
 from vreason_jax.model.windows import EMPTY, FramePlan, frame_plan
+from vreason_jax.questions import Prepared
+from vreason_jax.runtime.compilation import CompileClock
 from vreason_jax.video.patches import Patches
 
 _PARTS = VisionBlock, Merger, Linear  # of a tower, that are gathered at a time
@@ -166,3 +168,25 @@ def _placed(frames: Frames, mesh: Mesh) -> Frames:
     tokens = put(frames.slot_of_token, whole)
     placed = jax.tree.map(lambda a: put(a, cut), frames.replace(slot_of_token=None))
     return placed.replace(slot_of_token=tokens)
+
+
+def encode_prompts(
+    tower: VisionTower,
+    mesh: Mesh,
+    clock: CompileClock,
+    counts: dict[str, int],
+    prompts: Sequence[Prepared],
+) -> tuple[list[jax.Array], list[np.ndarray]]:
+    """Returns the blocks of the prompts' media, and each prompt's index of its media tokens."""
+    media = [patches for prompt in prompts for patches in prompt.media.patches]
+    with clock.stage("vision"):
+        encoded = encode_media(tower, media, mesh)
+        jax.block_until_ready(encoded.blocks)
+    counts["vision"] += len(prompts)
+    counts["vision_patches"] += encoded.patches
+    counts["vision_slots"] += encoded.slots
+    own, found = iter(encoded.index), []
+    for prompt in prompts:
+        parts = [next(own) for _ in prompt.media.patches]
+        found.append(np.concatenate([np.zeros(0, np.int64), *parts]))
+    return encoded.blocks, found

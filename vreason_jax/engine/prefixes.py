@@ -2,7 +2,8 @@
 
 import collections
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,17 +11,19 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.decoding import ladder
-from vreason_jax.decoding.reading import TEXT, Piece, grown, read_piece, take_rows
-from vreason_jax.decoding.state import place
+from vreason_jax.decoding.reading import TEXT, Piece, read_piece, resized, take_rows
+from vreason_jax.decoding.state import place, placed_shapes
 from vreason_jax.engine.media import block_tokens
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.model.cache import KVCache
 from vreason_jax.model.decoder import Decoder
 from vreason_jax.questions import Prepared
+from vreason_jax.runtime import memory
 
 # Tokens of shared parts that a device reads at a time: a call costs more than reading a short one.
 _TOKENS_AT_ONCE = 1024
-KEPT = 4
+KEPT = 4  # clips, where there is room
+_PASSING = 2**29  # bytes, about, that programs need beside caches
 
 
 # Prompts' media through the tower: embeddings [block_tokens(), D] in blocks, and each prompt's
@@ -51,13 +54,17 @@ class Prefixes:
         self._kept: collections.OrderedDict[str, Source] = collections.OrderedDict()
 
     def capacity(self, names: Sequence[str | None], needed: int) -> int:
-        """Returns the capacity to read a batch with: what is kept of it may have more slots."""
+        """Returns the capacity to read a batch with: what is kept of it may have more slots.
+
+        Up to twice as many: every step of an answer reads them all.
+        """
         kept = [self._kept[name].cache.capacity for name in names if name in self._kept]
-        return max([needed, *kept])
+        return max([needed, *(capacity for capacity in kept if capacity <= 2 * needed)])
 
     def read(self, prepared: Sequence[Prepared], rows: PromptRows, capacity: int) -> KVCache:
         """Returns a new cache [B, ...] with the prompts in it, which are `rows` as well."""
         named = {row.prefix_name: row for row in prepared if row.prefix_name is not None}
+        self._make_room(named, len(prepared), capacity)
         # What is new and alone is read in one go.
         whole = len(prepared) == 1 and not named.keys() & self._kept.keys() and bool(named)
         found = self._read(named, len(prepared), capacity, whole=whole)
@@ -132,25 +139,42 @@ class Prefixes:
         return cache
 
     def at_once(self, rows: int, capacity: int) -> int:
-        """Returns how many clips of a batch of `rows` are read together.
-
-        By what all batches share: one program for all groups.
-        """
-        fitting = max(1, 2 * _TOKENS_AT_ONCE // capacity)
-        devices = self._mesh.shape["data"]
-        share = ladder.power_of_two(-(-rows // devices))
-        return devices * min(share, 1 << (fitting.bit_length() - 1))
+        """Returns how many clips of a batch of `rows` are read together."""
+        return clips_at_once(rows, capacity, self._mesh.shape["data"])
 
     def _with_capacity(self, found: dict[str, Source], capacity: int) -> dict[str, Source]:
-        """The sources with caches of a capacity, each cache grown once."""
-        large = {}
+        """The sources with caches of a capacity, each cache resized once."""
+        made = {}
         for source in found.values():
-            if source.cache.capacity < capacity and id(source.cache) not in large:
-                large[id(source.cache)] = grown(source.cache, capacity, self._mesh)
+            if source.cache.capacity != capacity and id(source.cache) not in made:
+                made[id(source.cache)] = resized(source.cache, capacity, self._mesh)
         return {
-            name: source._replace(cache=large.get(id(source.cache), source.cache))
+            name: source._replace(cache=made.get(id(source.cache), source.cache))
             for name, source in found.items()
         }
+
+    def _make_room(self, named: Collection[str], rows: int, capacity: int) -> None:
+        """Frees what was read for other batches, the oldest first, where memory is short of it.
+
+        A cache is read, and a copy of it is answered in. Processes that share a model must all
+        keep the same, whatever is free on each.
+        """
+        device, others = self._mesh.local_devices[0], [n for n in self._kept if n not in named]
+        new = sum(
+            self._device_bytes(count, capacity) for count in (self.at_once(rows, capacity), rows)
+        )
+        while others and not self._mesh.is_multi_process:
+            free = memory.free_bytes(device)
+            if free is None or free >= new + _PASSING:
+                return
+            del self._kept[others.pop(0)]
+
+    def _device_bytes(self, rows: int, capacity: int) -> int:
+        dtype = self._decoder.embedding[...].dtype
+        shapes = KVCache.of(jax.ShapeDtypeStruct, self._config, rows, capacity, dtype)
+        leaves = jax.tree.leaves(placed_shapes(shapes, self._mesh, rows))
+        own = (math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in leaves)
+        return sum(own) * dtype.itemsize
 
     def _remember(self, found: dict[str, Source]) -> None:
         self._kept |= found
@@ -175,6 +199,16 @@ class Prefixes:
         dtype = self._decoder.embedding[...].dtype
         whole = NamedSharding(self._mesh, PartitionSpec())
         return jax.device_put(np.zeros((block_tokens(), width), dtype), whole)
+
+
+def clips_at_once(rows: int, capacity: int, devices: int) -> int:
+    """Returns how many clips of a batch of `rows` are read together by so many devices of `data`.
+
+    By what all batches share: one program for all groups.
+    """
+    fitting = max(1, 2 * _TOKENS_AT_ONCE // capacity)
+    share = ladder.power_of_two(-(-rows // devices))
+    return devices * min(share, 1 << (fitting.bit_length() - 1))
 
 
 def copied(cache: KVCache) -> KVCache:

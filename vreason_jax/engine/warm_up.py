@@ -18,7 +18,7 @@ from vreason_jax.config import RunConfig, placement_tokens
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.driver import Started, with_room
 from vreason_jax.decoding.loop import decode_chunk
-from vreason_jax.decoding.reading import TEXT, grown
+from vreason_jax.decoding.reading import TEXT, resized
 from vreason_jax.decoding.state import DecodeSettings, DecodeState
 from vreason_jax.engine import media
 from vreason_jax.engine.engine import Engine
@@ -116,8 +116,11 @@ def warm_up(
     capacities = sorted({case.capacity for case in cases})
     calls = [*_vision_calls(engine, limits)]
     calls += [call for capacity in capacities for call in _reading_calls(engine, limits, capacity)]
-    pairs = itertools.combinations(capacities, 2)
-    calls += [functools.partial(_grow, engine, *pair) for pair in pairs]
+    calls += [
+        functools.partial(_resize, engine, kept, capacity)
+        for kept, capacity in itertools.product(capacities, repeat=2)
+        if kept < capacity or kept > 2 * capacity
+    ]
     calls += [functools.partial(_decode, engine, limits, case) for case in cases]
     with engine.clock, ThreadPoolExecutor(_threads(engine, capacities[-1])) as threads:
         running = [threads.submit(_in_precision, engine, call) for call in calls]
@@ -258,11 +261,11 @@ def _read(engine: Engine, count: int, capacity: int, length: int, shared: bool) 
     return engine.prefixes.read_piece(blank, rows, piece, [engine.prefixes.nothing] * shared)
 
 
-def _grow(engine: Engine, capacity: int, larger: int) -> object:
-    """Grows what is kept of a clip, for a longer question about it."""
+def _resize(engine: Engine, capacity: int, wanted: int) -> object:
+    """Grows what is kept of a clip for a longer question about it, or cuts it for a short one."""
     prefixes = engine.prefixes
     blank = prefixes.blank(prefixes.at_once(engine.rows(1), capacity), capacity)
-    return grown(blank, larger, engine.mesh)
+    return resized(blank, wanted, engine.mesh)
 
 
 def _take(engine: Engine, together: int, capacity: int) -> object:

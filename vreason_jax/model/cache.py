@@ -83,6 +83,7 @@ def write_slots(
 
 def with_capacity(layer: LayerCache, capacity: int) -> LayerCache:
     """Returns a cache of `capacity` slots that begins as the layer's does."""
+    layer = LayerCache(keys=layer.keys[..., :capacity], values=layer.values[:, :, :capacity])
     spare, whole = (0, capacity - layer.values.shape[2]), (0, 0)
     return LayerCache(
         keys=jnp.pad(layer.keys, (whole, whole, whole, spare)),

@@ -168,7 +168,12 @@ def idle_controller(trace: Mapping[str, Any], value_norm: float | None) -> str |
 
 
 def _small_step(controller: Mapping[str, Any], delta: np.ndarray, value_norm) -> str | None:
-    largest = float(np.max(delta[np.isfinite(delta)], initial=0.0))
+    if not np.isfinite(delta).all():
+        return (
+            f"‖ΔV‖ is not finite from token {int(np.argmin(np.isfinite(delta)))} on: try a lower "
+            f"controller.learning_rate (now {controller['learning_rate']:g})"
+        )
+    largest = float(np.max(delta, initial=0.0))
     if largest > 0 and not value_norm:
         return None
     ratio = largest / value_norm if largest > 0 else 0.0
