@@ -126,7 +126,8 @@ def keep_likely(logits: jax.Array, numbers: SamplingNumbers) -> jax.Array:
 
         return kept & lax.cond(used[number], lambda: longest_run(logits, holds), lambda: kept)
 
-    return jnp.where(lax.fori_loop(0, len(used), rule, likely > 0), logits, -jnp.inf)
+    kept = lax.fori_loop(jnp.uint32(0), jnp.uint32(len(used)), rule, likely > 0)
+    return jnp.where(kept, logits, -jnp.inf)
 
 
 def longest_run(logits: jax.Array, holds: Callable[..., jax.Array]) -> jax.Array:
