@@ -143,6 +143,11 @@ def test_samples_that_would_be_one_or_none_are_refused(reasoner, clip, samples, 
         reasoner.generate(clip, QUESTION, samples=samples, sampling__temperature=temperature)
 
 
+def test_samples_whose_only_chance_steers_nothing_are_refused(reasoner):
+    with pytest.raises(UserError, match=r"^samples: expected 1"):
+        reasoner.generate(None, QUESTION, samples=2, controller__objective="random")
+
+
 def test_chance_in_the_controller_makes_samples_differ(reasoner, clip):
     keys = {"controller__objective": "random", "sampling__max_new_tokens": 10}
     one, other = reasoner.generate(clip, QUESTION, samples=np.int64(2), **keys)

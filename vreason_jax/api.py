@@ -119,7 +119,6 @@ class Reasoner:
     def _asking(self, questions, overrides: dict[str, Any], samples: int | None = None) -> Asking:
         run = self._run(overrides)
         samples = convert("samples", samples, int | None)
-        run.check_samples(1 if samples is None else samples)
         began = time.perf_counter()
         rows = [self._prepare(video, prompt, run) for video, prompt in questions]
         seconds = time.perf_counter() - began

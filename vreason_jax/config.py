@@ -242,11 +242,15 @@ class RunConfig:
                 f"each layer drops slots of its own, got {shown(placement)}"
             )
 
-    def check_samples(self, samples: int) -> None:
-        """Raises UserError where so many answers to one question would all be the same."""
+    def check_samples(self, samples: int, *, video: bool = True) -> None:
+        """Raises UserError where so many answers to one question would all be the same.
+
+        `video`: whether the question has a clip, which most methods steer or prune by.
+        """
         if samples < 1:
             raise UserError(f"samples: expected 1 or more, got {samples}")
-        if samples > 1 and not self.is_random:
+        steered = video or placement_tokens(self.controller.placement) != "video"
+        if samples > 1 and not (self.is_random if steered else not self.sampling.is_greedy):
             raise UserError(
                 "samples: expected 1 at sampling.temperature 0 or top_k 1, where all are the same, "
                 f"got {samples}; set a temperature above 0"

@@ -91,11 +91,10 @@ def _prepare(arguments: argparse.Namespace):
     question = _question(arguments)
     checkpoint = Checkpoint.open(arguments.model)
     run = checkpoint.sampled(run, overrides)
-    if arguments.samples > 1:
-        run.check_samples(arguments.samples)
     began = time.perf_counter()
     row = checkpoint.prepare(question, run)
     seconds = time.perf_counter() - began
+    run.check_samples(arguments.samples, video=row.video_tokens > 0)
     checkpoint.check_memory(run, [row], arguments.samples)
     return checkpoint, run, row, seconds
 

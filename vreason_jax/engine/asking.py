@@ -37,7 +37,8 @@ class Asking:
         `video_seconds` is what preparing the questions took. The `first` questions of an engine
         are read while what decodes them is compiled.
         """
-        run.check_samples(1 if samples is None else samples)
+        video = any(question.video_tokens for question in questions)
+        run.check_samples(1 if samples is None else samples, video=video)
         self._engine, self._run, self._questions = engine, run, questions
         self._samples, self._ignore_eos = samples, ignore_eos
         self._video_seconds = video_seconds
