@@ -1,7 +1,3 @@
-import platform
-import subprocess
-import sys
-
 import jax
 import pytest
 from random_checkpoint import hf_config
@@ -85,29 +81,3 @@ def test_an_accelerator_reports_its_limit_less_what_is_in_use(stats, free):
             return stats
 
     assert memory.free_bytes(Device()) == free
-
-
-# What it prints: the megabytes that stay of a hundred freed ones, of which the last one is held.
-FREEING = """
-import sys
-import psutil
-from vreason_jax.runtime.memory import free_at_once
-
-if sys.argv[1:] == ["at once"]:
-    free_at_once()
-process = psutil.Process()
-bytearray(16 << 20)  # freed, it raises the size from which on glibc asks the system for a block
-before = process.memory_info().rss
-blocks = [bytearray(1 << 20) for _ in range(100)]
-del blocks[:-1]
-print((process.memory_info().rss - before) >> 20)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
-@pytest.mark.parametrize("way", ["at once", "by itself"])
-def test_freed_blocks_go_back_to_the_system_at_once_where_asked(way):
-    command = [sys.executable, "-c", FREEING, way]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    kept = int(done.stdout)
-    assert kept < 10 if way == "at once" else kept > 50

@@ -12,8 +12,6 @@ from vreason_jax.decoding import ladder
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import ModelConfig
 
-# Of glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _METHOD_COPIES = 5  # value delta, its two moments, its shift, one gradient: all float32
 
 
@@ -75,17 +73,6 @@ def give_back(*, programs: bool = False) -> None:
         jax.clear_caches()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def free_at_once() -> None:
-    """Has the C library return large freed blocks to the system at once, where it is glibc.
-
-    By itself it keeps ever larger ones for the next: up to 32 MB, in each of its arenas.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_THRESHOLD, 256 << 10)
-        library.mallopt(_TRIM_THRESHOLD, 128 << 10)
 
 
 def fitting_tokens(free: int, per_token: int, other_tokens: int = 0) -> int:

@@ -25,7 +25,7 @@ from vreason_jax.evaluation.running.session import Session
 from vreason_jax.evaluation.running.setup import Request, Warn, prepare
 from vreason_jax.evaluation.statistics.summary import write_summary
 from vreason_jax.runtime import distributed, group
-from vreason_jax.runtime.memory import check_cache, free_at_once, give_back
+from vreason_jax.runtime.memory import check_cache, give_back
 from vreason_jax.runtime.mesh import create_mesh
 from vreason_jax.runtime.replicas import Replicas
 from vreason_jax.runtime.stopping import Stop
@@ -81,7 +81,6 @@ class Evaluation:
 
     def answer(self, ready: Callable[[Engine], None]) -> None:
         """Loads the model, passes it to `ready`, and answers this process's share."""
-        free_at_once()
         engine = self._load()
         self._tell(f"loaded the model in {engine.loading['load']:.1f} s")
         ready(engine)
