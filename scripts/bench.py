@@ -15,13 +15,15 @@ import datetime
 import json
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
-from vreason_jax.command_line import positive_integer
+from vreason_jax.command_line import exit_code, positive_integer
 from vreason_jax.families.model import random_model
+from vreason_jax.output.files import check_writable
 from vreason_jax.output.trace import library_versions
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -34,12 +36,13 @@ SUITES = ("compile", "vision", "prefill", "decode", "vreason", "load")
 def main() -> None:
     arguments = _parser().parse_args()
     if arguments.gpu:
-        arguments.shapes, arguments.dtype = "7b", "bfloat16"
+        arguments.shapes, arguments.dtype = ("7b",), "bfloat16"
         arguments.video_tokens, arguments.against = 4096, "transformers"
         arguments.suites = SUITES
+    if arguments.out:
+        check_writable(arguments.out, "--out")
     # In processes of their own, which need the devices that this one takes later.
-    shapes = arguments.shapes.split(",")
-    loaded = {shape: _loading(shape, arguments) for shape in shapes}
+    loaded = {shape: _loading(shape, arguments) for shape in arguments.shapes}
     report = {
         "date": datetime.date.today().isoformat(),
         "device": jax.devices()[0].device_kind,
@@ -50,14 +53,14 @@ def main() -> None:
         "shapes": {},
     }
     _show("bound", report["bound"])
-    for shape in shapes:
+    for shape in arguments.shapes:
         measured = measure_shape(shape, report["bound"], arguments)
         report["shapes"][shape] = loaded[shape] | measured
         _show(shape, report["shapes"][shape])
     if arguments.against:
         import bench_peer
 
-        report["against_transformers"] = bench_peer.compare(shapes[0], arguments)
+        report["against_transformers"] = bench_peer.compare(arguments.shapes[0], arguments)
         _show("against transformers", report["against_transformers"])
     if arguments.out:
         Path(arguments.out).write_text(json.dumps(report, indent=1) + "\n")
@@ -104,24 +107,14 @@ def _show(title: str, values: dict[str, float]) -> None:
     sys.stdout.flush()
 
 
-def _suites(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    if not set(names) <= set(SUITES):
-        raise argparse.ArgumentTypeError(f"expected names of {', '.join(SUITES)}, got {text}")
+def _names_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    def names(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        if not set(found) <= set(known):
+            raise argparse.ArgumentTypeError(f"expected names of {', '.join(known)}, got {text}")
+        return found
+
     return names
-
-
-def _shapes(text: str) -> str:
-    if not set(text.split(",")) <= set(bench_shapes.SHAPES):
-        known = ", ".join(bench_shapes.SHAPES)
-        raise argparse.ArgumentTypeError(f"expected names of {known}, got {text}")
-    return text
-
-
-def _writable(text: str) -> str:
-    if not Path(text).absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"expected a file in a folder that is there, got {text}")
-    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,13 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--shapes",
-        type=_shapes,
-        default="0.25b",
+        type=_names_of(bench_shapes.SHAPES),
+        default=("0.25b",),
+        metavar="NAME,...",
         help=f"of {', '.join(bench_shapes.SHAPES)} [0.25b]",
     )
     add(
         "--suites",
-        type=_suites,
+        type=_names_of(SUITES),
         default=SUITES[:-1],
         metavar="NAME,...",
         help=f"of {', '.join(SUITES)} [all but load, which writes a checkpoint to $TMPDIR]",
@@ -152,9 +146,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="all of the 7b shape in bfloat16, with 4096 video tokens, and torch",
     )
-    add("--out", type=_writable, metavar="FILE.json", help="write every figure")
+    add("--out", metavar="FILE.json", help="write every figure")
     return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.arrays import Array
 from vreason_jax.config import RunConfig
@@ -101,7 +102,7 @@ class TokenTrace(NamedTuple):
         return trace._replace(token=trace.token.astype(jnp.int32), updated=trace.updated > 0)
 
 
-def row_specs(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:
+def row_specs(tree: Any, mesh: Mesh | AbstractMesh, rows: int, *, heads: bool = True) -> Any:
     """Returns the partition of each array of a record of `rows` rows.
 
     Arrays [B, K, ...] are cut along the rows and the key/value heads, [B, V] and [B] along the
@@ -136,6 +137,16 @@ def placed_shapes(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> An
         tree,
         row_shardings(tree, mesh, rows, heads=heads),
     )
+
+
+def device_bytes(tree: Any, mesh: Mesh | AbstractMesh, rows: int) -> int:
+    """Returns the bytes on each device of a record of `rows` rows, placed as `row_specs` says."""
+
+    def one(leaf, spec: PartitionSpec) -> int:
+        own = NamedSharding(mesh, spec).shard_shape(leaf.shape)
+        return math.prod(own) * np.dtype(leaf.dtype).itemsize
+
+    return sum(jax.tree.leaves(jax.tree.map(one, tree, row_specs(tree, mesh, rows))))
 
 
 def place(tree: Any, mesh: Mesh, rows: int, *, heads: bool = True) -> Any:

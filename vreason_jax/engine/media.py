@@ -47,6 +47,28 @@ def block_tokens() -> int:
     return patches_at_once() // 4
 
 
+def encode_prompts(
+    tower: VisionTower,
+    mesh: Mesh,
+    clock: CompileClock,
+    counts: dict[str, int],
+    prompts: Sequence[Prepared],
+) -> tuple[list[jax.Array], list[np.ndarray]]:
+    """Returns the blocks of the prompts' media, and each prompt's index of its media tokens."""
+    media = [patches for prompt in prompts for patches in prompt.media.patches]
+    with clock.stage("vision"):
+        encoded = encode_media(tower, media, mesh)
+        jax.block_until_ready(encoded.blocks)
+    counts["vision"] += len(prompts)
+    counts["vision_patches"] += encoded.patches
+    counts["vision_slots"] += encoded.slots
+    own, found = iter(encoded.index), []
+    for prompt in prompts:
+        parts = [next(own) for _ in prompt.media.patches]
+        found.append(np.concatenate([np.zeros(0, np.int64), *parts]))
+    return encoded.blocks, found
+
+
 def encode_media(vision: VisionTower, media: Sequence[Patches], mesh: Mesh) -> Encoded:
     """Returns the embeddings of videos and images."""
     config, block = vision.config, block_tokens()
@@ -168,25 +190,3 @@ def _placed(frames: Frames, mesh: Mesh) -> Frames:
     tokens = put(frames.slot_of_token, whole)
     placed = jax.tree.map(lambda a: put(a, cut), frames.replace(slot_of_token=None))
     return placed.replace(slot_of_token=tokens)
-
-
-def encode_prompts(
-    tower: VisionTower,
-    mesh: Mesh,
-    clock: CompileClock,
-    counts: dict[str, int],
-    prompts: Sequence[Prepared],
-) -> tuple[list[jax.Array], list[np.ndarray]]:
-    """Returns the blocks of the prompts' media, and each prompt's index of its media tokens."""
-    media = [patches for prompt in prompts for patches in prompt.media.patches]
-    with clock.stage("vision"):
-        encoded = encode_media(tower, media, mesh)
-        jax.block_until_ready(encoded.blocks)
-    counts["vision"] += len(prompts)
-    counts["vision_patches"] += encoded.patches
-    counts["vision_slots"] += encoded.slots
-    own, found = iter(encoded.index), []
-    for prompt in prompts:
-        parts = [next(own) for _ in prompt.media.patches]
-        found.append(np.concatenate([np.zeros(0, np.int64), *parts]))
-    return encoded.blocks, found

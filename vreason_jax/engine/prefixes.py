@@ -2,7 +2,6 @@
 
 import collections
 import functools
-import math
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vreason_jax.decoding import ladder
 from vreason_jax.decoding.reading import TEXT, Piece, read_piece, resized, take_rows
-from vreason_jax.decoding.state import place, placed_shapes
+from vreason_jax.decoding.state import device_bytes, place
 from vreason_jax.engine.media import block_tokens
 from vreason_jax.engine.rows import PromptRows
 from vreason_jax.model.cache import KVCache
@@ -159,22 +158,19 @@ class Prefixes:
         A cache is read, and a copy of it is answered in. Processes that share a model must all
         keep the same, whatever is free on each.
         """
-        device, others = self._mesh.local_devices[0], [n for n in self._kept if n not in named]
-        new = sum(
-            self._device_bytes(count, capacity) for count in (self.at_once(rows, capacity), rows)
-        )
-        while others and not self._mesh.is_multi_process:
+        others = [name for name in self._kept if name not in named]
+        if not others or self._mesh.is_multi_process:
+            return
+        device, dtype = self._mesh.local_devices[0], self._decoder.embedding[...].dtype
+        needed = _PASSING
+        for count in (self.at_once(rows, capacity), rows):
+            cache = KVCache.of(jax.ShapeDtypeStruct, self._config, count, capacity, dtype)
+            needed += device_bytes(cache, self._mesh, count)
+        for name in others:
             free = memory.free_bytes(device)
-            if free is None or free >= new + _PASSING:
+            if free is None or free >= needed:
                 return
-            del self._kept[others.pop(0)]
-
-    def _device_bytes(self, rows: int, capacity: int) -> int:
-        dtype = self._decoder.embedding[...].dtype
-        shapes = KVCache.of(jax.ShapeDtypeStruct, self._config, rows, capacity, dtype)
-        leaves = jax.tree.leaves(placed_shapes(shapes, self._mesh, rows))
-        own = (math.prod(leaf.sharding.shard_shape(leaf.shape)) for leaf in leaves)
-        return sum(own) * dtype.itemsize
+            del self._kept[name]
 
     def _remember(self, found: dict[str, Source]) -> None:
         self._kept |= found

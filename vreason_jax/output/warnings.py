@@ -168,9 +168,10 @@ def idle_controller(trace: Mapping[str, Any], value_norm: float | None) -> str |
 
 
 def _small_step(controller: Mapping[str, Any], delta: np.ndarray, value_norm) -> str | None:
-    if not np.isfinite(delta).all():
+    finite = np.isfinite(delta)
+    if not finite.all():
         return (
-            f"‖ΔV‖ is not finite from token {int(np.argmin(np.isfinite(delta)))} on: try a lower "
+            f"‖ΔV‖ is not finite from token {int(np.argmin(finite))} on: try a lower "
             f"controller.learning_rate (now {controller['learning_rate']:g})"
         )
     largest = float(np.max(delta, initial=0.0))

@@ -3,17 +3,15 @@
 import dataclasses
 import math
 import re
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh
 
 from vreason_jax.config import ControllerConfig
 from vreason_jax.controller.controller import ControllerState
 from vreason_jax.decoding import ladder
-from vreason_jax.decoding.state import row_specs
+from vreason_jax.decoding.state import device_bytes
 from vreason_jax.engine.prefixes import clips_at_once
 from vreason_jax.engine.start import controller_shapes
 from vreason_jax.model.cache import KVCache
@@ -117,17 +115,6 @@ def weight_bytes(shared: ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
             one = math.prod(own) + 4 * math.prod(own[:-1])
         found[each.path] = one * _alike(each.path, shared)
     return found
-
-
-def device_bytes(shapes: Any, mesh: AbstractMesh, rows: int) -> int:
-    """Returns the bytes on each device of a record of `rows` rows, placed as `row_specs` says."""
-
-    def one(leaf, spec: PartitionSpec) -> int:
-        own = NamedSharding(mesh, spec).shard_shape(leaf.shape)
-        return math.prod(own) * np.dtype(leaf.dtype).itemsize
-
-    specs = row_specs(shapes, mesh, rows)  # type: ignore[arg-type]
-    return sum(jax.tree.leaves(jax.tree.map(one, shapes, specs)))
 
 
 def cache_shapes(shared: ModelConfig, load: Load, rows: int) -> KVCache:

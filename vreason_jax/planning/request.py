@@ -19,7 +19,7 @@ from vreason_jax.video.sampling import count_frames, max_frames_of
 
 _ENDLESS = 2**31  # frames of a clip
 _SHORTEST = 256  # tokens of an answer that is worth a run
-_INT8 = "(--set model.weights=int8)"
+_INT8 = "--weights int8 (--set model.weights=int8)"
 _JAX_SHARE = 0.75  # of a GPU's memory, which JAX takes unless it is told
 
 
@@ -88,11 +88,9 @@ class Request:
 
     def _advice(self, plan: Plan) -> Iterator[str]:
         if not plan.fits:
-            changes = list(self._changes())
-            together = next(self._together(), None)
-            if changes:
+            if changes := list(self._changes()):
                 yield f"it fits with {' or '.join(changes)}"
-            elif together:
+            elif together := next(self._together(), None):
                 yield f"no change alone makes it fit, but together do {together}"
             else:
                 yield f"no number of {self.devices.name} devices holds it, whatever the batch"
@@ -122,12 +120,11 @@ class Request:
             if largest is not None:
                 yield f"{option} {largest}"
         slices = (change(devices=each, mesh=None) for each in self.devices.larger())
-        alone = " without --mesh" if self.mesh else ""
-        fitting = (f"{each.devices}{alone}" for each in slices if each.plan().fits)
+        fitting = (self._named(each.devices) for each in slices if each.plan().fits)
         yield from itertools.islice(fitting, 1)
         int8 = change(config=self._int8)
         if int8.config != self.config and int8.plan().fits:
-            yield f"--weights int8 {_INT8}"
+            yield _INT8
 
     def _together(self) -> Iterator[str]:
         """Yields changes of several settings that make one answer at a time fit."""
@@ -137,9 +134,12 @@ class Request:
                     self, devices=devices, mesh=None, batch_size=1, config=config
                 )
                 if one.plan().fits:
-                    narrow = f", --weights int8 {_INT8}" if config != self.config else ""
-                    alone = " without --mesh" if self.mesh else ""
-                    yield f"{devices}{alone}, --batch-size 1{narrow}"
+                    narrow = f", {_INT8}" if config != self.config else ""
+                    yield f"{self._named(devices)}, --batch-size 1{narrow}"
+
+    def _named(self, devices: Devices) -> str:
+        """Devices that the mesh of this request may not divide."""
+        return f"{devices}{' without --mesh' if self.mesh else ''}"
 
     @property
     def _int8(self) -> ModelConfig:
