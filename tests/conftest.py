@@ -17,6 +17,8 @@ from vreason_jax.runtime.compilation import enable_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+# Where in the source an operation stands costs a tenth of compiling.
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 # A suite that a shell has put into the background would hand on to its programs that Ctrl-C is
 # ignored.

@@ -51,14 +51,14 @@ TINY = {
         "vision_mlp_width": 24,
         "vision_heads": 2,
     },
-    "data": {"batch": 8, "buffer": 2, "reply_multiple": 240},  # one length: one program
+    "data": {"batch": 4, "buffer": 2, "reply_multiple": 240},  # one length: one program
     "optimizer": {"learning_rate": 0.01, "adam_learning_rate": 0.01},
     "run": {
         "steps": 5,
         "save_every": 2,
         "validate_every": 3,
         "validate_questions": 8,
-        "validate_batch": 8,
+        "validate_batch": 4,
         "max_new_tokens": 8,
         "dtype": "float32",
     },

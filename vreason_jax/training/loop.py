@@ -69,7 +69,7 @@ class Run:
         """Starts from the newest snapshot in the folder, or from the beginning."""
         self._folder, self._config = folder, config
         self._model_config = read_model_config(folder / SMALL_FILES)
-        self._mesh = data_mesh()
+        self._mesh = data_mesh(config.data.batch)
         optimizer = make_optimizer(config)
         self._step_function = make_step(self._model_config, optimizer, self._mesh)
         parameters = initial_parameters(self._model_config, config.run.seed)

@@ -1,5 +1,6 @@
-"""One training step, data-parallel over all devices."""
+"""One training step, data-parallel over the devices."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -20,9 +21,9 @@ from vreason_jax.training.loss import Batch, reply_loss
 Parameters = dict[str, jax.Array]  # a checkpoint's tensors by dotted path, float32
 
 
-def data_mesh() -> Mesh:
-    """Returns all devices on the axis `data`."""
-    devices = np.asarray(jax.devices())
+def data_mesh(rows: int) -> Mesh:
+    """Returns devices on the axis `data`, as many as share so many rows evenly."""
+    devices = np.asarray(jax.devices()[: math.gcd(rows, jax.device_count())])
     return Mesh(devices, ("data",), axis_types=(AxisType.Auto,))
 
 
