@@ -376,3 +376,15 @@ def test_earlier_clips_are_kept_where_memory_has_room(new_engine, place, monkeyp
     for question in (others, questions[0], questions[1]):
         engine.read([question], TOKENS)
     assert engine.counts["clip_prefill"] == 3, "what is asked about stays, others go"
+
+
+def test_memory_that_earlier_clips_give_back_is_not_warned_of(new_engine, place, monkeypatch):
+    engine, run = new_engine(), run_of("none")
+    clips = ("clip.mp4", "other.mp4")
+    first, second = (
+        [engine.checkpoint.prepare(as_question(place / clip, "Why?"), run)] for clip in clips
+    )
+    engine.read(first, TOKENS)
+    free = iter([0, 2**40])  # before the first clip is given up, and after
+    monkeypatch.setattr(memory, "free_bytes", lambda device: next(free))
+    assert engine.read(second, TOKENS).warnings == ()

@@ -157,6 +157,7 @@ class Engine:
         filled = self.filled(questions)
         rows = PromptRows.of([question.prompt for question in filled])
         capacity = self.capacity(filled, rows, tokens)
+        self.prefixes.make_room(filled, capacity)
         warnings = self._memory_warnings(filled, capacity, tokens)
         with self.at_work(capacity, "prefill"):
             cache = jax.block_until_ready(self.prefixes.read(filled, rows, capacity))

@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -63,7 +63,6 @@ class Prefixes:
     def read(self, prepared: Sequence[Prepared], rows: PromptRows, capacity: int) -> KVCache:
         """Returns a new cache [B, ...] with the prompts in it, which are `rows` as well."""
         named = {row.prefix_name: row for row in prepared if row.prefix_name is not None}
-        self._make_room(named, len(prepared), capacity)
         # What is new and alone is read in one go.
         whole = len(prepared) == 1 and not named.keys() & self._kept.keys() and bool(named)
         found = self._read(named, len(prepared), capacity, whole=whole)
@@ -152,12 +151,13 @@ class Prefixes:
             for name, source in found.items()
         }
 
-    def _make_room(self, named: Collection[str], rows: int, capacity: int) -> None:
+    def make_room(self, prepared: Sequence[Prepared], capacity: int) -> None:
         """Frees what was read for other batches, the oldest first, where memory is short of it.
 
         A cache is read, and a copy of it is answered in. Processes that share a model must all
         keep the same, whatever is free on each.
         """
+        named, rows = {row.prefix_name for row in prepared}, len(prepared)
         others = [name for name in self._kept if name not in named]
         if not others or self._mesh.is_multi_process:
             return
