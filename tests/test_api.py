@@ -323,9 +323,18 @@ def test_what_is_no_name_is_refused(wrong):
         vreason_jax.load(**wrong)
 
 
-@pytest.mark.parametrize("sampling", [{"temperature": 1e-6}, {"temperature": 1.0, "top_k": 1}])
-def test_samples_that_are_all_the_same_are_refused(reasoner, sampling):
-    keys = {f"sampling__{key}": value for key, value in sampling.items()}
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"sampling__temperature": 1e-6},
+        {"sampling__temperature": 1.0, "sampling__top_k": 1},
+        {"controller__objective": "random"},
+        {"prune__fraction": 0.5, "prune__policy": "random", "controller__placement": "question"},
+    ],
+    ids=str,
+)
+def test_samples_that_are_all_the_same_are_refused(reasoner, keys):
+    """Without a clip there are no slots of one to prune or to steer by chance."""
     with pytest.raises(UserError, match="where all are the same"):
         reasoner.generate(None, "Which?", samples=3, **keys)
 

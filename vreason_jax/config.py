@@ -249,8 +249,7 @@ class RunConfig:
         """
         if samples < 1:
             raise UserError(f"samples: expected 1 or more, got {samples}")
-        steered = video or placement_tokens(self.controller.placement) != "video"
-        if samples > 1 and not (self.is_random if steered else not self.sampling.is_greedy):
+        if samples > 1 and not self._chance(video):
             raise UserError(
                 "samples: expected 1 at sampling.temperature 0 or top_k 1, where all are the same, "
                 f"got {samples}; set a temperature above 0"
@@ -259,8 +258,13 @@ class RunConfig:
     @property
     def is_random(self) -> bool:
         """Whether chance is in it, so that seeds differ: in tokens, alpha, or slots."""
-        pruned = self.prune.fraction > 0 and self.prune.policy == "random"
-        steered = self.controller.objective in ("random", "random_direction")
+        return self._chance(video=True)
+
+    def _chance(self, video: bool) -> bool:
+        pruned = video and self.prune.fraction > 0 and self.prune.policy == "random"
+        steered = self.controller.objective in ("random", "random_direction") and (
+            video or placement_tokens(self.controller.placement) != "video"
+        )
         return not self.sampling.is_greedy or pruned or steered
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
