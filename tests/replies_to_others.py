@@ -2,8 +2,38 @@
 # ruff: noqa: E501, RUF001 - replies stand as they were written, several on a line
 # fmt: off
 
+# question -> reply -> value in the unit that the question asks for
+MEASURES = {
+    'What is the distance between the sofa and the table, in meters?': {
+        '250 cm': 2.5, 'about 1,700 mm': 1.7, '2.5 m (250 cm)': 2.5, 'It is 250 cm, or 2.5 meters.': 2.5,
+        'between 120 and 120 cm': 1.2, 'a 250-cm gap': 2.5, '2 feet': 0.6096, '3': 3, '0.5 km': 500,
+    },
+    'How large is the room (in square meters)?': {
+        'About 236.8 square feet, i.e. 22 square meters.': 22, '5 m * 4 m = 20 square meters': 20,
+        '20 m2': 20, '30000 cm^2': 3,
+    },
+    'How many seconds does the dog swim?': {
+        '1:15': 75, 'one and a half minutes': 90, 'half a minute': 30, '1 minute 15 seconds': 75,
+        '5 seconds (from 0:10 to 0:15)': 5, 'From 0:10 to 0:15, so 5 seconds.': 5, '1.5 hours': 5400,
+        'It ends between 40s and 45s, at around 42 seconds.': 42,
+    },
+    'At what second does he pick up the cup?': {'At 0:12.': 12, 'At 12 s': 12},
+    'How long is the video in minutes?': {'120 seconds': 2, '2 min': 2},
+    'What is the current in amperes?': {'250 mA': 0.25, 'I = 3 / 12 = 0.25 A, that is 250 mA': 0.25},
+    'Find the energy in joules.': {'4.5 kJ': 4500},
+    'What is the probability of a red ball?': {'25%': 0.25, '0.25': 0.25},
+    'What is the probability in percent?': {'25%': 25},
+    'How many balls are there?': {'250 cm': 250, '25%': 25},
+}
+
 # reply -> value; None where it gives none
 NUMBERS = {
+    'Just once.': 1, 'They jump twice before landing.': 2, 'Once the ball lands, it rolls.': None,
+    'Hay ocho sillas.': 8, 'Il y a dix-sept chaises.': 17, 'Es gibt zwölf Stühle.': 12,
+    '\\boxed{4\\pi}': 12.566370614359172, '3π': 9.42477796076938, 'At 0:04 and 0:19': None,
+    'Three times, at 0:04, 0:19 and 0:33.': 3, 'between 3 and 5, probably 4': 4,
+    'x = 3 (the other root, x = -5, is rejected)': 3,
+    '= $4,500 per year\n\nSo after 10 years the value will be $5,000.': 4500,
     'The room is about 5 m long and 4 m wide, so its area is 5 × 4 = 20 square meters.': 20,
     'The video has 8 frames. In these frames, there are 3 monitors.': 3,
     'The total floor area is 12 + 8 = 20 square metres.': 20,
@@ -143,7 +173,7 @@ NUMBERS = {
     '3.5平方米': 3.5, '共3把': 3, '答案为 3.5': 3.5, '大概3到4个': 3, '没有': None, "I can't count them": None,
     'N/A': None, 'uncertain': None, 'There are two people in the video.': 2, 'Two': 2, '2 people': 2,
     'a couple of people': 2, 'The man jumps 3 times': 3, '3 times': 3, 'three times': 3,
-    'It happens thrice': None, 'He bounces the ball five times before shooting at 0:12': 5,
+    'It happens thrice': 3, 'He bounces the ball five times before shooting at 0:12': 5,
     'The ball bounces 4 times between 0:03 and 0:09.': 4, 'The answer should be 7': 7,
     'I believe the answer to be 7.': 7, 'answer 7': 7, 'Ans: 7': 7, '7 (seven)': 7, '7, as counted': 7,
     'The total number is 7': 7, 'total number of people: 7': 7, 'A total of seven people': 7,

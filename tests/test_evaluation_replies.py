@@ -1,12 +1,13 @@
 """Replies in the manners of many models, each with the answer that a person reads in it."""
 
+import dataclasses
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replies_to_choices import CHOICES
-from replies_to_others import NUMBERS, OPEN, YES_NO
+from replies_to_others import MEASURES, NUMBERS, OPEN, YES_NO
 
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, Record
 from vreason_jax.evaluation.scoring import official
@@ -33,6 +34,13 @@ def test_the_letter_that_a_person_reads(options):
 def test_the_number_that_a_person_reads():
     found = {text: parse(lenient(text, asked(NUMBER, "5"))) for text in NUMBERS}
     assert found == pytest.approx(NUMBERS)
+
+
+@pytest.mark.parametrize("question", MEASURES)
+def test_the_number_in_the_unit_that_the_question_asks_for(question):
+    record = dataclasses.replace(asked(NUMBER, "5"), problem=question)
+    found = {text: parse(lenient(text, record)) for text in MEASURES[question]}
+    assert found == pytest.approx(MEASURES[question])
 
 
 def test_the_open_answer_that_a_person_reads():

@@ -59,7 +59,7 @@ def lenient(text: str, record: Record) -> str:
         return yes_or_no(body) or plain_words(body).split(" ")[0]
     if record.kind == CHOICE:
         return letter_in(body, record.options)
-    return body if record.kind == FREE else number_in(body)
+    return body if record.kind == FREE else number_in(body, record.problem)
 
 
 def _last_block(text: str) -> str:

@@ -1,9 +1,11 @@
 """Which number of a text is its answer."""
 
+import math
 import re
 
 from vreason_jax.evaluation.scoring.folding import fold
-from vreason_jax.evaluation.scoring.numbers import Found, digits_for_words, find_numbers
+from vreason_jax.evaluation.scoring.numbers import Found, digits_for_words, find_numbers, plain
+from vreason_jax.evaluation.scoring.units import in_asked_unit
 
 _CITATION = re.compile(r"(?<=\S) \[[0-9]{1,2}\]")
 _NONE = re.compile(
@@ -12,6 +14,22 @@ _NONE = re.compile(
 )
 _ONE = re.compile(r"\ba single\b")
 _TIMES = {"once": "1", "twice": "2", "thrice": "3"}
+_OFTEN = re.compile(r"\bonce\b(?= *(?:$|[.,;!)]|(?:in|at|during)\b))|\b(?:twice|thrice)\b")
+_IN_TURN = (  # Spanish, French and German from two, the eleven of Spain being English "once"
+    "dos|deux|zwei tres|trois|drei cuatro|quatre|vier cinco|cinq|funf seis|sechs siete|sept|sieben "
+    "ocho|huit|acht nueve|neuf|neun diez|dix|zehn onze|elf doce|douze|zwolf trece|treize|dreizehn "
+    "catorce|quatorze|vierzehn quince|quinze|funfzehn dieciseis|sechzehn diecisiete|dix-sept|"
+    "siebzehn dieciocho|dix-huit|achtzehn diecinueve|dix-neuf|neunzehn veinte|vingt|zwanzig"
+)
+_FOREIGN = {w: str(n) for n, ws in enumerate(_IN_TURN.split(" "), 2) for w in ws.split("|")}
+_LETTERS = re.compile("[a-z]+(?:-(?:sept|huit|neuf))?")
+_PI = re.compile(
+    r"(?<![\w.])([0-9]++(?:\.[0-9]++)?) ?(?:[x*] ?)?(?:pi\b|\u03c0)(?! ?[a-z(^=\u2248])"
+)
+# "x = 3 (the other root, -5, is rejected)"
+_DISMISSED = re.compile(
+    r"\([^()]{1,100}\b(?:rejected|discarded|extraneous|invalid)\b[^()]{0,100}\)"
+)
 # What a number is said behind, the surest first; where several are, the last one counts.
 _LEADS = tuple(
     re.compile(pattern)
@@ -19,7 +37,7 @@ _LEADS = tuple(
         r"\b(?:answer|result|estimate|count(?= is|:| =))\b(?: (?:is|would be|must be|should be|=))?"
         r"(?! (?:is )?(?:between|either))|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
-        r"\b(?:so|therefore|thus|hence|which is(?! (?:about|around|roughly|approximately))|"
+        r"\b(?:(?:so|therefore|thus|hence)(?! after\b)|which is(?! (?:about|around|roughly|approximately))|"
         r"altogether|equals|total(?: of| is)?|totall?ing|"
         r"makes?|gives|giving|leaves|leaving|actually|i would say|i'd (?:say|guess))\b|"
         r"[\u2192\u21d2]",
@@ -40,13 +58,17 @@ _IN_ALL = re.compile(r"^[ a-z]{0,20} (?:in all|in total|altogether|overall)\b")
 # Numbers that name something, tell when, or are refused, where others stand beside them.
 _NAMED = re.compile(
     r"\b(?:frames?|rooms?|figures?|fig\.|steps?|images?|questions?|options?|lines?|tables? no\.?|"
-    r"parts?|pages?|scenes?|chapters?|number|no\.)(?: no\.?)? #?$|#$|[0-9]:$|"
+    r"parts?|pages?|scenes?|chapters?|number|no\.)(?: no\.?)? #?$|#$|"
     r"\b(?:between|among|of|from|in|with|for) (?:the|these|those|all|both) $|\bas of $"
 )
 _WHEN = re.compile(
     r"\b(?:at|after|around second|until|from|lasts?|during|course of) (?:about |around |the )*$"
 )
 _CLOCK = re.compile(r"^:[0-9]{2}|^ ?(?:s|sec|seconds?|minutes?|min)\b")
+# One end of "between 40 s and 45 s"
+_BOUND = re.compile(
+    r"\bbetween (?:about |roughly )?\|\W?[a-z]{0,7} and|\bbetween [^,;]{1,20} and \|"
+)
 _SHOWN = re.compile(
     r"^(?:[- ](?:video|sampled|given))? ?frames?\b|"
     r"^[- ]?(?:s|sec|seconds?|min|minutes?)[- ](?:long )?(?:video|clip)\b"
@@ -64,21 +86,24 @@ _UNABLE = re.compile(
 )
 
 
-def number_in(text: str) -> str:
+def number_in(text: str, question: str = "") -> str:
     """Returns the number that a text gives as its answer, in digits; "" for none.
 
     It is the first one behind words such as "the answer is", else one "in all", else the last of
-    those counted one by one, else the first.
+    those counted one by one, else the first; in the unit that the question asks for.
     """
-    folded = _WORKED_OUT.sub("", _CITATION.sub("", fold(text).lower()))
-    folded = digits_for_words(_WORKING.sub("= ", folded))
+    folded = _WORKED_OUT.sub("", _DISMISSED.sub("", _CITATION.sub("", fold(text).lower())))
+    folded = _PI.sub(lambda match: plain(float(match[1]) * math.pi), folded)
+    folded = in_asked_unit(digits_for_words(_WORKING.sub("= ", folded)), question)
     found = find_numbers(folded)
     given = _GIVEN.match(folded)
     begin = given.end() if given else 0
     told = [n for n in found if n[1][0] >= begin and not _beside_the_point(folded, n)]
     if not told and _UNABLE.search(folded):
         return ""
-    found = told or found
+    for aside in (_is_bound, _of_clock):
+        told = told or [n for n in found if not aside(folded, n)]
+    found = told
     surest, *others = _LEADS
     said = _behind(surest, folded, found) or _in_all(folded, found)
     for lead in others if not said else ():
@@ -90,7 +115,10 @@ def _unwritten(text: str) -> str:
     """Returns the number of a text without digits or their words."""
     if _NONE.match(text):
         return "0"
-    return "1" if _ONE.search(text) else _TIMES.get(text.strip(" ."), "")
+    if often := _OFTEN.search(text):
+        return _TIMES[often.group()]
+    foreign = (_FOREIGN[word] for word in _LETTERS.findall(text) if word in _FOREIGN)
+    return "1" if _ONE.search(text) else next(foreign, "")
 
 
 def _behind(lead: re.Pattern[str], text: str, found: list[Found]) -> str:
@@ -111,8 +139,25 @@ def _beside_the_point(text: str, number: Found) -> bool:
         _NAMED.search(before)
         or _REFUSED.search(before)
         or _SHOWN.match(text[end : end + 20])
-        or re.match(":[0-9]{2}|-[a-z]", after)  # a clock's, or "4-person"
+        or re.match("-[a-z]", after)  # "4-person"
+        or _is_bound(text, number)
         or (_WHEN.search(before) and _CLOCK.match(after))
+    )
+
+
+def _is_bound(text: str, number: Found) -> bool:
+    """Returns whether a number is one end of a range, or part of a time."""
+    start, end = number[1]
+    around = f"{text[max(0, start - 40) : start]}|{text[end : end + 20]}"
+    return bool(_BOUND.search(around)) or _of_clock(text, number)
+
+
+def _of_clock(text: str, number: Found) -> bool:
+    """Returns whether a number is part of a time such as 0:12."""
+    start, end = number[1]
+    return bool(
+        re.match(":[0-9]{2}", text[end : end + 3])
+        or re.search("[0-9]:$", text[max(0, start - 2) : start])
     )
 
 

@@ -1,0 +1,71 @@
+"""The numbers of a text in the unit that its question asks for: "250 cm" in meters is 2.5."""
+
+import re
+
+from vreason_jax.evaluation.scoring.folding import fold
+from vreason_jax.evaluation.scoring.numbers import plain
+
+_PREFIXES = {"milli": 1e-3, "m": 1e-3, "centi": 1e-2, "c": 1e-2, "kilo": 1e3, "k": 1e3, "": 1.0}
+_OTHERS = {  # what each measures, and how much of that
+    **dict.fromkeys(("minute", "min"), ("s", 60.0)),
+    **dict.fromkeys(("hour", "h"), ("s", 3600.0)),
+    **dict.fromkeys(("foot", "feet", "ft"), ("m", 0.3048)),
+    **dict.fromkeys(("inch", "inche"), ("m", 0.0254)),
+    **dict.fromkeys(("percent", "%"), ("share", 0.01)),
+    **dict.fromkeys(("probability", "proportion", "fraction"), ("share", 1.0)),
+}
+_UNIT = (
+    r"(?P<square>(?:square|sq\.?) ?)?"
+    r"(?:(?P<other>min(?:ute)?s?|hours?|h|feet|foot|ft|inch(?:es)?|percent|%)"
+    r"|(?P<prefix>milli|centi|kilo|)"
+    r"(?P<base>met(?:er|re)|gram|sec(?:ond)?|amp(?:ere)?|volt|joule|watt|newton)s?"
+    r"|(?P<sign>[mck]?)(?P<letter>[mgsavjwn]))(?P<power>\^?2)?(?![\w/^]| per\b)"
+)
+_ASKED = re.compile(
+    r"\b(?P<share>probability|proportion|fraction)\b(?!.*(?:percent|%))|"
+    rf"\b(?:in|how many|what|which) \(?(?=[a-z]{{2}}|[a-z]\)){_UNIT}"
+)
+_MEASURE = re.compile(
+    r"(?<![\w.])(?P<number>[0-9]++(?:\.[0-9]++)?)"
+    rf"(?=(?:(?: ?-|,? to| and| or) ?[0-9.]++)?[ -]?(?:an? )?{_UNIT})"
+)
+_MINUTES = re.compile(r"(?<![\w:.])([0-9]{1,3}) ?min(?:ute)?s?,?(?: and)? ([0-9]{1,2})(?= ?s)")
+_CLOCK = re.compile(r"(?<![\w:.])([0-9]{1,3}):([0-5][0-9])(?![\w:])")
+
+
+def in_asked_unit(text: str, question: str) -> str:
+    """Returns a folded text with its measures in the unit that a question asks for.
+
+    Where the text has that unit itself, measures in others are left out.
+    """
+    asked = _ASKED.search(fold(question).lower())
+    if not asked:
+        return text
+    kind, factor = _measured(asked)
+    text = _MINUTES.sub(_seconds, text) if kind == "s" else text
+    told = any(_measured(match) == (kind, factor) for match in _MEASURE.finditer(text))
+    if kind == "s" and factor == 1 and not told:
+        text = _CLOCK.sub(_seconds, text)
+
+    def written(match: re.Match[str]) -> str:
+        own, size = _measured(match)
+        if own != kind or size == factor:
+            return match.group()
+        return " " if told else plain(round(float(match["number"]) * size / factor, 6))
+
+    return _MEASURE.sub(written, text)
+
+
+def _measured(match: re.Match[str]) -> tuple[str, float]:
+    """Returns what a unit measures, named by its base unit, and its size in that."""
+    part = match.groupdict()
+    if name := part.get("share") or part["other"]:
+        kind, size = _OTHERS[name if name in _OTHERS else name.rstrip("s")]
+    else:
+        kind = (part["base"] or part["letter"])[0]
+        size = _PREFIXES[part["prefix"] or part["sign"] or ""]
+    return (f"{kind}^2", size**2) if part["square"] or part["power"] else (kind, size)
+
+
+def _seconds(match: re.Match[str]) -> str:
+    return str(60 * int(match[1]) + int(match[2]))
