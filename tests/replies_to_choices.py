@@ -170,7 +170,7 @@ CHOICES = {
         'a yellow ball, i.e. D': 'D', 'D i.e. a yellow ball': 'D',
         'In the video, A falls? No: it is D.': 'D', 'What falls is D': 'D', 'Object D': 'D',
         'item D': 'D', 'D (fourth option)': 'D', 'the fourth option': 'D', 'the last option': 'D',
-        'the second option': 'B', 'first option': 'A', 'Option 4': 'D', 'option 2': 'B', '4': '',
+        'the second option': 'B', 'first option': 'A', 'Option 4': 'D', 'option 2': 'B', '4': 'D',
         'The third one': 'C',
     },
     ('A. 2', 'B. 3', 'C. 4', 'D. 5'): {
@@ -254,7 +254,7 @@ CHOICES = {
         'There is a bed, so the answer is C.': 'C', 'There is a bed. => C': 'C',
         'There is a bed, hence bedroom.': 'C', "Neither kitchen nor bathroom; it's the bedroom.": 'C',
         'B is incorrect, C is correct': 'C', 'C!!': 'C', '~C': 'C', 'C (I am guessing)': 'C',
-        'Guess: C': 'C', 'Not B': '', 'not A, not B, not D': '', 'A, B, D are wrong': '',
+        'Guess: C': 'C', 'Not B': '', 'not A, not B, not D': 'C', 'A, B, D are wrong': '',
         'The bedroom is the answer.': 'C', 'KITCHEN': 'A', 'Kitchen.': 'A', 'answer is kitchen': 'A',
         'A kitchen.': 'A', 'A. kitchen': 'A', 'a kitchen': 'A', 'A bathroom': 'B', 'a bathroom': 'B',
         'A living room': 'D',

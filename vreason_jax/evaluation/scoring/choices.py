@@ -12,13 +12,20 @@ from vreason_jax.evaluation.scoring.letters import (
     only_letter,
 )
 from vreason_jax.evaluation.scoring.number_answer import number_in
-from vreason_jax.evaluation.scoring.numbers import SMALL, plain
+from vreason_jax.evaluation.scoring.numbers import SMALL, find_numbers, plain
 from vreason_jax.evaluation.scoring.option_words import OptionWords
 from vreason_jax.evaluation.scoring.yes_no import is_unsure, yes_or_no
 
 _UNTOLD = "ABCDEFGHIJ"  # where the letters stand in the picture alone
 _LED = re.compile(rf"{ANSWER}{IS}(?: that)?(?P<rest>[^.;\n]{{1,300}})")
 _CHATTER = re.compile(r"(?i)\b(?:that's|that is|you're|you are) right\b|\b(?:all right|alright)\b")
+# "What happens first?" said over again, and the options
+_ASIDE = re.compile(
+    r"(?i)(?:^|(?<=[.!?:] ))(?:what|which|whose?|where|when|why|how|will)\b[^.!?]{1,200}\? (?=\S)|"
+    r"\b(?:the )?options are A\b[^.;]*"
+)
+_CLOCK = re.compile(r"\b[0-9]{1,2}:[0-9]{2}\b")
+_CHANCE = re.compile(r"\b([A-J])\b[^\w%]{0,5}([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%")
 _TRUTHS = (("yes", "no"), ("true", "false"), ("correct", "incorrect"), ("right", "wrong"))
 # What follows holds the answer, if a letter stands there.
 _ANEW = re.compile(
@@ -42,8 +49,10 @@ _PLACE = re.compile(
     r"\b(?:option|choice)(?: number| no\.?)? #?(?P<number>[1-9]|one|two|three|four|five|six)\b|"
     rf"^(?:the )?(?P<alone>{_ORDINALS})\W*$"
 )
+_NUMBER = re.compile(r"[ (]*[1-9][ ).]*")
 _WRONG = re.compile(r"[^.;]{0,40}\b(?:is|are|was|were) (?:wrong|incorrect|false|not|out)\b")
 _ALL = re.compile(r"\W*(all|none|both|neither)(?: of (?:these|them|those|the above))?\W*")
+_PAIR = re.compile(r"(?:both )?([a-z]) and ([a-z])")
 _NOTHING = re.compile(r"\W*(?:none|no|nothing|nobody|zero)\W*")
 
 
@@ -51,7 +60,7 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
     """Returns the letter of `options` that a text names: "B", "(B)", "B. a cup", "a cup", ..."""
     letters = "".join(option[0] for option in options) or _UNTOLD
     words = OptionWords(options)
-    text = _without_list(_CHATTER.sub(" ", fold(body)), options)
+    text = _ASIDE.sub("", _without_list(_CHATTER.sub(" ", fold(body)), options)).strip()
     if sure := lone_letter(text, letters) or words.equal(text) or _anew(text, letters):
         return sure
     spoken = {plain_words(option[2:]): option[0] for option in options}
@@ -62,9 +71,13 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
     for rest in reversed(leads):  # "The answer is a red hat": the words of an option
         if equal := words.equal(rest):
             return equal
+    chances = {} if leads or "%" in "".join(options) else dict(_CHANCE.findall(text))
+    if len(chances) > 1:
+        return _likeliest(chances)
     if named := letter_named(text, letters) or _letter_of_line(body, letters):
         return named
     led = leads[-1] if leads else ""
+    text = text if any(":" in option for option in options) else _CLOCK.sub(" ", text)
     *_, ended = _SO.split(text)
     return (
         words.named(led)
@@ -77,7 +90,7 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
         or words.part(text)
         or words.loosely(text)
         or _letter_of_truth(text, spoken)
-        or _letter_of_place(text, letters)
+        or _letter_of_place(text, options, letters)
         or _letter_of_all(text, options)
         or lower_letter(text, letters)
     )
@@ -99,6 +112,13 @@ def _anew(text: str, letters: str) -> str:
         for part in reversed(parts)
     )
     return next(filter(None, named), "")
+
+
+def _likeliest(chances: dict[str, str]) -> str:
+    """Returns the letter with the highest of some percentages, "" where two have it."""
+    best = max(map(float, chances.values()))
+    likeliest = [letter for letter, chance in chances.items() if float(chance) == best]
+    return likeliest[0] if len(likeliest) == 1 else ""
 
 
 def _last_sentence(text: str) -> str:
@@ -135,7 +155,7 @@ def _without_list(text: str, options: tuple[str, ...]) -> str:
             return text
         begin = found.start() if begin < 0 else begin
         place = found.end()
-    return f"{text[: max(begin, 0)]} {text[place:].strip(' .')}".strip() or text
+    return f"{text[: max(begin, 0)]} {text[place:].strip(' .')}".strip()
 
 
 def _letter_of_number(text: str, options: tuple[str, ...]) -> str:
@@ -149,9 +169,11 @@ def _letter_of_number(text: str, options: tuple[str, ...]) -> str:
     return next((o[0] for o, v in zip(options, values, strict=True) if v == said), "")
 
 
-def _letter_of_place(text: str, letters: str) -> str:
-    """Returns the letter of "the second option", "option 2" or "the last one"."""
+def _letter_of_place(text: str, options: tuple[str, ...], letters: str) -> str:
+    """Returns the letter of "the second option", "option 2", "2" or "the last one"."""
     text = text.lower()
+    if _NUMBER.fullmatch(text) and not find_numbers(fold(" ".join(o[2:] for o in options)).lower()):
+        text = f"option {text.strip(' ().')}"
     found = [m for m in _PLACE.finditer(text) if not _WRONG.match(text, m.end())]
     if not found:
         return ""
@@ -160,7 +182,15 @@ def _letter_of_place(text: str, letters: str) -> str:
 
 
 def _letter_of_all(text: str, options: tuple[str, ...]) -> str:
-    """Returns the letter of "none of the above" for "none", and of "he and she" for "both"."""
+    """Returns the letter of "none of the above" for "none", and of "he and she" for "both".
+
+    Of "both A and B" where the words of both stand in the text.
+    """
+    named = {option[0].lower(): fold(option[2:]).lower().strip() for option in options}
+    for letter, words in named.items():
+        pair = _PAIR.fullmatch(words)
+        if pair and all(named.get(one, "\n") in text.lower() for one in pair.groups()):
+            return letter.upper()
     said = _ALL.fullmatch(text.lower())
     if not said:
         return ""

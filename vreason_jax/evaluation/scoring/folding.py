@@ -46,6 +46,10 @@ _MARKUP = (
         " ",
     ),
 )
+_FIELD = re.compile(  # {"answer": "B", "reason": ...}
+    r'(?i)"(?:final[_ ]?|correct[_ ]?)?(?:answer|choice|option)" ?: ?'
+    r'("[^"\n]+"|(?<=[rR]": )(?:true|false|-?[0-9.]+(?= *[,}\n])))'
+)
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _BLANKS = re.compile(r"\s+")
 _NOT_WORDS = re.compile(r"[^\w']+|(?<!\w)'|'(?!\w)")
@@ -62,7 +66,12 @@ def fold(text: str) -> str:
 
 
 def unboxed(text: str) -> str:
-    r"""Returns what stands in the last \boxed{...} of a text, or the text where there is none."""
+    r"""Returns what stands in the last \boxed{...} of a text, or as the answer of its JSON.
+
+    The text itself where there is neither.
+    """
+    if fields := _FIELD.findall(text):
+        return fields[-1].strip('"')
     start = text.rfind("\\boxed{")
     if start < 0:
         return text

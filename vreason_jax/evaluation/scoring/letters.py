@@ -8,13 +8,20 @@ _X = r"""(?<![A-Za-z0-9])["'(\[]*(?P<{0}>X)(?![A-Za-z0-9]|'[a-z]|-[a-z])"""
 _UPPER = _X.format("upper") + r"(?! [a-z]+ing\b)"
 _LOWER = _X.format("lower").replace("X", "(?i:X)") + r"""(?=["')\]]*(?:$|[.,:;!)\]]|\n))"""
 _LETTER = f"(?:{_UPPER}|{_LOWER})"
-ANSWER = r"(?i:\b(?:answer|ans|solution|response)\b[\"']?|\u7b54\u6848|\u6b63\u786e\u9009\u9879)"
+ANSWER = (
+    r"(?i:\b(?:answer|ans|solution|response|reponse|respuesta|antwort)\b[\"']?|"
+    r"\u7b54\u6848|\u6b63\u786e\u9009\u9879)"
+)
 IS = (
-    r"(?i: ?(?:is|was|would be|must be|should be|[:=]|->|"
+    r"(?i: ?(?:is|was|would be|must be|should be|[:=]|->|est|es|ist|lautet|"
     r"\u662f|\u4e3a|\u5e94\u4e3a|\u5e94\u8be5\u662f))"
 )
-_NOUN = r"(?i: (?:option|choice|letter|answer|most likely|probably|clearly|therefore|:))"
+_NOUN = (
+    r"(?i: (?:option|choice|letter|answer|most likely|probably|clearly|therefore|donc|also|"
+    r"l'option|la|:))"
+)
 _TURN = r"(?: ?\(| ?[-:|]| (?:is|looks|seems))"  # from an option's words to what is said of it
+_CHECK, _CROSS = "\u2611\u2713\u2714\u2705", "\u2717\u2718\u274c"
 _FORMS = (
     # "A... no, C", "A. Wait, it's C", "everything but C is wrong"
     r"(?i:\b(?:(?:no|sorry|wait)[,:.!]+|(?:no|then|correction)\b:?|actually\b,?|or rather\b,?|"
@@ -25,13 +32,19 @@ _FORMS = (
     rf"(?<![A-Za-z0-9])[A-Z] ?(?:[\u2192\u21d2]|[-=]>) ?{_UPPER}",
     r"(?i:\b(?:chang|revis|updat|correct|switch)\w+(?: [a-z]+){0,3} to )" + _LETTER,
     # "The answer is B", "Answer: (b)", "the correct answer would be option B"
-    rf"{ANSWER}(?i: (?:choice|option|letter))?{IS}?{_NOUN}{{0,2}} ?:? ?{_LETTER}",
+    rf"{ANSWER}(?i: (?:choice|option|letter|finale?|correcta))?{IS}?{_NOUN}{{0,2}} ?:? ?{_LETTER}",
+    # "but more likely B", "only A fits"
+    r"(?i:\b(?:more|most) (?:likely|probably|plausibly)(?: it's| it is| option)?,? )" + _LETTER,
+    rf"(?i:\bonly ){_UPPER} (?:is|was|fits|matches|remains|makes|works|holds|describes|agrees)\b",
+    # "[x] B", and a list with a sign in front of every letter
+    rf"\[[xX]\] ?{_UPPER}",
+    rf"^(?=\W{{0,4}}[{_CHECK}{_CROSS}]).*[{_CHECK}]\ufe0f? ?{_UPPER}",
     # "A: a red cup - no; B: a blue hat - yes"
-    rf"{_UPPER}[.:)\]]*(?: ?|(?<=[.:)\]])(?: (?:(?!\b[A-Z]\b)[^.:;|]){{1,60}}?)?{_TURN} ?|"
+    rf"{_UPPER}[\"']?[.:)\]]*(?: ?|(?<=[.:)\]])(?: (?:(?!\b[A-Z]\b)[^.:;|]){{1,60}}?)?{_TURN} ?|"
     rf"{_TURN} ?)-? ?"
     r"(?<![A-Za-z])(?i:yes|true|correct|right)(?= *(?:$|[.,;|:)-]|because\b|[A-Z]\b))",
-    rf"{_UPPER}[.:)\]| ]*(?:(?!\b[A-Z]\b)[^\u2713\u2714\u2705\u2717\u2718\u274c;]){{0,60}}"
-    r"[\u2713\u2714\u2705]",
+    rf"{_UPPER}[.:)\]| ]*(?:(?!\b[A-Z]\b)[^{_CHECK}{_CROSS};]){{0,60}}"
+    rf"[{_CHECK}]",
     rf"{_UPPER}(?:\u9009?\u9879)?\u662f?\u6b63\u786e",
     # "B. a hat", "(B) a hat", "b) a hat" in front
     r"""^["'\[]*(?:\((?P<a>(?i:X))\)|(?P<b>X)(?:[.:)\]]|,? -(?= ))|"""
@@ -48,6 +61,11 @@ _FORMS = (
     r"what\b|a better)|(?:more|most) [a-z]+)",
     rf"{_UPPER} (?:over|>) ?(?=[A-Z]\b)",
     rf"(?i:\blikely ){_UPPER} than\b",
+    # "I would say B, although A is possible", "\u27a1 C"
+    r"(?i:\b(?:say|guess|think|believe)(?: it's| it is)?:? )"
+    + _LETTER
+    + r"(?=$|[.,;:!]| (?:because|since|as|although|but)\b)",
+    rf"[\u2192\u21d2\u27a1]\ufe0f? ?{_UPPER}(?=\W*$)",
     # "OptionB"
     r"(?i:\b(?:option|choice|answer))(?P<joined>X)(?![A-Za-z0-9])",
 )
@@ -57,6 +75,7 @@ _NO_WORD = {
     "I": re.compile(rf"\s*(?:{_BEHIND})"),
     "A": re.compile(rf"\s*(?:{_BEHIND}|(?:only|is|seems)\b)"),
 }
+_TRUE = rf"\b(X)(?: is (?:true|correct)\b|:? ?[{_CHECK}])"
 _FEW_WORDS = 60  # characters
 # Several at once: "A and C are wrong", "neither A nor C", "A, B and C are out".
 _ONE = r"(?<![A-Za-z0-9])[\"'(\[]*X[\"')\]]*(?![A-Za-z0-9]|'[a-z]|-[a-z])"
@@ -81,15 +100,22 @@ _REJECTED = (
 
 
 def letter_named(text: str, letters: str) -> str:
-    """Returns the letter that a folded text names by a form of words, "" where it names none."""
+    """Returns the letter that a folded text names by a form of words, "" where it names none.
+
+    Where all letters but one are said to be true, or to be wrong, it is that one.
+    """
     refused = _rejected(text, letters)
+    true = set(re.findall(_TRUE.replace("X", f"[{letters}]"), text))
+    if len(true) > 1 and len(odd := set(letters) - true) == 1:
+        return odd.pop()
     for form in _FORMS:
         named = [
             _letter_of(match) for match in re.finditer(form.replace("X", f"[{letters}]"), text)
         ]
         if kept := [letter for letter in named if letter not in refused]:
             return kept[-1]
-    return ""
+    left = set(letters) - refused
+    return left.pop() if len(left) == 1 else ""
 
 
 def lone_letter(text: str, letters: str) -> str:
@@ -103,7 +129,7 @@ def only_letter(text: str, letters: str) -> str:
     """Returns the one letter that stands by itself; A and I are words too where words follow."""
     named = {
         match.group(1)
-        for match in re.finditer(rf"(?<![A-Za-z0-9'])([{letters}])(?![A-Za-z0-9'])", text)
+        for match in re.finditer(rf"(?<![A-Za-z0-9])(?<!\w')([{letters}])(?![A-Za-z0-9]|'\w)", text)
         if match.group() not in "AI" or _NO_WORD[match.group()].match(text, match.end())
     } - _rejected(text, letters)
     return named.pop() if len(named) == 1 else ""

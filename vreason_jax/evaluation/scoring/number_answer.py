@@ -37,8 +37,9 @@ _LEADS = tuple(
         r"\b(?:answer|result|estimate|count(?= is|:| =))\b(?: (?:is|would be|must be|should be|=))?"
         r"(?! (?:is )?(?:between|either))|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
-        r"\b(?:(?:so|therefore|thus|hence)(?! after\b)|which is(?! (?:about|around|roughly|approximately))|"
-        r"altogether|equals|total(?: of| is)?|totall?ing|"
+        r"\b(?:(?:so|therefore|thus|hence)(?! after\b)|"
+        r"which is(?! (?:about|around|roughly|approximately))|altogether|equals|"
+        r"total(?: of| is)?|totall?ing|"
         r"makes?|gives|giving|leaves|leaving|actually|i would say|i'd (?:say|guess))\b|"
         r"[\u2192\u21d2]",
         r"[=\u2248]|\u5171|\bbut (?:it is|it's|there (?:are|is))\b|, there (?:are|is)\b|\bbut\b|"
@@ -64,6 +65,7 @@ _NAMED = re.compile(
 _WHEN = re.compile(
     r"\b(?:at|after|around second|until|from|lasts?|during|course of) (?:about |around |the )*$"
 )
+_TIME = re.compile(r"\b[0-9]{1,2}(?::[0-9]{2}){1,2}\b")  # 0:12
 _CLOCK = re.compile(r"^:[0-9]{2}|^ ?(?:s|sec|seconds?|minutes?|min)\b")
 # One end of "between 40 s and 45 s"
 _BOUND = re.compile(
@@ -95,15 +97,15 @@ def number_in(text: str, question: str = "") -> str:
     folded = _WORKED_OUT.sub("", _DISMISSED.sub("", _CITATION.sub("", fold(text).lower())))
     folded = _PI.sub(lambda match: plain(float(match[1]) * math.pi), folded)
     folded = in_asked_unit(digits_for_words(_WORKING.sub("= ", folded)), question)
+    folded = _TIME.sub(" ", folded)
     found = find_numbers(folded)
+    found = [number for number in found if not _is_bound(folded, number)] or found
     given = _GIVEN.match(folded)
     begin = given.end() if given else 0
     told = [n for n in found if n[1][0] >= begin and not _beside_the_point(folded, n)]
     if not told and _UNABLE.search(folded):
         return ""
-    for aside in (_is_bound, _of_clock):
-        told = told or [n for n in found if not aside(folded, n)]
-    found = told
+    found = told or found
     surest, *others = _LEADS
     said = _behind(surest, folded, found) or _in_all(folded, found)
     for lead in others if not said else ():
@@ -140,25 +142,13 @@ def _beside_the_point(text: str, number: Found) -> bool:
         or _REFUSED.search(before)
         or _SHOWN.match(text[end : end + 20])
         or re.match("-[a-z]", after)  # "4-person"
-        or _is_bound(text, number)
         or (_WHEN.search(before) and _CLOCK.match(after))
     )
 
 
 def _is_bound(text: str, number: Found) -> bool:
-    """Returns whether a number is one end of a range, or part of a time."""
     start, end = number[1]
-    around = f"{text[max(0, start - 40) : start]}|{text[end : end + 20]}"
-    return bool(_BOUND.search(around)) or _of_clock(text, number)
-
-
-def _of_clock(text: str, number: Found) -> bool:
-    """Returns whether a number is part of a time such as 0:12."""
-    start, end = number[1]
-    return bool(
-        re.match(":[0-9]{2}", text[end : end + 3])
-        or re.search("[0-9]:$", text[max(0, start - 2) : start])
-    )
+    return bool(_BOUND.search(f"{text[max(0, start - 40) : start]}|{text[end : end + 20]}"))
 
 
 def _counted(found: list[Found]) -> int:
