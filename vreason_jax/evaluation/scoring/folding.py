@@ -24,6 +24,7 @@ _HALVES = re.compile(r"(?<=[0-9])(?=[\u00bc-\u00be\u2150-\u215e])")  # 2 and a h
 _NAMES = "log|ln|exp|sin|cos|tan|max|min|pi|alpha|beta|gamma|delta|theta|lambda|mu|sigma|omega"
 # What LaTeX and Markdown put around an answer. The order matters: a fraction has braces.
 _MARKUP = (
+    (re.compile(r"<\|[a-z_]{1,20}\|>(?:assistant\n)?"), " "),
     (re.compile(r"~~[^~\n]{1,200}~~"), " "),  # struck out
     (re.compile(r"\{,\}"), ","),  # 7{,}243
     (re.compile(r"(?<=[0-9])_(?=[0-9]{3})"), ""),  # 7_243
@@ -45,6 +46,18 @@ _MARKUP = (
         re.compile(r"\*\*|__|[${}#]|(?<![\w)])(?<![0-9] )\*|\*(?![\w(])(?! [0-9])|</?[a-z]{1,8}>"),
         " ",
     ),
+)
+AMERICAN = (  # British spellings, and what stands for both
+    (re.compile(r"\b(\w*(?:col|vap|behavi|lab|flav|neighb|tum|od|harb|fav|hum))our"), r"\1or"),
+    (re.compile(r"(?<=\w\w)is(?=e[ds]?\b|ing\b|ations?\b)"), "iz"),
+    (re.compile(r"(?<=me|li|en|ib|ea)(?:tre|re)(?=s?\b)"), lambda m: m.group()[:-2] + "er"),
+    (re.compile(r"\bgrey"), "gray"),
+    (re.compile(r"(?<=\w)ys(?=e[ds]?\b|ing\b)"), "yz"),
+    (re.compile(r"(?<=[a-z])ll(?=ed\b|ing\b)"), "l"),
+    (re.compile(r"\bmoul(?=[dt])"), "mol"),
+    (re.compile(r"[ao]e"), "e"),
+    (re.compile(r"aluminium"), "aluminum"),
+    (re.compile(r"sulph"), "sulf"),
 )
 _FIELD = re.compile(  # {"answer": "B", "reason": ...}
     r'(?i)"(?:final[_ ]?|correct[_ ]?)?(?:answer|choice|option)" ?: ?'

@@ -37,7 +37,7 @@ _FORMS = (
     r"(?i:\b(?:more|most) (?:likely|probably|plausibly)(?: it's| it is| option)?,? )" + _LETTER,
     rf"(?i:\bonly ){_UPPER} (?:is|was|fits|matches|remains|makes|works|holds|describes|agrees)\b",
     # "[x] B", and a list with a sign in front of every letter
-    rf"\[[xX]\] ?{_UPPER}",
+    rf"\[(?i:x)\] ?{_UPPER}",
     rf"^(?=\W{{0,4}}[{_CHECK}{_CROSS}]).*[{_CHECK}]\ufe0f? ?{_UPPER}",
     # "A: a red cup - no; B: a blue hat - yes"
     rf"{_UPPER}[\"']?[.:)\]]*(?: ?|(?<=[.:)\]])(?: (?:(?!\b[A-Z]\b)[^.:;|]){{1,60}}?)?{_TURN} ?|"

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from vreason_jax.evaluation.scoring.folding import fold, unboxed
+from vreason_jax.evaluation.scoring.folding import AMERICAN, fold, unboxed
 from vreason_jax.evaluation.scoring.numbers import SMALL, digits_for_words
 
 _PART = re.compile(r"(?:(?<!\w)-)?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
@@ -31,16 +31,7 @@ _SPELLINGS = (
     (re.compile(r"'(?:s\b|(?!\w))"), ""),
     (re.compile(rf"\b(?:{'|'.join(_ORDINAL)})\b"), lambda match: _ORDINAL[match.group()]),
     (re.compile(r"(?<=\d)(?=[a-z]+\b)(?!(?:st|nd|rd|th)\b)"), " "),  # 10cm
-    # British and American English.
-    (re.compile(r"\b(\w*(?:col|vap|behavi|lab|flav|neighb|tum|od|harb|fav|hum))our"), r"\1or"),
-    (re.compile(r"(?<=\w\w)is(?=e[ds]?\b|ing\b|ations?\b)"), "iz"),
-    (re.compile(r"(?<=me|li|en|ib|ea)(?:tre|re)(?=s?\b)"), lambda m: m.group()[:-2] + "er"),
-    (re.compile(r"\bgrey"), "gray"),
-    (re.compile(r"(?<=\w)ys(?=e[ds]?\b|ing\b)"), "yz"),
-    (re.compile(r"(?<=[a-z])ll(?=ed\b|ing\b)"), "l"),
-    (re.compile(r"[ao]e"), "e"),
-    (re.compile(r"aluminium"), "aluminum"),
-    (re.compile(r"sulph"), "sulf"),
+    *AMERICAN,
     *((re.compile(rf"(?<=[0-9] )(?:{names})\b"), unit) for names, unit in _UNITS.items()),
     *((re.compile(rf"\bper (?:{names})\b"), unit) for names, unit in _UNITS.items()),
 )

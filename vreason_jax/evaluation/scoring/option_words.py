@@ -2,7 +2,7 @@
 
 import re
 
-from vreason_jax.evaluation.scoring.folding import fold, plain_words
+from vreason_jax.evaluation.scoring.folding import AMERICAN, fold, plain_words
 from vreason_jax.evaluation.scoring.numbers import digits_for_words, plain
 
 _ARTICLE = re.compile(r"^(?:the|an?) ")
@@ -15,9 +15,10 @@ _LITTLE = set(
 )
 _ORDER = frozenset(("then", "first", "next", "finally", "lastly", "after", "followed", "by"))
 # A clause that denies speaks of what is not so: "the cup is not lifted", "not a cup but".
-_CLAUSE = re.compile(r"[,.;:](?!\S)|[!?\n|]|\b(?:but|and|while|whereas)\b")
+_CLAUSE = re.compile(r"[,.;:](?![^\s\u3400-\u9fff])|[!?\n|]|\b(?:but|and|while|whereas)\b")
 _DENIES = re.compile(
-    r"\b(?:not(?! only)|no(?! doubt| question)|never|cannot|without|neither|nor|none)\b|n't\b"
+    r"\b(?:not(?! only)|no(?! doubt| question)|never|cannot|without|neither|nor|none)\b|n't\b|"
+    r"[\u4e0d\u6ca1\u6c92\u672a]"
 )
 _INSTEAD = re.compile(r"\b(?:instead of|rather than|anything but)\b[^,.;:\n]{0,100}")
 _SENTENCE = re.compile(r"[.;](?!\S)|\n")
@@ -35,8 +36,22 @@ _SPELLINGS = (
     (re.compile(r"(?<=[0-9] )(?:meters?|metres?)\b"), "m"),
     (re.compile(r"(?<=[0-9] )(?:seconds?|secs?)\b|(?<=\bper )second\b"), "s"),
     (re.compile(r"\bper\b"), "/"),
+    *AMERICAN,
 )
-_ENDING = re.compile(r"(?<=[a-z]{2})(?:ing|ed|es|e|s|wards?)$")
+# "From 12s to 20s", "12 s - 20 s"
+_RANGE = re.compile(
+    r"(?:\bfrom )?([0-9]{1,9}(?:\.[0-9]{1,9})?) ?s?(?:ec(?:onds?)?)? ?(?:-|to) ?(?=[0-9])"
+)
+_CLOCK = re.compile(r"\b([0-9]{1,2}):([0-5][0-9])(?![:0-9])")
+_NTH = re.compile(r"\b(first|second|third|fourth|fifth|[0-9](?:st|nd|rd|th)) ([a-z]+)")
+_PLACES = {"first": "1", "second": "2", "third": "3", "fourth": "4", "fifth": "5"}
+# Words that stand for no thing: "I saw", "we can see", "she comes back".
+_AUXILIARY = re.compile(
+    r"\b(?:i|we|you|he|she|it|they) (?:clearly )?(saw|can|will|may|might)\b|\bon (top) of every|"
+    r"\b(?:comes?|came|goes|go|went|going|coming) (back)\b"
+)
+_CJK = re.compile("[\u3040-\u9fff]{2}")
+_ENDING = re.compile(r"(?<=[a-z]{2})(?:ing|ed|es|e|s|wards?)$|(?<=[a-z]{4})y$")
 _DOUBLE = re.compile(r"([b-df-hj-np-tv-z])\1$")
 
 
@@ -47,6 +62,8 @@ class OptionWords:
         bare = [(option[0], _bare(option[2:])) for option in options]
         words = {word for _, text in bare for word in text.split()}
         self._whole = {word for word in words if len(word) > 5}
+        self._own = {text for _, text in bare}
+        self._little = _LITTLE - ({"1"} if "2" in words else set())
         self._texts = [(letter, self._joined(text)) for letter, text in bare if text]
         self._denying = {letter for letter, text in self._texts if _DENIES.search(text)}
 
@@ -66,26 +83,28 @@ class OptionWords:
 
     def part(self, text: str) -> str:
         """Returns the letter of the only option that has all of a text's words."""
-        said = set(self._said(text).split()) - _LITTLE
+        said = set(self._said(text).split()) - self._little
         return _only([k for k, words in self._texts if said and said <= set(words.split())])
 
     def loosely(self, text: str) -> str:
         """Returns the letter of the only option that a text says in its own words.
 
         Endings and words that tell no option from another left out: the option's words in their
-        order, one after the other of a sequence, all of the text's words, or all of the option's.
+        order, one after the other of a sequence, all of the text's words, or all of the option's
+        but for those that every option has.
         """
-        core = {letter: _core(words) for letter, words in self._texts}
+        core = {letter: self._core(words) for letter, words in self._texts}
         stems = {letter: _stems(words) for letter, words in core.items()}
         sure = self._said(affirmed(text)) if not self._denying else self._said(text)
-        said, stemmed = _core(sure), _stems(_core(sure))
+        said, stemmed = self._core(sure), _stems(self._core(sure))
         of_said, own = set(stemmed.split()), {k: set(words.split()) for k, words in stems.items()}
+        telling = {k: words - set.intersection(*own.values()) for k, words in own.items()}
         return (
             _longest({k: w for k, w in core.items() if _holds(said, w or "-")}, _holds)
             or self._sequence(core, said)
             or _longest({k: w for k, w in stems.items() if _holds(stemmed, w or "-")}, _holds)
             or _only([k for k, words in own.items() if of_said and of_said <= words])
-            or _longest({k: w for k, w in own.items() if w and w <= of_said}, set.issuperset)
+            or _longest({k: w for k, w in telling.items() if w and w <= of_said}, set.issuperset)
         )
 
     def _sequence(self, core: dict[str, str], said: str) -> str:
@@ -107,11 +126,25 @@ class OptionWords:
         return _only([k for k, _ in self._texts if len(denied) == 1 and k not in denied])
 
     def _said(self, text: str) -> str:
-        return self._joined(_bare(text))
+        return self._joined(_AUXILIARY.sub(self._kept, _bare(text)))
+
+    def _kept(self, match: re.Match[str]) -> str:
+        """Returns "" for a word that is an option by itself and stands for no thing here."""
+        return "" if self._own.intersection(match.groups()) else match.group()
+
+    def _numbered(self, match: re.Match[str]) -> str:
+        """Returns "scene 4" for "4th scene" where an option has it so."""
+        name = f"{match[2]} {_PLACES.get(match[1], match[1][0])}"
+        return name if name in self._own else match.group()
+
+    def _core(self, words: str) -> str:
+        """Returns plain words without those that tell no option from another."""
+        kept = (word for word in re.sub("'s\\b", "", words.replace("n't", " not")).split())
+        return " ".join(word for word in kept if word not in self._little | _ORDER)
 
     def _joined(self, text: str) -> str:
         """Writes in one word what an option has so: "counter clockwise"."""
-        words = text.split()
+        words = _NTH.sub(self._numbered, text).split()
         for place in range(len(words) - 1, 0, -1):
             if words[place - 1] + words[place] in self._whole:
                 words[place - 1 : place + 1] = [words[place - 1] + words[place]]
@@ -127,7 +160,8 @@ def affirmed(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Returns plain words, numbers in digits and with their signs, without the article before."""
-    spelled = digits_for_words(fold(text).lower(), _number)
+    spelled = _CLOCK.sub(lambda m: f"{60 * int(m[1]) + int(m[2])} s", fold(text).lower())
+    spelled = digits_for_words(_RANGE.sub(r"\1 to ", spelled), _number)
     for pattern, other in _SPELLINGS:
         spelled = pattern.sub(other, spelled)
     return _ARTICLE.sub("", plain_words(spelled))
@@ -138,18 +172,12 @@ def _number(written: str) -> str:
     return plain(float(written)).replace("-", "neg").replace(".", "dot")
 
 
-def _core(words: str) -> str:
-    """Returns plain words without those that tell no option from another."""
-    kept = (word for word in re.sub("'s\\b", "", words.replace("n't", " not")).split())
-    return " ".join(word for word in kept if word not in _LITTLE | _ORDER)
-
-
 def _stems(words: str) -> str:
     return " ".join(_DOUBLE.sub(r"\1", _ENDING.sub("", word)) for word in words.split())
 
 
 def _holds(text: str, words: str) -> bool:
-    return f" {words} " in f" {text} "
+    return f" {words} " in f" {text} " or (words in text and bool(_CJK.search(words)))
 
 
 def _longest(held: dict, holds) -> str:
