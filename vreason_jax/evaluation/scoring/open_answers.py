@@ -36,6 +36,18 @@ _SPELLINGS = (
     *((re.compile(rf"\bper (?:{names})\b"), unit) for names, unit in _UNITS.items()),
 )
 _EITHER = re.compile(r"\beither\b.{1,100}\bor\b", re.IGNORECASE | re.DOTALL)
+# "Cello? No, ...", "unlike a cello": what an answer is told from
+_CONTRAST = re.compile(
+    r"[^.!?\n]{1,100}\? *(?=no\b)|"
+    r"\b(?:unlike|rather than|instead of|as opposed to)\b[^.,;:\n]{1,100}",
+    re.IGNORECASE,
+)
+_LISTED = re.compile(r"\[[^\[\]\n]{1,200}\]")  # [1,2,3]
+_JOINED = re.compile(r"(.*?)(\w+)( and | ?[&+] ?)(\w+)(\)?)", re.IGNORECASE)
+# An expression, which is none of another: 2x of 2x + 1.
+_FORMULA = re.compile(r"(?<![A-Za-z])[xyz](?![A-Za-z])|^O\(")
+_OPERATOR = r"[-+/^=]"
+_TERM = r"(?:[0-9]|[a-z](?![a-z])|sin|cos|tan|exp|log|ln|\u221a)"
 _DENIAL = {"not", "no", "never", "non", "without"}
 _ARTICLES = {"a", "an", "the"}
 
@@ -48,14 +60,25 @@ def says(reply: str, gold: str) -> bool:
     """
     if _EITHER.search(reply) and not _EITHER.search(gold):
         return False
-    said = _words(reply)
-    also = _ALSO.match(gold.strip())
+    said = _words(_CONTRAST.sub(" ", unboxed(reply)))
+    also, pair = _ALSO.match(gold.strip()), _JOINED.fullmatch(gold.strip())
     names = [gold, *(also.groups() if also else ())]
+    if pair:  # "white and black" of "black and white"
+        names.append("".join(pair.group(1, 4, 3, 2, 5)))
+    if _FORMULA.search(fold(gold)):
+        return any(_holds_formula(reply, name) for name in names)
     return any(_holds(said, words) for name in names if (words := _without_article(_words(name))))
 
 
 def _without_article(words: list[str]) -> list[str]:
     return words[1:] if len(words) > 1 and words[0] in _ARTICLES else words
+
+
+def _holds_formula(reply: str, formula: str) -> bool:
+    """Returns whether a formula stands in a text and in no longer one."""
+    said, own = (re.sub(r"[\s()*]", "", fold(unboxed(text)).lower()) for text in (reply, formula))
+    whole = rf"(?<![-+/^0-9])(?<!\b[a-z]){re.escape(own)}(?![0-9]|{_OPERATOR}{_TERM})"
+    return bool(re.search(whole, said))
 
 
 def _holds(said: list[str], words: list[str]) -> bool:
@@ -76,7 +99,7 @@ def _denied(before: list[str]) -> bool:
 
 def _words(text: str) -> list[str]:
     """Returns the words of a text in one spelling, its numbers in digits."""
-    folded = fold(unboxed(text))
+    folded = _LISTED.sub(lambda match: match.group().replace(",", ", "), fold(unboxed(text)))
     folded = _INITIALS.sub(lambda match: match.group().replace(".", ""), folded)
     folded = _ROMAN_WORD.sub(lambda match: _ROMAN[match.group()], folded)
     spelled = digits_for_words("".join(map(_greek, folded)).lower())

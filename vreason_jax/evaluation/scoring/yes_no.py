@@ -10,17 +10,17 @@ _YES = (
     rf"probably|likely|{_RIGHT}|matches|not (?:no|{_WRONG})|oui|si|ja"
 )
 _NO = (
-    rf"no|nope|nah|never|negative|unlikely|hardly|{_WRONG}|mismatch|nothing|nobody|non|nein|"
-    rf"not (?:really|at all|yes|likely|{_RIGHT})|"
+    rf"no|nope|nah|never|on the contrary|negative|unlikely|hardly|{_WRONG}|mismatch|"
+    rf"nothing|nobody|non|nein|not (?:really|at all|yes|likely|{_RIGHT})|"
     r"(?:of course|certainly|absolutely|definitely|surely|indeed|most likely|probably) not"
 )
 # Signs of other scripts; the first of them hold a sign of denial, but affirm.
 _SIGN_IDIOMS = (
     "\u6ca1\u9519|\u4e0d\u9519|\u6b63\u786e|\u53ef\u4ee5|\u306f\u3044|\u0434\u0430|\ub124|\uc608"
 )
-_SIGN_YES = "\u662f|\u5bf9|\u6709|\u4f1a|\u2713|\u2714|\u2705"
+_SIGN_YES = "\u662f|\u5bf9|\u5c0d|\u6709|\u4f1a|\u2713|\u2714|\u2705"
 _SIGN_NO = (
-    "\u4e0d|\u6ca1|\u5426|\u9519|\u5e76\u6ca1|\u5e76\u672a|\u5e76\u975e|\u3044\u3044\u3048|\u043d\u0435\u0442|\uc544\ub2c8|"
+    "\u4e0d|\u6ca1|\u6c92|\u5426|\u9519|\u5e76\u6ca1|\u5e76\u672a|\u5e76\u975e|\u3044\u3044\u3048|\u043d\u0435\u0442|\uc544\ub2c8|"
     "\u2717|\u2718|\u274c"
 )
 _SAID = (
@@ -33,6 +33,7 @@ _UNSAID = re.compile(
     r"\bno (?:doubt|question|one|longer|other|more|idea|clue|information|answer|problem|way)\b|"
     r"\bnot no\b(?= but)|^(?:\u5bf9\u4e0d\u8d77|\u4e0d\u597d\u610f\u601d|\u62b1\u6b49)"
 )
+_DENIED = re.compile(r"(?:\bnot|n't|\bcannot|\bwrong to) (?:\w+ )?(?:say|answer) (?:(yes)|no)\b")
 _UNSURE = re.compile(
     r"(?:\b(?:(?:not|cannot)|\w+n't) (?:\w+ )?(?:know|tell|see|sure|clear|certain|determine|say|"
     r"enough|possible to|applicable|available|confirm|verify|be (?:determined|confirmed|known))|"
@@ -63,8 +64,8 @@ _LAST = re.compile(
 )
 _CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence)\b")
 _FITS = re.compile(
-    rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: (?:accurately|correctly|exactly))? "
-    r"(?:(?P<no>contradicts|(?:does not|doesn't) (?:match|correspond|describe|reflect|fit)|"
+    rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: in the question| accurately| correctly| exactly)? "
+    r"(?:(?P<no>contradicts|(?:does not|doesn't) (?:match|correspond|describe|reflect|fit|hold)|"
     r"shows the opposite)|(?P<yes>matches|corresponds|describes|reflects|fits))\b"
 )
 # "no... wait, yes", "yes? no"
@@ -83,6 +84,7 @@ _AFFIRMED = re.compile(
     r"|^i (?:think|believe) so\b|\bindeed\b"
 )
 _ANYWHERE = re.compile(r"(?P<yes>\byes\b)|(?P<no>\bno\b)")
+_BY_ITSELF = re.compile(r"(?P<yes>\byes\b)|(?P<no>\bno\b(?! [a-z]))")  # no "no signs of"
 _ALONE = {"y": "yes", "n": "no", "right": "yes", "positive": "yes", "none": "no"}
 _SENTENCE = 120  # characters; a longer text without yes or no says more than one thing
 
@@ -93,6 +95,8 @@ def yes_or_no(body: str) -> str:
     "" for neither.
     """
     text = _UNSAID.sub(" ", fold(body).lower()).strip()
+    if denied := list(_DENIED.finditer(text)):
+        return "no" if denied[-1][1] else "yes"
     if alone := _ALONE.get(text.removeprefix("looks ").removeprefix("that is ").rstrip(".! ")):
         return alone
     if _SIGN_UNSURE.search(text):
@@ -108,7 +112,7 @@ def yes_or_no(body: str) -> str:
         return _side(last)
     if _UNSURE.search(text):
         return ""
-    if said := _ANYWHERE.search(text):
+    if said := (_ANYWHERE if len(text) <= _SENTENCE else _BY_ITSELF).search(text):
         return _side(_last_thought(text, said))
     if len(text) > _SENTENCE:
         return ""
