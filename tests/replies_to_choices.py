@@ -4,6 +4,61 @@
 
 # options -> reply -> letter; "" where a reply names none
 CHOICES = {
+    ('A. Sky', 'B. Sea', 'C. Sand', 'D. Snow'): {
+        '```json\n{\n  "answer": "D",\n  "explanation": "He runs from A to B."\n}\n```': 'D',
+        '{"reason": "not B", "final_answer": "C"}': 'C', '{"answer": "Sea", "why": "A is dry"}': 'B',
+        '{"A": false, "B": false, "C": true, "D": false}': 'C', "print('D')": 'D',
+        'A: 10%\nB: 75%\nC: 5%\nD: 10%': 'B', 'A (20%), B (20%), C (60%)': 'C',
+        'It could be A (50%) or D (50%).': '', 'A: 10%, B: 75%. The answer is C.': 'C',
+        'A. Sky\nB. Sea\nC. Sand\nD. Snow': '', '(A) Sky (B) Sea (C) Sand (D) Snow': '',
+        '❌ A\n❌ B\n✅ C\n❌ D': 'C', '✗ A\n✓ B\n✗ C\n✗ D': 'B', 'A ❌\nB ✅\nC ❌\nD ❌': 'B',
+        '- [ ] A. Sky\n- [x] B. Sea\n- [ ] C. Sand': 'B', '➡️ C': 'C', 'What is it? → D': 'D',
+        "La réponse est donc C, car on voit A. L'option B est fausse.": 'C',
+        'Réponse finale : **B**. Le ciel (A) est bleu.': 'B', 'La respuesta correcta es la D.': 'D',
+        'Die Antwort lautet (D). Option B ist falsch.': 'D', 'Antwort: C, und nicht A': 'C',
+        "It's either A or B, but more likely B.": 'B', 'C or D, most probably D': 'D',
+        'I would say B, although A is possible.': 'B', 'I guess C because of A': 'C',
+        'Option B seems right, as does option C. However, only A is consistent.': 'A',
+        'B seems likely, but only D fits.': 'D', 'A, B and D are wrong.': 'C',
+        'B is incorrect. C is incorrect. D is incorrect.': 'A',
+        'A is true, C is true, B is true. D is false, so that is the one.': 'D',
+        'Wait, the options are A larger, B smaller. Wait, the options are': '',
+        '2': 'B', '(3)': 'C', '3.': 'C', '5': '', '<|im_start|>assistant\nSnowy weather<|im_end|>': 'D',
+        'What comes first, the sky? The sea.': 'B', 'Why B? Because of the waves.': 'B',
+    },
+    ('A. 0s - 5s', 'B. 5s - 12s', 'C. 12s - 20s', 'D. 20s - 31s'): {
+        'From 12s to 20s.': 'C', '12-20 seconds': 'C', 'between 5s - 12s': 'B', '20 s to 31 s': 'D',
+    },
+    ('A. From 0 to 3 seconds.', 'B. From 3 to 8 seconds.', 'C. Throughout the entire video.'): {
+        'At the beginning, i.e. 0-3 seconds.': 'A', '3s–8s': 'B', 'It lasts from 3 to 8 s': 'B',
+    },
+    ('A. At 0:15', 'B. At 0:51', 'C. At 1:05', 'D. At 1:50'): {
+        '51 seconds into the video': 'B', 'At 65 seconds': 'C', 'at 1:50': 'D',
+    },
+    ('A. 1', 'B. 2', 'C. 3', 'D. 4'): {
+        'Three times. At 0:04, 0:19 and 0:33.': 'C', 'Twice (0:04 and 0:03)': 'B', '2': 'B',
+    },
+    ('A. Scene 1', 'B. Scene 2', 'C. Scene 3', 'D. Scene 4'): {
+        'It takes place in the 4th scene': 'D', 'the second scene': 'B', 'scene 1': 'A', 'Scene 3': 'C',
+    },
+    ('A. Gate A12', 'B. Gate B7', 'C. Gate C3'): {'The sign says B7.': 'B', 'She waits at C3': 'C'},
+    ('A. The left hand', 'B. The right hand', 'C. Both hands'): {'He holds it in his left.': 'A'},
+    ('A. Fire', 'B. Flood', 'C. Quake', 'D. Both A and B'): {
+        'Both fire and flood occur.': 'D', 'The fire': 'A', 'Both A and B': 'D',
+    },
+    ('A. Gray', 'B. Light brown', 'C. Colorful'): {'grey': 'A', 'colourful': 'C'},
+    ('A. 踢足球', 'B. 打篮球', 'C. 打网球'): {
+        '视频中的人在打篮球。': 'B', '他不是在踢足球，而是在打网球。': 'C',
+    },
+    ('A. Hammer', 'B. Saw', 'C. Drill'): {
+        'I saw the worker pick up the drill.': 'C', 'The tool was a saw': 'B',
+    },
+    ('A. Can', 'B. Bottle', 'C. Jar'): {'We can see that she picks up a jar.': 'C', 'a can': 'A'},
+    ('A. Will', 'B. Grace', 'C. Jack'): {'Will Jack win? In the end Jack wins.': 'C', 'Will': 'A'},
+    ('A. Top', 'B. Bottom', 'C. Back', 'D. Front'): {
+        'On top of everything else, it is at the bottom.': 'B', 'on top of the box': 'A',
+        'He comes back and puts the box in the front.': 'D', 'at the back': 'C',
+    },
     ('A. a red cup', 'B. a blue hat', 'C. a green box', 'D. a yellow ball'): {
         'I initially chose A, but after reviewing the frames, C is more accurate.': 'C',
         'Answer: A → C': 'C', 'Answer: ~~A~~ **C**': 'C',

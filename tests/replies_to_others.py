@@ -209,6 +209,13 @@ NUMBERS = {
 }
 # reply to a question of yes or no -> "yes", "no" or ""
 YES_NO = {
+    '{"answer": false, "explanation": "The leaf stays green."}': 'no', '{"answer": true}': 'yes',
+    '```json\n{"answer": "Yes", "reason": "no cut is seen"}\n```': 'yes', '對，車正在倒退。': 'yes',
+    'On the contrary, the drone is taking off.': 'no', "I wouldn't say yes. It is sugar.": 'no',
+    'It would be wrong to say no: she sprinkles salt.': 'yes', 'You cannot really say no here.': 'yes',
+    'Because she sits down first, the statement in the question does not hold.': 'no',
+    'The lines move ever faster and the car passes three others that had been ahead. There are no signs of braking, and no lights.': '',
+    'The lines move ever faster and the car passes three others that had been ahead of it, so there is no slowing down. No.': 'no',
     'I cannot answer that question.': '',
     'I first thought no, however in the last frame the cat does jump. So yes.': 'yes',
     'The caption matches the video.': 'yes', 'The caption accurately describes the video.': 'yes',
@@ -265,6 +272,18 @@ YES_NO = {
 }
 # gold answer, reply, whether it says it
 OPEN = (
+    ('Black and white', 'White and black', 1), ('Supply and demand', 'Demand & supply', 1),
+    ('O(V+E)', 'O(E + V)', 1), ('O(V+E)', 'O(V * E)', 0), ('O(n)', 'O(n log n)', 0),
+    ('O(n log n)', '$O(n \\log n)$', 1), ('O(n^2)', 'It runs in O(n²) time.', 1), ('O(n)', 'O(n^2)', 0),
+    ('2x', '\\boxed{2x + 1}', 0), ('2x', "The derivative is 2x.", 1), ('2x', '12x', 0),
+    ('2x + 1', '2x+1', 1), ('-sin(x)', 'sin(x)', 0), ('sin(x)', '-sin(x)', 0),
+    ('-sin(x)', 'It is -sin(x), as shown.', 1), ('x-ray', 'an X-ray', 1),
+    ('Cello', 'Cello? No, it is a double bass.', 0), ('Cello', 'A cello? Yes.', 1),
+    ('Meiosis', 'Unlike meiosis, it has no second division. It is mitosis.', 0),
+    ('Mitosis', 'Unlike meiosis, it has one division. It is mitosis.', 1),
+    ('Cello', 'A viola rather than a cello', 0), ('[1, 2, 3]', '`[1,2,3]`', 1),
+    ('[1, 2, 3]', '[1,3,2]', 0), ('Injection molding', 'injection moulding', 1),
+    ('Paris', '{"answer": "Paris", "reason": "not Rome"}', 1),
     ('a dog', 'Dog', 1),
     ('5 kg', '5 kilograms', 1), ('10 N', '10 newtons', 1), ('25 °C', '25 degrees Celsius', 1),
     ('quick sort', 'It is either quick sort or merge sort', 0),

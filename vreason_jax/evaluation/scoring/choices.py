@@ -21,8 +21,8 @@ _LED = re.compile(rf"{ANSWER}{IS}(?: that)?(?P<rest>[^.;\n]{{1,300}})")
 _CHATTER = re.compile(r"(?i)\b(?:that's|that is|you're|you are) right\b|\b(?:all right|alright)\b")
 # "What happens first?" said over again, and the options
 _ASIDE = re.compile(
-    r"(?i)(?:^|(?<=[.!?:] ))(?:what|which|whose?|where|when|why|how|will)\b[^.!?]{1,200}\? (?=\S)|"
-    r"\b(?:the )?options are A\b[^.;]*"
+    r"(?:^|(?<=[.!?:] ))(?i:what|which|whose?|where|when|why|how|will)\b"
+    r"(?:(?!\b[A-J]\b)[^.!?]){1,200}\? (?=\S)|\boptions are A\b[^.;]*"
 )
 _CLOCK = re.compile(r"\b[0-9]{1,2}:[0-9]{2}\b")
 _CHANCE = re.compile(r"\b([A-J])\b[^\w%]{0,5}([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%")
@@ -186,7 +186,7 @@ def _letter_of_all(text: str, options: tuple[str, ...]) -> str:
 
     Of "both A and B" where the words of both stand in the text.
     """
-    named = {option[0].lower(): fold(option[2:]).lower().strip() for option in options}
+    named = {option[0].lower(): fold(option[2:]).lower() for option in options}
     for letter, words in named.items():
         pair = _PAIR.fullmatch(words)
         if pair and all(named.get(one, "\n") in text.lower() for one in pair.groups()):
@@ -194,8 +194,7 @@ def _letter_of_all(text: str, options: tuple[str, ...]) -> str:
     said = _ALL.fullmatch(text.lower())
     if not said:
         return ""
-    texts = [(option[0], option[2:].strip().lower()) for option in options]
-    held = [letter for letter, words in texts if words.startswith(said[1])]
+    held = [letter for letter, words in named.items() if words.startswith(said[1])]
     if said[1] == "both" and not held:
-        held = [letter for letter, words in texts if " and " in words]
-    return held[0] if len(held) == 1 else ""
+        held = [letter for letter, words in named.items() if " and " in words]
+    return held[0].upper() if len(held) == 1 else ""

@@ -43,8 +43,7 @@ _FORMS = (
     rf"{_UPPER}[\"']?[.:)\]]*(?: ?|(?<=[.:)\]])(?: (?:(?!\b[A-Z]\b)[^.:;|]){{1,60}}?)?{_TURN} ?|"
     rf"{_TURN} ?)-? ?"
     r"(?<![A-Za-z])(?i:yes|true|correct|right)(?= *(?:$|[.,;|:)-]|because\b|[A-Z]\b))",
-    rf"{_UPPER}[.:)\]| ]*(?:(?!\b[A-Z]\b)[^{_CHECK}{_CROSS};]){{0,60}}"
-    rf"[{_CHECK}]",
+    rf"{_UPPER}[.:)\]| ]*(?:(?!\b[A-Z]\b)[^{_CHECK}{_CROSS};]){{0,60}}[{_CHECK}]",
     rf"{_UPPER}(?:\u9009?\u9879)?\u662f?\u6b63\u786e",
     # "B. a hat", "(B) a hat", "b) a hat" in front
     r"""^["'\[]*(?:\((?P<a>(?i:X))\)|(?P<b>X)(?:[.:)\]]|,? -(?= ))|"""
@@ -62,9 +61,8 @@ _FORMS = (
     rf"{_UPPER} (?:over|>) ?(?=[A-Z]\b)",
     rf"(?i:\blikely ){_UPPER} than\b",
     # "I would say B, although A is possible", "\u27a1 C"
-    r"(?i:\b(?:say|guess|think|believe)(?: it's| it is)?:? )"
-    + _LETTER
-    + r"(?=$|[.,;:!]| (?:because|since|as|although|but)\b)",
+    rf"(?i:\b(?:say|guess|think|believe) (?:it's |it is )?){_LETTER}"
+    r"(?=$|[.,;:!]| (?:because|since|as|although|but)\b)",
     rf"[\u2192\u21d2\u27a1]\ufe0f? ?{_UPPER}(?=\W*$)",
     # "OptionB"
     r"(?i:\b(?:option|choice|answer))(?P<joined>X)(?![A-Za-z0-9])",
@@ -106,7 +104,7 @@ def letter_named(text: str, letters: str) -> str:
     """
     refused = _rejected(text, letters)
     true = set(re.findall(_TRUE.replace("X", f"[{letters}]"), text))
-    if len(true) > 1 and len(odd := set(letters) - true) == 1:
+    if len(true) > 2 and len(odd := set(letters) - true) == 1:
         return odd.pop()
     for form in _FORMS:
         named = [
@@ -115,7 +113,7 @@ def letter_named(text: str, letters: str) -> str:
         if kept := [letter for letter in named if letter not in refused]:
             return kept[-1]
     left = set(letters) - refused
-    return left.pop() if len(left) == 1 else ""
+    return left.pop() if len(left) == 1 and len(refused) > 1 else ""
 
 
 def lone_letter(text: str, letters: str) -> str:

@@ -43,11 +43,12 @@ _CONTRAST = re.compile(
     re.IGNORECASE,
 )
 _LISTED = re.compile(r"\[[^\[\]\n]{1,200}\]")  # [1,2,3]
-_JOINED = re.compile(r"(.*?)(\w+)( and | ?[&+] ?)(\w+)(\)?)", re.IGNORECASE)
+_JOINED = re.compile(r"((?:the |an? |O\()?)(\w+)( and | ?[&+] ?)(\w+)(\)?)", re.IGNORECASE)
 # An expression, which is none of another: 2x of 2x + 1.
-_FORMULA = re.compile(r"(?<![A-Za-z])[xyz](?![A-Za-z])|^O\(")
-_OPERATOR = r"[-+/^=]"
-_TERM = r"(?:[0-9]|[a-z](?![a-z])|sin|cos|tan|exp|log|ln|\u221a)"
+_FORMULA = re.compile(
+    r"O\(|(?!.*(?!sin|cos|tan|log|exp)[A-Za-z]{3}).*(?<![A-Za-z])[xyz](?![A-Za-z])"
+)
+_GOES_ON = r"[0-9]|[-+/^]?(?:sin|cos|tan|exp|log|ln|\u221a)|[-+/^](?:[0-9]|[a-z](?![a-z]))"
 _DENIAL = {"not", "no", "never", "non", "without"}
 _ARTICLES = {"a", "an", "the"}
 
@@ -65,7 +66,7 @@ def says(reply: str, gold: str) -> bool:
     names = [gold, *(also.groups() if also else ())]
     if pair:  # "white and black" of "black and white"
         names.append("".join(pair.group(1, 4, 3, 2, 5)))
-    if _FORMULA.search(fold(gold)):
+    if _FORMULA.match(fold(gold)):
         return any(_holds_formula(reply, name) for name in names)
     return any(_holds(said, words) for name in names if (words := _without_article(_words(name))))
 
@@ -77,7 +78,7 @@ def _without_article(words: list[str]) -> list[str]:
 def _holds_formula(reply: str, formula: str) -> bool:
     """Returns whether a formula stands in a text and in no longer one."""
     said, own = (re.sub(r"[\s()*]", "", fold(unboxed(text)).lower()) for text in (reply, formula))
-    whole = rf"(?<![-+/^0-9])(?<!\b[a-z]){re.escape(own)}(?![0-9]|{_OPERATOR}{_TERM})"
+    whole = rf"(?<![-+/^0-9])(?<!\b[a-z]){re.escape(own)}(?!{_GOES_ON})"
     return bool(re.search(whole, said))
 
 

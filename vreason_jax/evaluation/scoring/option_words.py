@@ -18,7 +18,7 @@ _ORDER = frozenset(("then", "first", "next", "finally", "lastly", "after", "foll
 _CLAUSE = re.compile(r"[,.;:](?![^\s\u3400-\u9fff])|[!?\n|]|\b(?:but|and|while|whereas)\b")
 _DENIES = re.compile(
     r"\b(?:not(?! only)|no(?! doubt| question)|never|cannot|without|neither|nor|none)\b|n't\b|"
-    r"[\u4e0d\u6ca1\u6c92\u672a]"
+    r"[\u4e0d\u6ca1\u6c92]"
 )
 _INSTEAD = re.compile(r"\b(?:instead of|rather than|anything but)\b[^,.;:\n]{0,100}")
 _SENTENCE = re.compile(r"[.;](?!\S)|\n")

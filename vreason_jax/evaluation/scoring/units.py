@@ -6,20 +6,16 @@ from vreason_jax.evaluation.scoring.folding import fold
 from vreason_jax.evaluation.scoring.numbers import plain
 
 _PREFIXES = {"milli": 1e-3, "m": 1e-3, "centi": 1e-2, "c": 1e-2, "kilo": 1e3, "k": 1e3, "": 1.0}
-_OTHERS = {  # what each measures, and how much of that
-    **dict.fromkeys(("minute", "min"), ("s", 60.0)),
-    **dict.fromkeys(("hour", "h"), ("s", 3600.0)),
-    **dict.fromkeys(("foot", "feet", "ft"), ("m", 0.3048)),
-    **dict.fromkeys(("inch", "inche"), ("m", 0.0254)),
-    **dict.fromkeys(("percent", "%"), ("share", 0.01)),
-    **dict.fromkeys(("probability", "proportion", "fraction"), ("share", 1.0)),
+_OTHERS = {  # by their beginnings: what each measures, and how much of that
+    **{"pe": ("share", 0.01), "%": ("share", 0.01), "pr": ("share", 1.0), "fr": ("share", 1.0)},
+    **{"mi": ("s", 60.0), "h": ("s", 3600.0), "f": ("m", 0.3048), "i": ("m", 0.0254)},
 }
 _UNIT = (
     r"(?P<square>(?:square|sq\.?) ?)?"
     r"(?:(?P<other>min(?:ute)?s?|hours?|h|feet|foot|ft|inch(?:es)?|percent|%)"
-    r"|(?P<prefix>milli|centi|kilo|)"
-    r"(?P<base>met(?:er|re)|gram|sec(?:ond)?|amp(?:ere)?|volt|joule|watt|newton)s?"
-    r"|(?P<sign>[mck]?)(?P<letter>[mgsavjwn]))(?P<power>\^?2)?(?![\w/^]| per\b)"
+    r"|(?P<prefix>milli|centi|kilo|[mck]|)"
+    r"(?P<base>(?:met(?:er|re)|gram|sec(?:ond)?|amp(?:ere)?|volt|joule|watt|newton)s?|[mgsavjwn]))"
+    r"(?P<power>\^?2)?(?![\w/^]| per\b)"
 )
 _ASKED = re.compile(
     r"\b(?P<share>probability|proportion|fraction)\b(?!.*(?:percent|%))|"
@@ -60,10 +56,9 @@ def _measured(match: re.Match[str]) -> tuple[str, float]:
     """Returns what a unit measures, named by its base unit, and its size in that."""
     part = match.groupdict()
     if name := part.get("share") or part["other"]:
-        kind, size = _OTHERS[name if name in _OTHERS else name.rstrip("s")]
+        kind, size = next(value for begin, value in _OTHERS.items() if name.startswith(begin))
     else:
-        kind = (part["base"] or part["letter"])[0]
-        size = _PREFIXES[part["prefix"] or part["sign"] or ""]
+        kind, size = part["base"][0], _PREFIXES[part["prefix"]]
     return (f"{kind}^2", size**2) if part["square"] or part["power"] else (kind, size)
 
 

@@ -48,7 +48,10 @@ _ANSWER = re.compile(
     r"(?:\b(?:answer|ans|conclusion)\b|\u7b54\u6848)(?: is|:|=|\u662f|\u4e3a)*[\s\"'(]*(?:that )?"
     + _SAID
 )
-_CLAIM = r"(?:the|this|that)(?: given)? (?:statement|claim|description|caption|sentence|answer)"
+_CLAIM = (
+    r"(?:the|this|that)(?: given)? (?:statement|claim|description|caption|sentence|answer)"
+    r"(?: in the question)?"
+)
 _FIRST = re.compile(
     r"^[\s\"'(\[.,]*(?:(?:well|so|i (?:initially )?(?:think|thought|believe|guess|"
     r"(?:would|'d) say)),? )*"
@@ -64,7 +67,7 @@ _LAST = re.compile(
 )
 _CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence)\b")
 _FITS = re.compile(
-    rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: in the question| accurately| correctly| exactly)? "
+    rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: accurately| correctly| exactly)? "
     r"(?:(?P<no>contradicts|(?:does not|doesn't) (?:match|correspond|describe|reflect|fit|hold)|"
     r"shows the opposite)|(?P<yes>matches|corresponds|describes|reflects|fits))\b"
 )
