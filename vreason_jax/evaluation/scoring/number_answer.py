@@ -7,29 +7,25 @@ from vreason_jax.evaluation.scoring.folding import fold
 from vreason_jax.evaluation.scoring.numbers import Found, digits_for_words, find_numbers, plain
 from vreason_jax.evaluation.scoring.units import in_asked_unit
 
-_CITATION = re.compile(r"(?<=\S) \[[0-9]{1,2}\]")
+# A citation's number, "(the other root, -5, is rejected)", "between 3 and 5, probably" of 4
+_ASIDE = re.compile(
+    r"(?<=\S) \[[0-9]{1,2}\]|\([^()]{1,99}\b(?:rejected|discarded)\b[^()]{0,99}\)|"
+    r"\bbetween [0-9.]+[^,;0-9]{0,12} and [0-9.]+[^,;0-9]{0,30}[,;](?=[^0-9]{1,40}[0-9.]+[^0-9]*$)"
+)
 _NONE = re.compile(
     r"\W*(?:there (?:are|were|is|was) (?:no|none|not any)\b|"
     r"(?:no|none of the) (?:\w+ ){1,3}(?:is|are|was|were) (?:visible|seen|shown|present|there)\b)"
 )
-_ONE = re.compile(r"\ba single\b")
-_TIMES = {"once": "1", "twice": "2", "thrice": "3"}
-_OFTEN = re.compile(r"\bonce\b(?= *(?:$|[.,;!)]|(?:in|at|during)\b))|\b(?:twice|thrice)\b")
+_ONE = re.compile(r"\ba single\b|\bonce\b(?= *(?:$|[.,;!)]|(?:in|at|during)\b))")
 _IN_TURN = (  # Spanish, French and German from two, the eleven of Spain being English "once"
-    "dos|deux|zwei tres|trois|drei cuatro|quatre|vier cinco|cinq|funf seis|sechs siete|sept|sieben "
+    "twice|dos|deux|zwei thrice|tres|trois|drei cuatro|quatre|vier cinco|cinq|funf seis|sechs siete|sept|sieben "
     "ocho|huit|acht nueve|neuf|neun diez|dix|zehn onze|elf doce|douze|zwolf trece|treize|dreizehn "
     "catorce|quatorze|vierzehn quince|quinze|funfzehn dieciseis|sechzehn diecisiete|dix-sept|"
     "siebzehn dieciocho|dix-huit|achtzehn diecinueve|dix-neuf|neunzehn veinte|vingt|zwanzig"
 )
-_FOREIGN = {w: str(n) for n, ws in enumerate(_IN_TURN.split(" "), 2) for w in ws.split("|")}
+_SPELLED = {w: str(n) for n, ws in enumerate(_IN_TURN.split(" "), 2) for w in ws.split("|")}
 _LETTERS = re.compile("[a-z]+(?:-(?:sept|huit|neuf))?")
-_PI = re.compile(
-    r"(?<![\w.])([0-9]++(?:\.[0-9]++)?) ?(?:[x*] ?)?(?:pi\b|\u03c0)(?! ?[a-z(^=\u2248])"
-)
-# "x = 3 (the other root, -5, is rejected)"
-_DISMISSED = re.compile(
-    r"\([^()]{1,100}\b(?:rejected|discarded|extraneous|invalid)\b[^()]{0,100}\)"
-)
+_PI = re.compile(r"(?<![\w.])([0-9]++(?:\.[0-9]++)?) ?(?:[x*] ?)?(?:pi\b|\u03c0)(?! ?[a-z(^=])")
 # What a number is said behind, the surest first; where several are, the last one counts.
 _LEADS = tuple(
     re.compile(pattern)
@@ -39,9 +35,8 @@ _LEADS = tuple(
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
         r"\b(?:(?:so|therefore|thus|hence)(?! after\b)|"
         r"which is(?! (?:about|around|roughly|approximately))|altogether|equals|"
-        r"total(?: of| is)?|totall?ing|"
-        r"makes?|gives|giving|leaves|leaving|actually|i would say|i'd (?:say|guess))\b|"
-        r"[\u2192\u21d2]",
+        r"total(?: of| is)?|totall?ing|makes?|gives|giving|leaves|leaving|actually|i would say|"
+        r"i'd (?:say|guess))\b|[\u2192\u21d2]",
         r"[=\u2248]|\u5171|\bbut (?:it is|it's|there (?:are|is))\b|, there (?:are|is)\b|\bbut\b|"
         r"[0-9] [^0-9]{1,40}[0-9] [^0-9]{1,40}(?:\bi\.e\.|: (?=[0-9.]+\W*$))|"
         r"[0-9] ?(?:[*x/+-]|times|plus|minus|and|by) ?[0-9.]+ (?:more )?"
@@ -65,12 +60,7 @@ _NAMED = re.compile(
 _WHEN = re.compile(
     r"\b(?:at|after|around second|until|from|lasts?|during|course of) (?:about |around |the )*$"
 )
-_TIME = re.compile(r"\b[0-9]{1,2}(?::[0-9]{2}){1,2}\b")  # 0:12
-_CLOCK = re.compile(r"^:[0-9]{2}|^ ?(?:s|sec|seconds?|minutes?|min)\b")
-# One end of "between 40 s and 45 s"
-_BOUND = re.compile(
-    r"\bbetween (?:about |roughly )?\|\W?[a-z]{0,7} and|\bbetween [^,;]{1,20} and \|"
-)
+_CLOCK = re.compile(r"^ ?(?:s|sec|seconds?|minutes?|min)\b")
 _SHOWN = re.compile(
     r"^(?:[- ](?:video|sampled|given))? ?frames?\b|"
     r"^[- ]?(?:s|sec|seconds?|min|minutes?)[- ](?:long )?(?:video|clip)\b"
@@ -94,12 +84,10 @@ def number_in(text: str, question: str = "") -> str:
     It is the first one behind words such as "the answer is", else one "in all", else the last of
     those counted one by one, else the first; in the unit that the question asks for.
     """
-    folded = _WORKED_OUT.sub("", _DISMISSED.sub("", _CITATION.sub("", fold(text).lower())))
+    folded = _WORKED_OUT.sub("", _ASIDE.sub("", fold(text).lower()))
     folded = _PI.sub(lambda match: plain(float(match[1]) * math.pi), folded)
     folded = in_asked_unit(digits_for_words(_WORKING.sub("= ", folded)), question)
-    folded = _TIME.sub(" ", folded)
     found = find_numbers(folded)
-    found = [number for number in found if not _is_bound(folded, number)] or found
     given = _GIVEN.match(folded)
     begin = given.end() if given else 0
     told = [n for n in found if n[1][0] >= begin and not _beside_the_point(folded, n)]
@@ -117,10 +105,8 @@ def _unwritten(text: str) -> str:
     """Returns the number of a text without digits or their words."""
     if _NONE.match(text):
         return "0"
-    if often := _OFTEN.search(text):
-        return _TIMES[often.group()]
-    foreign = (_FOREIGN[word] for word in _LETTERS.findall(text) if word in _FOREIGN)
-    return "1" if _ONE.search(text) else next(foreign, "")
+    spelled = (_SPELLED[word] for word in _LETTERS.findall(text) if word in _SPELLED)
+    return "1" if _ONE.search(text) else next(spelled, "")
 
 
 def _behind(lead: re.Pattern[str], text: str, found: list[Found]) -> str:
@@ -144,11 +130,6 @@ def _beside_the_point(text: str, number: Found) -> bool:
         or re.match("-[a-z]", after)  # "4-person"
         or (_WHEN.search(before) and _CLOCK.match(after))
     )
-
-
-def _is_bound(text: str, number: Found) -> bool:
-    start, end = number[1]
-    return bool(_BOUND.search(f"{text[max(0, start - 40) : start]}|{text[end : end + 20]}"))
 
 
 def _counted(found: list[Found]) -> int:

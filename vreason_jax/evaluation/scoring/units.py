@@ -26,22 +26,19 @@ _MEASURE = re.compile(
     rf"(?=(?:(?: ?-|,? to| and| or) ?[0-9.]++)?[ -]?(?:an? )?{_UNIT})"
 )
 _MINUTES = re.compile(r"(?<![\w:.])([0-9]{1,3}) ?min(?:ute)?s?,?(?: and)? ([0-9]{1,2})(?= ?s)")
-_CLOCK = re.compile(r"(?<![\w:.])([0-9]{1,3}):([0-5][0-9])(?![\w:])")
+_CLOCK = re.compile(r"(?<![\w:.])([0-9]{1,3}):([0-5][0-9])(?![\w:])")  # 0:12
 
 
 def in_asked_unit(text: str, question: str) -> str:
     """Returns a folded text with its measures in the unit that a question asks for.
 
-    Where the text has that unit itself, measures in others are left out.
+    Where the text has that unit itself, measures in others are left out, as are times.
     """
     asked = _ASKED.search(fold(question).lower())
-    if not asked:
-        return text
-    kind, factor = _measured(asked)
+    kind, factor = _measured(asked) if asked else ("", 0.0)
     text = _MINUTES.sub(_seconds, text) if kind == "s" else text
     told = any(_measured(match) == (kind, factor) for match in _MEASURE.finditer(text))
-    if kind == "s" and factor == 1 and not told:
-        text = _CLOCK.sub(_seconds, text)
+    text = _CLOCK.sub(" " if told or (kind, factor) != ("s", 1) else _seconds, text)
 
     def written(match: re.Match[str]) -> str:
         own, size = _measured(match)
