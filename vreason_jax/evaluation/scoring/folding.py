@@ -47,7 +47,14 @@ _MARKUP = (
         " ",
     ),
 )
-AMERICAN = (  # British spellings, and what stands for both
+_UNITS = {
+    "kilograms?|kilos?": "kg", "grams?": "g", "newtons?": "n", "joules?": "j", "watts?": "w",
+    "volts?": "v", "kilometer?s?": "km", "centimeters?": "cm", "millimeters?": "mm", "meters?": "m",
+    "seconds?|secs?": "s", "minutes?": "min", "hours?": "h", "degrees? (?:celsius|c)": "c",
+    "degrees? (?:fahrenheit|f)": "f",
+}  # fmt: skip
+SPELLINGS = (  # numbers with their units, British words, and what stands for them and others
+    (re.compile(r"(?<=[0-9])(?=[a-z]+\b)(?!(?:st|nd|rd|th)\b|dot)"), " "),  # 10cm
     (re.compile(r"\b(\w*(?:col|vap|behavi|lab|flav|neighb|tum|od|harb|fav|hum))our"), r"\1or"),
     (re.compile(r"(?<=\w\w)is(?=e[ds]?\b|ing\b|ations?\b)"), "iz"),
     (re.compile(r"(?<=me|li|en|ib|ea)(?:tre|re)(?=s?\b)"), lambda m: m.group()[:-2] + "er"),
@@ -58,6 +65,8 @@ AMERICAN = (  # British spellings, and what stands for both
     (re.compile(r"[ao]e"), "e"),
     (re.compile(r"aluminium"), "aluminum"),
     (re.compile(r"sulph"), "sulf"),
+    *((re.compile(rf"(?<=[0-9] )(?:{names})\b"), unit) for names, unit in _UNITS.items()),
+    *((re.compile(rf"\bper (?:{names})\b"), unit) for names, unit in _UNITS.items()),
 )
 _FIELD = re.compile(  # {"answer": "B", "reason": ...}
     r'(?i)"(?:final[_ ]?|correct[_ ]?)?(?:answer|choice|option)" ?: ?'

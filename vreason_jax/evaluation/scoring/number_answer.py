@@ -18,10 +18,11 @@ _NONE = re.compile(
 )
 _ONE = re.compile(r"\ba single\b|\bonce\b(?= *(?:$|[.,;!)]|(?:in|at|during)\b))")
 _IN_TURN = (  # Spanish, French and German from two, the eleven of Spain being English "once"
-    "twice|dos|deux|zwei thrice|tres|trois|drei cuatro|quatre|vier cinco|cinq|funf seis|sechs siete|sept|sieben "
-    "ocho|huit|acht nueve|neuf|neun diez|dix|zehn onze|elf doce|douze|zwolf trece|treize|dreizehn "
-    "catorce|quatorze|vierzehn quince|quinze|funfzehn dieciseis|sechzehn diecisiete|dix-sept|"
-    "siebzehn dieciocho|dix-huit|achtzehn diecinueve|dix-neuf|neunzehn veinte|vingt|zwanzig"
+    "twice|dos|deux|zwei thrice|tres|trois|drei cuatro|quatre|vier cinco|cinq|funf seis|sechs "
+    "siete|sept|sieben ocho|huit|acht nueve|neuf|neun diez|dix|zehn onze|elf doce|douze|zwolf "
+    "trece|treize|dreizehn catorce|quatorze|vierzehn quince|quinze|funfzehn dieciseis|sechzehn "
+    "diecisiete|dix-sept|siebzehn dieciocho|dix-huit|achtzehn diecinueve|dix-neuf|neunzehn "
+    "veinte|vingt|zwanzig"
 )
 _SPELLED = {w: str(n) for n, ws in enumerate(_IN_TURN.split(" "), 2) for w in ws.split("|")}
 _LETTERS = re.compile("[a-z]+(?:-(?:sept|huit|neuf))?")

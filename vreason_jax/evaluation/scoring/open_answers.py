@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from vreason_jax.evaluation.scoring.folding import AMERICAN, fold, unboxed
+from vreason_jax.evaluation.scoring.folding import SPELLINGS, fold, unboxed
 from vreason_jax.evaluation.scoring.numbers import SMALL, digits_for_words
 
 _PART = re.compile(r"(?:(?<!\w)-)?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
@@ -18,22 +18,13 @@ _FROM_FOURTH = (
 )  # fmt: skip
 _ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"}
 _ORDINAL |= {word: f"{number}th" for number, word in enumerate(_FROM_FOURTH, 4)}
-_UNITS = {
-    "kilograms?|kilos?": "kg", "grams?": "g", "newtons?": "n", "joules?": "j", "watts?": "w",
-    "volts?": "v", "kilometer?s?": "km", "centimeters?": "cm", "millimeters?": "mm", "meters?": "m",
-    "seconds?|secs?": "s", "minutes?": "min", "hours?": "h", "degrees? (?:celsius|c)": "c",
-    "degrees? (?:fahrenheit|f)": "f",
-}  # fmt: skip
 _SPELLINGS = (
     (re.compile(r"%"), " percent "),
     (re.compile(r"&"), " and "),
     (re.compile(r"n't\b"), " not"),
     (re.compile(r"'(?:s\b|(?!\w))"), ""),
     (re.compile(rf"\b(?:{'|'.join(_ORDINAL)})\b"), lambda match: _ORDINAL[match.group()]),
-    (re.compile(r"(?<=\d)(?=[a-z]+\b)(?!(?:st|nd|rd|th)\b)"), " "),  # 10cm
-    *AMERICAN,
-    *((re.compile(rf"(?<=[0-9] )(?:{names})\b"), unit) for names, unit in _UNITS.items()),
-    *((re.compile(rf"\bper (?:{names})\b"), unit) for names, unit in _UNITS.items()),
+    *SPELLINGS,
 )
 _EITHER = re.compile(r"\beither\b.{1,100}\bor\b", re.IGNORECASE | re.DOTALL)
 # "Cello? No, ...", "unlike a cello": what an answer is told from

@@ -2,7 +2,7 @@
 
 import re
 
-from vreason_jax.evaluation.scoring.folding import AMERICAN, fold, plain_words
+from vreason_jax.evaluation.scoring.folding import SPELLINGS, fold, plain_words
 from vreason_jax.evaluation.scoring.numbers import digits_for_words, plain
 
 _ARTICLE = re.compile(r"^(?:the|an?) ")
@@ -26,17 +26,11 @@ _WRONG = re.compile(r"\b(?:is|are) (?:wrong|incorrect|false)\b")
 _SPELLINGS = (
     (re.compile(r"\bnon[ -](?=[a-z])"), "not "),
     (re.compile(r"\banti-?clockwise"), "counterclockwise"),
-    (re.compile(r"(?<=[0-9])(?=[a-z]+\b)(?!(?:st|nd|rd|th)\b|dot)"), " "),  # 5kg
     (re.compile(r"\bonce\b"), "1 time"),
     (re.compile(r"\btwice\b"), "2 time"),
     (re.compile(r"\bthrice\b"), "3 time"),
     (re.compile(r"\btimes\b"), "time"),
-    (re.compile(r"\bkilo(?:gram)?s?\b"), "kg"),
-    (re.compile(r"(?<=[0-9] )grams?\b"), "g"),
-    (re.compile(r"(?<=[0-9] )(?:meters?|metres?)\b"), "m"),
-    (re.compile(r"(?<=[0-9] )(?:seconds?|secs?)\b|(?<=\bper )second\b"), "s"),
-    (re.compile(r"\bper\b"), "/"),
-    *AMERICAN,
+    *SPELLINGS,
 )
 # "From 12s to 20s", "12 s - 20 s"
 _RANGE = re.compile(
