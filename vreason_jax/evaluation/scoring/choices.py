@@ -73,7 +73,9 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
             return equal
     chances = {} if leads or "%" in "".join(options) else dict(_CHANCE.findall(text))
     if len(chances) > 1:
-        return _likeliest(chances)
+        best = max(map(float, chances.values()))
+        likeliest = [letter for letter, chance in chances.items() if float(chance) == best]
+        return likeliest[0] if len(likeliest) == 1 else ""
     if named := letter_named(text, letters) or _letter_of_line(body, letters):
         return named
     led = leads[-1] if leads else ""
@@ -112,13 +114,6 @@ def _anew(text: str, letters: str) -> str:
         for part in reversed(parts)
     )
     return next(filter(None, named), "")
-
-
-def _likeliest(chances: dict[str, str]) -> str:
-    """Returns the letter with the highest of some percentages, "" where two have it."""
-    best = max(map(float, chances.values()))
-    likeliest = [letter for letter, chance in chances.items() if float(chance) == best]
-    return likeliest[0] if len(likeliest) == 1 else ""
 
 
 def _last_sentence(text: str) -> str:
@@ -182,10 +177,7 @@ def _letter_of_place(text: str, options: tuple[str, ...], letters: str) -> str:
 
 
 def _letter_of_all(text: str, options: tuple[str, ...]) -> str:
-    """Returns the letter of "none of the above" for "none", and of "he and she" for "both".
-
-    Of "both A and B" where the words of both stand in the text.
-    """
+    """Returns the letter of "none of the above" for "none", of "he and she" or "A and B" for both."""
     named = {option[0].lower(): fold(option[2:]).lower() for option in options}
     for letter, words in named.items():
         pair = _PAIR.fullmatch(words)

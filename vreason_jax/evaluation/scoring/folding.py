@@ -65,8 +65,7 @@ SPELLINGS = (  # numbers with their units, British words, and what stands for th
     (re.compile(r"[ao]e"), "e"),
     (re.compile(r"aluminium"), "aluminum"),
     (re.compile(r"sulph"), "sulf"),
-    *((re.compile(rf"(?<=[0-9] )(?:{names})\b"), unit) for names, unit in _UNITS.items()),
-    *((re.compile(rf"\bper (?:{names})\b"), unit) for names, unit in _UNITS.items()),
+    *((re.compile(rf"(?:(?<=[0-9] )|\bper )(?:{w})\b"), unit) for w, unit in _UNITS.items()),
 )
 _FIELD = re.compile(  # {"answer": "B", "reason": ...}
     r'(?i)"(?:final[_ ]?|correct[_ ]?)?(?:answer|choice|option)" ?: ?'

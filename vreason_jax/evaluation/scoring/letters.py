@@ -8,18 +8,11 @@ _X = r"""(?<![A-Za-z0-9])["'(\[]*(?P<{0}>X)(?![A-Za-z0-9]|'[a-z]|-[a-z])"""
 _UPPER = _X.format("upper") + r"(?! [a-z]+ing\b)"
 _LOWER = _X.format("lower").replace("X", "(?i:X)") + r"""(?=["')\]]*(?:$|[.,:;!)\]]|\n))"""
 _LETTER = f"(?:{_UPPER}|{_LOWER})"
-ANSWER = (
-    r"(?i:\b(?:answer|ans|solution|response|reponse|respuesta|antwort)\b[\"']?|"
-    r"\u7b54\u6848|\u6b63\u786e\u9009\u9879)"
-)
-IS = (
-    r"(?i: ?(?:is|was|would be|must be|should be|[:=]|->|est|es|ist|lautet|"
-    r"\u662f|\u4e3a|\u5e94\u4e3a|\u5e94\u8be5\u662f))"
-)
-_NOUN = (
-    r"(?i: (?:option|choice|letter|answer|most likely|probably|clearly|therefore|donc|also|"
-    r"l'option|la|:))"
-)
+_WORD = "answer|ans|solution|re(?:s?ponse|spuesta)|antwort"
+ANSWER = rf"(?i:\b(?:{_WORD})\b[\"']?|\u7b54\u6848|\u6b63\u786e\u9009\u9879)"
+_VERB = "is|was|would be|must be|should be|[:=]|->|est|es|ist|lautet"
+IS = rf"(?i: ?(?:{_VERB}|\u662f|\u4e3a|\u5e94\u4e3a|\u5e94\u8be5\u662f))"
+_NOUN = r"(?i: (?:option|choice|letter|answer|most likely|probably|clearly|therefore|donc|la|:))"
 _TURN = r"(?: ?\(| ?[-:|]| (?:is|looks|seems))"  # from an option's words to what is said of it
 _CHECK, _CROSS = "\u2611\u2713\u2714\u2705", "\u2717\u2718\u274c"
 _FORMS = (
@@ -59,7 +52,6 @@ _FORMS = (
     r" (?:(?:the |most |more |clearly )*(?:correct|right|true|answer|best|better|likely|one\b|"
     r"what\b|a better)|(?:more|most) [a-z]+)",
     rf"{_UPPER} (?:over|>) ?(?=[A-Z]\b)",
-    rf"(?i:\blikely ){_UPPER} than\b",
     # "I would say B, although A is possible", "\u27a1 C"
     rf"(?i:\b(?:say|guess|think|believe) (?:it's |it is )?){_LETTER}"
     r"(?=$|[.,;:!]| (?:because|since|as|although|but)\b)",

@@ -32,10 +32,7 @@ _SPELLINGS = (
     (re.compile(r"\btimes\b"), "time"),
     *SPELLINGS,
 )
-# "From 12s to 20s", "12 s - 20 s"
-_RANGE = re.compile(
-    r"(?:\bfrom )?([0-9]{1,9}(?:\.[0-9]{1,9})?) ?s?(?:ec(?:onds?)?)? ?(?:-|to) ?(?=[0-9])"
-)
+_RANGE = re.compile(r"(?:\bfrom )?([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?:s|sec)? ?(?:-|to) ?(?=[0-9])")
 _CLOCK = re.compile(r"\b([0-9]{1,2}):([0-5][0-9])(?![:0-9])")
 _NTH = re.compile(r"\b(first|second|third|fourth|fifth|[0-9](?:st|nd|rd|th)) ([a-z]+)")
 _PLACES = {"first": "1", "second": "2", "third": "3", "fourth": "4", "fifth": "5"}
