@@ -41,6 +41,8 @@ CHOICES = {
     ('A. Scene 1', 'B. Scene 2', 'C. Scene 3', 'D. Scene 4'): {
         'It takes place in the 4th scene': 'D', 'the second scene': 'B', 'scene 1': 'A', 'Scene 3': 'C',
     },
+    ('A. 1.5 meters', 'B. 3.5 meters', 'C. 15 meters'): {'350 cm': 'B', '0.015 km': 'C', '1.5': 'A'},
+    ('A. 90 cm', 'B. 2 m', 'C. 3 m'): {'200 cm': 'B', '0.9 m': 'A', '3 meters': 'C'},
     ('A. Gate A12', 'B. Gate B7', 'C. Gate C3'): {'The sign says B7.': 'B', 'She waits at C3': 'C'},
     ('A. The left hand', 'B. The right hand', 'C. Both hands'): {'He holds it in his left.': 'A'},
     ('A. Fire', 'B. Flood', 'C. Quake', 'D. Both A and B'): {

@@ -207,6 +207,12 @@ NUMBERS = {
     '<think>I see 9 or': None, 'no one': None, 'the 2nd floor has 4 doors': 4, '3m': 3, '3-4': 3,
     'Therefore, 6': 6, 'a total of 8 tables': 8, '１２．５': 12.5, '10−12': 10,
 }
+# reply to "Is the water level rising?" -> "yes", "no" or ""
+RESTATED = {
+    'The water level is rising.': 'yes', 'In the last frames the water level clearly rises.': 'yes',
+    'The water level is falling rather than rising.': 'no', "The water level isn't rising.": 'no',
+    'Water drips. The level is rising, says the man about the water.': '', 'The sun is rising.': '',
+}
 # reply to a question of yes or no -> "yes", "no" or ""
 YES_NO = {
     '{"answer": false, "explanation": "The leaf stays green."}': 'no', '{"answer": true}': 'yes',

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replies_to_choices import CHOICES
-from replies_to_others import MEASURES, NUMBERS, OPEN, YES_NO
+from replies_to_others import MEASURES, NUMBERS, OPEN, RESTATED, YES_NO
 
 from vreason_jax.evaluation.benchmarks.record import CHOICE, FREE, NUMBER, Record
 from vreason_jax.evaluation.scoring import official
@@ -58,6 +58,16 @@ def test_the_yes_or_no_that_a_person_reads():
     letters = {"yes": "A", "no": "B", "": ""}
     found = {text: lenient(text, record) for text in YES_NO}
     assert found == {text: letters[said] for text, said in YES_NO.items()}
+
+
+def test_a_question_said_again_as_a_statement_is_a_yes_or_no():
+    record = asked(options=("A. yes", "B. no"))
+    record = dataclasses.replace(record, problem="Is the water level rising?\nAnswer yes or no:")
+    letters = {"yes": "A", "no": "B", "": ""}
+    found = {text: lenient(text, record) for text in RESTATED}
+    assert found == {text: letters[said] for text, said in RESTATED.items()}
+    negative = dataclasses.replace(record, problem="Is the water level not rising?")
+    assert lenient("The water level is not rising.", negative) != "A"
 
 
 def test_what_was_cut_off_holds_no_answer_but_in_a_block():

@@ -49,6 +49,7 @@ _PLACE = re.compile(
     r"\b(?:option|choice)(?: number| no\.?)? #?(?P<number>[1-9]|one|two|three|four|five|six)\b|"
     rf"^(?:the )?(?P<alone>{_ORDINALS})\W*$"
 )
+_AMOUNT = re.compile(r"[0-9., ]+")
 _NUMBER = re.compile(r"[ (]*[1-9][ ).]*")
 _WRONG = re.compile(r"[^.;]{0,40}\b(?:is|are|was|were) (?:wrong|incorrect|false|not|out)\b")
 _ALL = re.compile(r"\W*(all|none|both|neither)(?: of (?:these|them|those|the above))?\W*")
@@ -56,7 +57,7 @@ _PAIR = re.compile(r"(?:both )?([a-z]) and ([a-z])")
 _NOTHING = re.compile(r"\W*(?:none|no|nothing|nobody|zero)\W*")
 
 
-def letter_in(body: str, options: tuple[str, ...]) -> str:
+def letter_in(body: str, options: tuple[str, ...], question: str = "") -> str:
     """Returns the letter of `options` that a text names: "B", "(B)", "B. a cup", "a cup", ..."""
     letters = "".join(option[0] for option in options) or _UNTOLD
     words = OptionWords(options)
@@ -65,7 +66,7 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
         return sure
     spoken = {plain_words(option[2:]): option[0] for option in options}
     if set(spoken) in map(set, _TRUTHS):  # nothing but yes and no
-        said = _letter_of_truth(text, spoken)
+        said = _letter_of_truth(text, spoken, question)
         return said or letter_named(text, letters) or only_letter(text, letters)
     leads = [match.group("rest") for match in _LED.finditer(text)]
     for rest in reversed(leads):  # "The answer is a red hat": the words of an option
@@ -73,9 +74,7 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
             return equal
     chances = {} if leads or "%" in "".join(options) else dict(_CHANCE.findall(text))
     if len(chances) > 1:
-        best = max(map(float, chances.values()))
-        likeliest = [letter for letter, chance in chances.items() if float(chance) == best]
-        return likeliest[0] if len(likeliest) == 1 else ""
+        return _likeliest(chances)
     if named := letter_named(text, letters) or _letter_of_line(body, letters):
         return named
     led = leads[-1] if leads else ""
@@ -91,7 +90,7 @@ def letter_in(body: str, options: tuple[str, ...]) -> str:
         or only_letter(text, letters)
         or words.part(text)
         or words.loosely(text)
-        or _letter_of_truth(text, spoken)
+        or _letter_of_truth(text, spoken, question)
         or _letter_of_place(text, options, letters)
         or _letter_of_all(text, options)
         or lower_letter(text, letters)
@@ -116,18 +115,25 @@ def _anew(text: str, letters: str) -> str:
     return next(filter(None, named), "")
 
 
+def _likeliest(chances: dict[str, str]) -> str:
+    """Returns the letter with the highest of some percentages, "" where two have it."""
+    best = max(map(float, chances.values()))
+    likeliest = [letter for letter, chance in chances.items() if float(chance) == best]
+    return likeliest[0] if len(likeliest) == 1 else ""
+
+
 def _last_sentence(text: str) -> str:
     """Returns the last sentence of a text, "" where it is one option of a list."""
     last = _SENTENCE.split(text.rstrip(" ."))[-1]
     return "" if _ITEM.match(last) else last
 
 
-def _letter_of_truth(text: str, spoken: dict[str, str]) -> str:
+def _letter_of_truth(text: str, spoken: dict[str, str], question: str) -> str:
     """Returns the letter of yes or no, or of the one other option, where that leaves it open."""
     pair = next((pair for pair in _TRUTHS if set(pair) <= set(spoken)), None)
     if pair is None:
         return ""
-    if said := yes_or_no(text):
+    if said := yes_or_no(text, question):
         return spoken[pair[0 if said == "yes" else 1]]
     held = [letter for words, letter in spoken.items() if words not in pair]
     return held[0] if len(held) == 1 and is_unsure(text) else ""
@@ -155,10 +161,11 @@ def _without_list(text: str, options: tuple[str, ...]) -> str:
 
 def _letter_of_number(text: str, options: tuple[str, ...]) -> str:
     """Returns the letter of the option with the number of a text: "1.5m" of "B. 1.5 m"."""
-    values = [number_in(option[2:]) if len(option) < 16 else "" for option in options]
+    unit = f"in {_AMOUNT.sub('', options[0][2:])})" if options else ""
+    values = [number_in(option[2:], unit) if len(option) < 16 else "" for option in options]
     if not all(values) or len(set(values)) < len(values):
         return ""
-    said = number_in(text) or ("0" if _NOTHING.fullmatch(text.lower()) else "")
+    said = number_in(text, unit) or ("0" if _NOTHING.fullmatch(text.lower()) else "")
     if said and said not in values and all("%" in option for option in options):
         said = plain(round(100 * float(said), 6))  # "half"
     return next((o[0] for o, v in zip(options, values, strict=True) if v == said), "")
@@ -177,7 +184,7 @@ def _letter_of_place(text: str, options: tuple[str, ...], letters: str) -> str:
 
 
 def _letter_of_all(text: str, options: tuple[str, ...]) -> str:
-    """Returns the letter of "none of the above" for "none", of "he and she" or "A and B" for both."""
+    """Returns the letter of "none of the above" for "none", of "he and she", "A and B" for both."""
     named = {option[0].lower(): fold(option[2:]).lower() for option in options}
     for letter, words in named.items():
         pair = _PAIR.fullmatch(words)

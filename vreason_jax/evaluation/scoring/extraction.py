@@ -56,9 +56,9 @@ def lenient(text: str, record: Record) -> str:
     """
     body = unboxed(answer_part(text))
     if record.kind == CHOICE and len(record.gold) > 1:  # yes or no, without options
-        return yes_or_no(body) or plain_words(body).split(" ")[0]
+        return yes_or_no(body, record.problem) or plain_words(body).split(" ")[0]
     if record.kind == CHOICE:
-        return letter_in(body, record.options)
+        return letter_in(body, record.options, record.problem)
     return body if record.kind == FREE else number_in(body, record.problem)
 
 

@@ -78,7 +78,8 @@ _SECOND = re.compile(
 )
 _AGAIN = re.compile(r"[,;.]? *\b(?:no,? )?wait\b,? *" + _SAID)
 _NEGATED = re.compile(
-    r"\b(?:not|never|cannot|neither|fails? to)\b|n't\b|\u6ca1\u6709|\u5e76\u672a|\u4e0d\u662f"
+    r"\b(?:not|never|cannot|neither|fails? to|rather than|instead of)\b|n't\b|"
+    r"\u6ca1\u6709|\u5e76\u672a|\u4e0d\u662f"
 )
 _AFFIRMED = re.compile(
     r"^(?:i (?:think|believe|would say|'d say|guess) )?(?:it|that|this|they|he|she|there|the \w+) "
@@ -88,14 +89,18 @@ _AFFIRMED = re.compile(
 )
 _ANYWHERE = re.compile(r"(?P<yes>\byes\b)|(?P<no>\bno\b)")
 _BY_ITSELF = re.compile(r"(?P<yes>\byes\b)|(?P<no>\bno\b(?! [a-z]))")  # no "no signs of"
+_STOP = re.compile(r"[.!?;] (?=.)")
+_WORD = re.compile(
+    r"\b(?!(?:an?|the|is|are|was|were|do|does|did|has|have|can|there|in|of)\b)[a-z]+"
+)
 _ALONE = {"y": "yes", "n": "no", "right": "yes", "positive": "yes", "none": "no"}
 _SENTENCE = 120  # characters; a longer text without yes or no says more than one thing
 
 
-def yes_or_no(body: str) -> str:
+def yes_or_no(body: str, question: str = "") -> str:
     """Returns "yes" or "no" as a text says it for its answer, first, or by what it denies.
 
-    "" for neither.
+    By what the question asks where the text says that again. "" for neither.
     """
     text = _UNSAID.sub(" ", fold(body).lower()).strip()
     if denied := list(_DENIED.finditer(text)):
@@ -117,9 +122,22 @@ def yes_or_no(body: str) -> str:
         return ""
     if said := (_ANYWHERE if len(text) <= _SENTENCE else _BY_ITSELF).search(text):
         return _side(_last_thought(text, said))
+    *_, end = _STOP.split(text)
+    if _says_again(end, question):
+        return "no" if _NEGATED.search(end) else "yes"
     if len(text) > _SENTENCE:
         return ""
     return "no" if _NEGATED.search(text) else "yes" if _AFFIRMED.search(text) else ""
+
+
+def _says_again(text: str, question: str) -> bool:
+    """Returns whether a text has the words of a plain question in their order, endings aside."""
+    asked, said = _WORD.findall(question.split("?")[0].lower()), iter(_WORD.findall(text))
+    return (
+        len(asked) > 1
+        and not _NEGATED.search(question)
+        and all(any(word.startswith(one[: max(3, len(one) - 3)]) for word in said) for one in asked)
+    )
 
 
 def is_unsure(body: str) -> bool:
