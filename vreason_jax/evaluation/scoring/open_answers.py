@@ -39,7 +39,9 @@ _JOINED = re.compile(r"((?:the |an? |O\()?)(\w+)( and | ?[&+] ?)(\w+)(\)?)", re.
 _FORMULA = re.compile(
     r"O\(|(?!.*(?!sin|cos|tan|log|exp)[A-Za-z]{3}).*(?<![A-Za-z])[xyz](?![A-Za-z])"
 )
-_GOES_ON = r"[0-9]|[-+/^]?(?:sin|cos|tan|exp|log|ln|\u221a)|[-+/^](?:[0-9]|[a-z](?![a-z]))"
+_GOES_ON = (
+    r"0|(?:\.0*)?[1-9]|[-+/^]?(?:sin|cos|tan|exp|log|ln|\u221a)|[-+/^](?:[0-9]|[a-z](?![a-z]))"
+)
 _DENIAL = {"not", "no", "never", "non", "without"}
 _ARTICLES = {"a", "an", "the"}
 
@@ -68,7 +70,8 @@ def _without_article(words: list[str]) -> list[str]:
 
 def _holds_formula(reply: str, formula: str) -> bool:
     """Returns whether a formula stands in a text and in no longer one."""
-    said, own = (re.sub(r"[\s()*]", "", fold(unboxed(text)).lower()) for text in (reply, formula))
+    bare = (re.sub(r"[\s()*]", "", fold(unboxed(text)).lower()) for text in (reply, formula))
+    said, own = map(digits_for_words, bare)
     whole = rf"(?<![-+/^0-9])(?<!\b[a-z]){re.escape(own)}(?!{_GOES_ON})"
     return bool(re.search(whole, said))
 

@@ -33,7 +33,7 @@ _UNSAID = re.compile(
     r"\bno (?:doubt|question|one|longer|other|more|idea|clue|information|answer|problem|way)\b|"
     r"\bnot no\b(?= but)|^(?:\u5bf9\u4e0d\u8d77|\u4e0d\u597d\u610f\u601d|\u62b1\u6b49)"
 )
-_DENIED = re.compile(r"(?:\bnot|n't|\bcannot|\bwrong to) (?:\w+ )?(?:say|answer) (?:(yes)|no)\b")
+_DENIED = re.compile(r"\b(?:would not|wouldn't|wrong to) (?:say|answer) (?:(yes)|no)\b")
 _UNSURE = re.compile(
     r"(?:\b(?:(?:not|cannot)|\w+n't) (?:\w+ )?(?:know|tell|see|sure|clear|certain|determine|say|"
     r"enough|possible to|applicable|available|confirm|verify|be (?:determined|confirmed|known))|"
