@@ -2,6 +2,7 @@ import json
 import sys
 import time
 import types
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -329,6 +330,7 @@ def test_what_is_no_name_is_refused(wrong):
         {"sampling__temperature": 1e-6},
         {"sampling__temperature": 1.0, "sampling__top_k": 1},
         {"controller__objective": "random"},
+        {"controller__objective": "random", "controller__random_rate": 1.0},
         {"prune__fraction": 0.5, "prune__policy": "random", "controller__placement": "question"},
     ],
     ids=str,
@@ -353,3 +355,40 @@ def test_streams_side_by_side_count_their_own_time(reasoner, clip):
     wall = time.perf_counter() - began
     spent = [sum(answer.seconds[s] for s in ("prefill", "decode")) for answer in ended]
     assert 0 < sum(spent) <= wall
+
+
+def test_an_empty_path_is_no_clip(reasoner):
+    with pytest.raises(UserError, match="video: expected the path of a file or a folder"):
+        reasoner.generate("", "Which?")
+
+
+def test_a_batch_says_which_question_is_wrong(reasoner):
+    with pytest.raises(UserError, match=r"^questions\[1\]: prompt: expected a question"):
+        reasoner.generate_batch([(None, "Which?"), (None, "")])
+    with pytest.raises(UserError, match="'foo'"):
+        reasoner.generate_batch([], foo=1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [({"every": 2}, "'controller.every'"), ({"samples": 2}, "expected in generate alone")],
+)
+def test_a_key_without_its_table_is_told_where_it_is(reasoner, keys, said):
+    with pytest.raises(UserError, match=said):
+        reasoner.generate_batch([(None, "Which?")], **keys)
+
+
+def test_the_deltas_norm_is_of_what_is_left_of_it(reasoner, clip):
+    """The newest token's value alone is steered: the next one takes its place, and the delta."""
+    keys = {"placement": "answer", "recent": 1, "every": 4, "learning_rate": 0.3}
+    settings = {f"controller__{key}": value for key, value in keys.items()}
+    trace = reasoner.generate(clip, QUESTION, sampling__max_new_tokens=8, **settings).trace
+    norms = trace["delta_norm"]
+    assert norms[4] > 0 and norms[5:8] == [0.0] * 3
+
+
+def test_frame_rates_are_numbers_of_any_kind(reasoner):
+    frames = np.zeros((2, 28, 28, 3), np.uint8)
+    rates = (2.0, Fraction(2), np.array(2.0))
+    texts = [reasoner.generate((frames, rate), QUESTION, seed=0).text for rate in rates]
+    assert len(set(texts)) == 1

@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
+import vreason_jax
 from vreason_jax.checkpoint import Checkpoint
 from vreason_jax.config import RunConfig, SamplingConfig
+from vreason_jax.embedded import CHECKPOINTS
 from vreason_jax.errors import UserError
 from vreason_jax.settings import apply_overrides
 
@@ -37,6 +40,18 @@ def test_what_a_config_sets_holds_too_and_what_a_folder_leaves_out_is_as_in_tran
     asked = SamplingConfig(source="checkpoint", top_p=0.5, min_p=0.1)
     own = checkpoint.sampled(RunConfig(sampling=asked), ()).sampling
     assert (own.temperature, own.top_k, own.top_p, own.min_p) == (1.0, 50, 0.5, 0.1)
+
+
+def test_what_a_file_sets_to_a_default_is_set_by_hand(tmp_path):
+    folder, file = tmp_path / "model", tmp_path / "mine.toml"
+    shutil.copytree(CHECKPOINTS["shapes"], folder)
+    (folder / "generation_config.json").write_text(json.dumps(QWEN3))
+    file.write_text('[sampling]\nsource = "checkpoint"\ntemperature = 0.0\n')
+    seen = vreason_jax.load(folder, str(file), mesh="data=1").generate(
+        None, "What?", controller__objective="none", sampling__max_new_tokens=1
+    )
+    sampling = seen.trace["config"]["sampling"]
+    assert (sampling["temperature"], sampling["top_k"]) == (0.0, 20)
 
 
 def test_a_folder_that_does_not_sample_is_greedy_and_keeps_its_penalty(tmp_path):

@@ -235,3 +235,9 @@ def test_a_file_is_not_written_over_another_of_the_run(refused, place, tmp_path)
     clip = tmp_path / "clip.mp4"
     clip.write_bytes((place / "clip.mp4").read_bytes())
     assert "is also --video's" in refused("--video", clip, "--trace", clip)
+    link, config = tmp_path / "trace.json", tmp_path / "mine.toml"
+    link.symlink_to(clip)
+    assert "is also --video's" in refused("--video", clip, "--trace", link)
+    config.write_text("[sampling]\nmax_new_tokens = 2\n")
+    assert "is also --config's" in refused("--config", config, "--trace", config)
+    assert "is also --video's" in refused("--video", tmp_path, "--plot", tmp_path / "new.png")

@@ -1,12 +1,12 @@
 """The Python interface: load a checkpoint once, then ask it about videos."""
 
 import time
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vreason_jax.checkpoint import Checkpoint
-from vreason_jax.config import RunConfig, load_config
+from vreason_jax.config import RunConfig, config_values, load_config
 from vreason_jax.engine.answer import Answer
 from vreason_jax.engine.asking import Asking
 from vreason_jax.engine.engine import Engine
@@ -33,15 +33,16 @@ def load(
 
     Raises UserError for a wrong checkpoint, config or mesh.
     """
-    keys = {name.replace("__", "."): value for name, value in overrides.items()}
+    keys = _keys(overrides)
     if isinstance(config, RunConfig):
-        run = apply_overrides(config, keys)
+        run, given = apply_overrides(config, keys), {*keys}
     else:
-        run = load_config(convert("config", config, str | None) or "vreason", keys)
+        name = _config_name(config)
+        run, given = load_config(name, keys), {*config_values(name), *keys}
     mesh = convert("mesh", mesh, str | None)
     checkpoint = Checkpoint.open(convert("model", model, str | None))
-    checkpoint.sampled(run, keys)  # what is wrong with it is told before the weights load
-    return Reasoner(Engine.load(checkpoint, run.model, mesh), run, given=keys)
+    checkpoint.sampled(run, given)  # what is wrong with it is told before the weights load
+    return Reasoner(Engine.load(checkpoint, run.model, mesh), run, given=given)
 
 
 class Reasoner:
@@ -68,7 +69,7 @@ class Reasoner:
         of these, or None; a path with an image's suffix is an image. Samples come from one reading
         of the prompt, by the seeds `sampling.seed` and on. Raises UserError.
         """
-        asking = self._asking([(video, prompt)], overrides, samples)
+        asking = self._asking([(video, prompt)], self._run(overrides), samples)
         answers = asking.finish()
         return answers[0] if samples is None else answers
 
@@ -78,16 +79,16 @@ class Reasoner:
         """Returns the answers to (video, prompt) pairs, decoded together; each as if alone."""
         if not isinstance(questions, Iterable):
             raise UserError(f"questions: expected pairs of video and prompt, got {questions!r:.40}")
-        questions = list(questions)
+        questions, run = list(questions), self._run(overrides)
         for question in questions:
             if not (isinstance(question, tuple | list) and len(question) == 2):
                 kind = type(question).__name__
                 raise UserError(f"questions: expected pairs of video and prompt, got a {kind}")
-        return self._asking(questions, overrides).finish() if questions else []
+        return self._asking(questions, run).finish() if questions else []
 
     def stream(self, video: Any, prompt: str, **overrides: Any) -> Generator[str, None, Answer]:
         """Yields the answer's text in pieces as it is decoded, and returns the Answer."""
-        asking = self._asking([(video, prompt)], overrides)
+        asking = self._asking([(video, prompt)], self._run(overrides))
         yield from asking.pieces()
         return asking.finish()[0]
 
@@ -116,11 +117,16 @@ class Reasoner:
         )
         return warm_up(self.engine, [run], limits)
 
-    def _asking(self, questions, overrides: dict[str, Any], samples: int | None = None) -> Asking:
-        run = self._run(overrides)
+    def _asking(self, questions, run: RunConfig, samples: int | None = None) -> Asking:
         samples = convert("samples", samples, int | None)
         began = time.perf_counter()
-        rows = [self._prepare(video, prompt, run) for video, prompt in questions]
+        rows = []
+        for number, (video, prompt) in enumerate(questions):
+            try:
+                rows.append(self._prepare(video, prompt, run))
+            except UserError as error:
+                place = f"questions[{number}]: " if len(questions) > 1 else ""
+                raise UserError(f"{place}{error}") from None
         seconds = time.perf_counter() - began
         self.engine.checkpoint.check_memory(run, rows, samples or 1)
         return Asking(self.engine, run, rows, samples=samples, video_seconds=seconds)
@@ -129,11 +135,7 @@ class Reasoner:
         return self.engine.checkpoint.prepare(as_question(video, prompt), run)
 
     def _run(self, overrides: dict[str, Any]) -> RunConfig:
-        keys = {name.replace("__", "."): value for name, value in overrides.items()}
-        if {"seed", "sampling.seed"} <= keys.keys():
-            raise UserError("seed: expected it once, got seed and sampling__seed; leave one out")
-        if "seed" in keys:
-            keys["sampling.seed"] = keys.pop("seed")
+        keys = _keys(overrides)
         run = apply_overrides(self.run, keys)
         run = self.engine.checkpoint.sampled(run, {*self._given, *keys})
         dtype = self.engine.checkpoint.dtype
@@ -144,3 +146,24 @@ class Reasoner:
             if not same:
                 raise UserError(f"model.{key}: the weights are loaded; pass it to vreason_jax.load")
         return run
+
+
+def _keys(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns overrides by dotted key."""
+    keys = {name.replace("__", "."): value for name, value in overrides.items()}
+    if {"seed", "sampling.seed"} <= keys.keys():
+        raise UserError("seed: expected it once, got seed and sampling__seed; leave one out")
+    if "seed" in keys:
+        keys["sampling.seed"] = keys.pop("seed")
+    if "samples" in keys:
+        raise UserError("samples: expected in generate alone, which answers one question")
+    return keys
+
+
+def _config_name(config: Any) -> str:
+    if isinstance(config, Mapping):
+        raise UserError(
+            "config: expected a RunConfig, a name or a TOML path, got a mapping; pass its keys by "
+            "themselves, as controller__every=8"
+        )
+    return convert("config", config, str | None) or "vreason"

@@ -65,6 +65,12 @@ class ControllerConfig:
         in_range("controller.random_rate", self.random_rate, 0.0, 1.0)
         in_range("controller.ema_decay", self.ema_decay, 0.0, 1.0, open_high=True)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether chance is in what it does, so that seeds differ."""
+        tossed = self.objective == "random" and 0 < self.random_rate < 1
+        return self.learning_rate > 0 and (tossed or self.objective == "random_direction")
+
 
 def placement_tokens(placement: str) -> str:
     """Returns what a placement steers, without its layers: one of PLACEMENTS."""
@@ -262,7 +268,7 @@ class RunConfig:
 
     def _chance(self, video: bool) -> bool:
         pruned = video and self.prune.fraction > 0 and self.prune.policy == "random"
-        steered = self.controller.objective in ("random", "random_direction") and (
+        steered = self.controller.is_random and (
             video or placement_tokens(self.controller.placement) != "video"
         )
         return not self.sampling.is_greedy or pruned or steered

@@ -18,7 +18,9 @@ class UserError(Exception):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns "; the nearest known one is ..." for a mistyped word, or "" if no word is known."""
-    match = difflib.get_close_matches(word[:_LONGEST_WORD], known, n=1, cutoff=0.0)
+    known = list(known)
+    same = [name for name in known if name.rpartition(".")[2] == word]  # a key without its table
+    match = same or difflib.get_close_matches(word[:_LONGEST_WORD], known, n=1, cutoff=0.0)
     return f"; the nearest known one is {match[0]!r}" if match else ""
 
 

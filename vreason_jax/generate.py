@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-import os
 import sys
 import time
 from typing import Any
@@ -26,6 +25,7 @@ from vreason_jax.command_line import (
 )
 from vreason_jax.errors import UserError
 
+_OUTPUTS = ("--trace", "--plot", "--dump-inputs")
 _QUESTION = 128  # tokens: --warmup compiles for questions up to this
 
 
@@ -82,15 +82,15 @@ def _run(arguments: argparse.Namespace) -> None:
 def _prepare(arguments: argparse.Namespace):
     """Everything that can be wrong without the weights is found out here, before they load."""
     from vreason_jax.checkpoint import Checkpoint
-    from vreason_jax.config import load_config
+    from vreason_jax.config import config_values, load_config
 
     overrides = _overrides(arguments)
     run = load_config(arguments.config, overrides)
     if is_first_process():
-        _check_outputs(arguments)
+        _check_outputs(arguments, run.prompt.template)
     question = _question(arguments)
     checkpoint = Checkpoint.open(arguments.model)
-    run = checkpoint.sampled(run, overrides)
+    run = checkpoint.sampled(run, {**config_values(arguments.config), **overrides})
     began = time.perf_counter()
     row = checkpoint.prepare(question, run)
     seconds = time.perf_counter() - began
@@ -99,29 +99,21 @@ def _prepare(arguments: argparse.Namespace):
     return checkpoint, run, row, seconds
 
 
-def _check_outputs(arguments: argparse.Namespace) -> None:
-    from vreason_jax.output.files import check_writable
+def _check_outputs(arguments: argparse.Namespace, template: str | None) -> None:
+    from vreason_jax.output.files import check_apart, check_writable
     from vreason_jax.output.plot import check_plot
 
-    _check_apart(arguments)
+    inputs = [(f"--{kind}", path) for kind, path in arguments.media]
+    inputs += [("prompt.template", template)] if template else []
+    inputs += [("--config", arguments.config)] if arguments.config.endswith(".toml") else []
+    outputs = {key: getattr(arguments, key[2:].replace("-", "_")) for key in _OUTPUTS}
+    check_apart(inputs, outputs)
     if arguments.trace is not None:
         check_writable(arguments.trace, "--trace")
     if arguments.dump_inputs is not None:
         check_writable(arguments.dump_inputs, "--dump-inputs")
     if arguments.plot is not None:
         check_plot(arguments.plot)
-
-
-def _check_apart(arguments: argparse.Namespace) -> None:
-    """Raises UserError where a file would be written over another of this run."""
-    names = {os.path.abspath(path): f"--{kind}" for kind, path in arguments.media}
-    for flag in ("trace", "plot", "dump_inputs"):
-        path = getattr(arguments, flag)
-        if path is not None:
-            option = f"--{flag.replace('_', '-')}"
-            other = names.setdefault(os.path.abspath(path), option)
-            if other != option:
-                raise UserError(f"{option}: expected a file of its own, {path} is also {other}'s")
 
 
 def _finish(arguments: argparse.Namespace, row, answers) -> None:

@@ -29,6 +29,10 @@ class VideoFile:
     start: float | None = None
     end: float | None = None
 
+    def __post_init__(self):
+        if not self.path:  # which would be the working folder
+            raise UserError("video: expected the path of a file or a folder, got empty text")
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoArray:
@@ -138,7 +142,8 @@ def _as_source(source: Any) -> Source:
     if isinstance(source, (str, bytes, os.PathLike)):
         path = os.fsdecode(source)
         return ImageFile(path) if path.lower().endswith(IMAGE_SUFFIXES) else VideoFile(path)
-    if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], numbers.Real):
+    rate = source[1] if isinstance(source, tuple) and len(source) == 2 else None
+    if isinstance(rate, numbers.Real | np.ndarray):
         source = VideoArray(*source)
     if isinstance(source, VideoArray):
         return VideoArray(_stacked(source.frames), convert("fps", source.fps, float))

@@ -6,6 +6,7 @@ and `--set` through this module, so that all refuse a wrong key or value in the 
 """
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -124,7 +125,7 @@ def in_range(
 def convert(key: str, value: Any, kind: Any) -> Any:
     """Returns a setting's value as one of its `kind`; raises UserError for one of another.
 
-    Scalars of NumPy are numbers, and paths texts.
+    Scalars of NumPy and fractions are numbers, and paths texts.
     """
     if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
         value = value.item()
@@ -136,7 +137,8 @@ def convert(key: str, value: Any, kind: Any) -> Any:
             return None
         kind = next(arg for arg in get_args(kind) if arg is not type(None))
     base = get_origin(kind) or kind
-    if base is float and type(value) is int and abs(value) <= LARGEST[float]:
+    rational = isinstance(value, numbers.Rational) and not isinstance(value, bool)
+    if base is float and rational and abs(value) <= LARGEST[float]:
         return float(value)
     if base is tuple and isinstance(value, list | tuple):
         item = get_args(kind)[0]

@@ -126,7 +126,9 @@ def emptied(states: ControllerState, places: jax.Array) -> ControllerState:
     def one(array):
         return jnp.where(places[:, None], 0.0, array) if array.ndim == delta.ndim else array
 
-    return jax.tree.map(one, states)
+    norm = jax.vmap(optax.tree.norm)(one(delta))
+    states = jax.tree.map(one, states)
+    return states.replace(delta_norm=jnp.where(jnp.any(places), norm, states.delta_norm))
 
 
 def is_update_step(step: jax.Array, numbers: ControllerNumbers) -> jax.Array:

@@ -21,6 +21,31 @@ def make_folder(folder: str | Path, flag: str = "output") -> Path:
     return Path(folder)
 
 
+def check_apart(inputs: Iterable[tuple[str, str]], outputs: Mapping[str, str | None]) -> None:
+    """Raises UserError where an output would be written over another file of a run.
+
+    Both are paths by the option that names them. An image within a folder of frames would be one.
+    """
+    from vreason_jax.video.images import IMAGE_SUFFIXES
+
+    taken = {_real(path): option for option, path in inputs}
+    for option, path in outputs.items():
+        real = _real(path or os.devnull)
+        if os.path.exists(real) and not os.path.isfile(real):
+            continue  # what devices are given is gone
+        frames = real.lower().endswith(IMAGE_SUFFIXES) and taken.get(os.path.dirname(real))
+        other = frames or taken.setdefault(real, option)
+        if other != option:
+            raise UserError(f"{option}: expected a file of its own, {path} is also {other}'s")
+
+
+def _real(path: str) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # the name of no file, which is told where it is read or written
+        return path
+
+
 def check_writable(path: str | Path, flag: str = "output") -> None:
     """Raises UserError if no file can be written at `path`; leaves nothing behind.
 

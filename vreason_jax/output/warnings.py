@@ -155,9 +155,11 @@ def idle_controller(trace: Mapping[str, Any], value_norm: float | None) -> str |
                 "the controller made no update: the entropy was below controller.entropy_floor = "
                 f"{floor:g} nats wherever one was due; try a lower one"
             )
+        count = len(updated)
+        lower = "lower controller.every" if count > 1 else "higher sampling.max_new_tokens"
         return (
-            f"the controller made no update: the answer of {len(updated)} tokens ended before "
-            f"the first one, at token {controller['every']}; try a lower controller.every"
+            f"the controller made no update: the answer of {count} token{'s' * (count != 1)} ended "
+            f"before the first one, at token {controller['every']}; try a {lower}"
         )
     if not np.any(_numbers(trace["grad_norm"])[updated]):
         return (

@@ -130,7 +130,7 @@ def read_wrapping(template_file: str | Path | None) -> str:
 def check_question(text: str) -> None:
     """Raises UserError for a question that is empty or holds only blanks."""
     if not text.strip():
-        raise UserError("prompt: expected a question, got empty text; pass --prompt TEXT")
+        raise UserError("prompt: expected a question, got empty text; give one, as --prompt TEXT")
 
 
 def _layout(

@@ -29,17 +29,25 @@ def load_methods(
     config file overrides the protocol, a table the file it is based on, and `overrides` all.
     Raises UserError for methods that do not exist, come twice, or read clips differently.
     """
-    values = [(Path(name).stem if name.endswith(".toml") else name, name, {}) for name in names]
-    if experiment is not None:
-        values += _read_experiment(experiment)
-    methods: dict[str, RunConfig] = {}
-    for name, base, changes in values or [(name, name, {}) for name in DEFAULT]:
-        if name in methods:
-            raise UserError(f"--methods: expected every method once, {shown(name)} comes twice")
-        keys = {**protocol, **config_values(base, "--methods"), **changes, **overrides}
-        methods[name] = apply_overrides(RunConfig(), keys)
+    methods = {
+        name: apply_overrides(RunConfig(), {**protocol, **values, **overrides})
+        for name, values in method_values(names, experiment).items()
+    }
     _check_shared(methods)
     return methods
+
+
+def method_values(names: Sequence[str], experiment: str | None) -> dict[str, dict[str, Any]]:
+    """Returns what the files of every method set, by its name and dotted key, in order."""
+    asked = [(Path(name).stem if name.endswith(".toml") else name, name, {}) for name in names]
+    if experiment is not None:
+        asked += _read_experiment(experiment)
+    values: dict[str, dict[str, Any]] = {}
+    for name, base, changes in asked or [(name, name, {}) for name in DEFAULT]:
+        if name in values:
+            raise UserError(f"--methods: expected every method once, {shown(name)} comes twice")
+        values[name] = {**config_values(base, "--methods"), **changes}
+    return values
 
 
 def seeds_of(run: RunConfig, seeds: Sequence[int], former: Sequence[int] = ()) -> Sequence[int]:

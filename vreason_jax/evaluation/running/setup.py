@@ -17,7 +17,12 @@ from vreason_jax.evaluation.readers import Dataset, read_benchmark
 from vreason_jax.evaluation.results.run_folder import Key, RunFolder, State
 from vreason_jax.evaluation.running import identity
 from vreason_jax.evaluation.running.controls import NONE, check_control
-from vreason_jax.evaluation.running.methods import load_methods, seeds_of, with_seed
+from vreason_jax.evaluation.running.methods import (
+    load_methods,
+    method_values,
+    seeds_of,
+    with_seed,
+)
 from vreason_jax.evaluation.running.shards import WHOLE, Shard
 from vreason_jax.evaluation.scoring.protocol import Protocol, load_protocol
 from vreason_jax.output.trace import library_versions
@@ -189,7 +194,11 @@ def prepare(request: Request, warn: Warn, former: Mapping[str, Any] | None = Non
     first = next(iter(methods.values()))
     read_wrapping(first.prompt.template)
     checkpoint = Checkpoint.open(request.model)
-    methods = {name: checkpoint.sampled(run, request.overrides) for name, run in methods.items()}
+    values = method_values(request.methods, request.experiment)
+    methods = {
+        name: checkpoint.sampled(run, {*values[name], *request.overrides})
+        for name, run in methods.items()
+    }
     for run in methods.values():
         steered_layers(run.controller.placement, checkpoint.config.text.layers)
     checkpoint.preprocessing.video_sizing(first.video)
