@@ -24,6 +24,8 @@ CHOICES = {
         'A is true, C is true, B is true. D is false, so that is the one.': 'D',
         'Wait, the options are A larger, B smaller. Wait, the options are': '',
         'The options are A sky, B sea, C sand, D snow and the answer is C': 'C',
+        "I can't tell whether the answer is A, B, C, or D.": '',
+        'I was unsure whether it is A or B, but the answer is C.': 'C',
         '2': 'B', '(3)': 'C', '3.': 'C', '5': '', '<|im_start|>assistant\nSnowy weather<|im_end|>': 'D',
         'What comes first, the sky? The sea.': 'B', 'Why B? Because of the waves.': 'B',
     },

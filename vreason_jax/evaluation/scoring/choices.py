@@ -22,7 +22,8 @@ _CHATTER = re.compile(r"(?i)\b(?:that's|that is|you're|you are) right\b|\b(?:all
 # "What happens first?" said over again, and the options
 _ASIDE = re.compile(
     r"(?:^|(?<=[.!?:] ))(?i:what|which|whose?|where|when|why|how|will)\b"
-    r"(?:(?!\b[A-J]\b)[^.!?]){1,200}\? (?=\S)|\boptions are A\b(?:(?!\banswer)[^.;])*"
+    r"(?:(?!\b[A-J]\b)[^.!?]){1,200}\? (?=\S)|\boptions are A\b(?:(?!\banswer)[^.;])*|"
+    r"\bwhether (?:it's|it is|the answer is) (?:[A-J]\b,? ?(?:or )?){2,10}"
 )
 _CLOCK = re.compile(r"\b[0-9]{1,2}:[0-9]{2}\b")
 _CHANCE = re.compile(r"\b([A-J])\b[^\w%]{0,5}([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%")
