@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from vreason_jax.runtime.tensor_files import aligned_empty
 
 _LARGEST = 127
+_TINY = 1e-30  # rows of smaller numbers count as zero: the reciprocal of their scale may overflow
 _AT_ONCE = 2**22  # numbers that are widened at a time
 
 
@@ -54,7 +55,8 @@ def quantised_on_devices(weight: jax.Array, sharding: Sharding) -> tuple[jax.Arr
 def _quantised(weight: Any, numpy: ModuleType) -> tuple[Any, Any]:
     wide = weight.astype(np.float32)
     largest = numpy.max(numpy.abs(wide), axis=-1, keepdims=True)
-    scale = numpy.where(largest == 0, 1, largest) / np.float32(_LARGEST)
+    # Products with reciprocals: XLA makes them of divisions, and NumPy must give the same bits.
+    scale = numpy.where(largest < _TINY, 1, largest) * np.float32(1 / _LARGEST)
     # A row with NaN or infinity in it has such a scale, and so shows in what it makes.
     with np.errstate(invalid="ignore"):
-        return numpy.rint(wide / scale).astype(np.int8), scale[..., 0]
+        return numpy.rint(wide * (np.float32(1) / scale)).astype(np.int8), scale[..., 0]
