@@ -138,6 +138,11 @@ def test_arguments_go_to_load(made):
     )
 
 
+def test_names_that_look_like_numbers_are_names(made):
+    made(pretrained=5500, config=7)
+    assert made.loaded == (("5500", "7", None), {})
+
+
 def test_unknown_arguments_are_refused_in_one_line(made):
     with pytest.raises(UserError, match=r"got 'model'.*nearest known one is") as caught:
         made(model="folder")
@@ -158,6 +163,14 @@ def test_a_warning_is_said_once_whatever_its_figures(made, caplog):
     with caplog.at_level(logging.WARNING):
         model.generate_until(asked_of(model, ("a", "one", GREEDY), ("a", "two", GREEDY)))
     assert caplog.messages == ["it does not fit: 3"]
+
+
+def test_what_a_task_asks_for_in_vain_is_said_once(made, caplog):
+    model = made()
+    odd = GREEDY | {"temprature": 1}
+    with caplog.at_level(logging.WARNING):
+        model.generate_until(asked_of(model, ("a", "one", odd), ("a", "two", odd)))
+    assert len(caplog.messages) == 1 and "'temprature' is passed over" in caplog.messages[0]
 
 
 def test_of_several_processes_the_first_shows_progress(made, capsys):

@@ -17,21 +17,48 @@ from vreason_jax.questions import ImageFile, VideoFile
             {"sampling.temperature": 0.7, "sampling.top_p": 0.9},
         ),
         ({"temperature": 0.7, "top_p": 0.9, "do_sample": False}, {"sampling.temperature": 0.0}),
-        ({"temperature": 0, "top_p": 0}, {"sampling.temperature": 0}),
+        ({"do_sample": 0, "max_gen_toks": 8}, {
+            "sampling.temperature": 0.0, "sampling.max_new_tokens": 8,
+        }),
+        ({"do_sample": "False", "temperature": 0.7}, {"sampling.temperature": 0.0}),
+        ({"do_sample": True, "max_tokens": 8}, {
+            "sampling.temperature": 1.0, "sampling.max_new_tokens": 8,
+        }),
+        ({"do_sample": None, "temprature": 1}, {}),
+        ({"temperature": 0, "top_p": 0.5}, {"sampling.temperature": 0}),
         ({"top_p": None, "image_aspect_ratio": "pad"}, {}),
         (
             {"video.max_frames": 8, "controller__every": 2},
             {"video.max_frames": 8, "controller.every": 2},
         ),
     ],
-)
+)  # fmt: skip
 def test_generation_kwargs_become_config_keys(gen_kwargs, keys):
     assert asked.overrides(gen_kwargs) == keys
 
 
-def test_beams_are_refused():
-    with pytest.raises(UserError, match=r"^num_beams: expected 1, got 4"):
-        asked.overrides({"num_beams": 4})
+@pytest.mark.parametrize(
+    ("gen_kwargs", "message"),
+    [
+        ({"num_beams": 4}, r"^num_beams: expected 1, got 4"),
+        ({"do_sample": "maybe"}, r"^do_sample: expected true or false, got 'maybe'"),
+        ({"seed": "x"}, r"^sampling.seed: expected a whole number, got 'x'"),
+        ({"controller.placement": ["video"]}, r"^controller.placement: expected text, got"),
+    ],
+)
+def test_what_cannot_be_is_refused(gen_kwargs, message):
+    with pytest.raises(UserError, match=message):
+        asked.overrides(gen_kwargs)
+
+
+def test_a_temperature_of_the_model_stays_where_a_task_asks_for_samples():
+    assert asked.overrides({"do_sample": True}, tempered=True) == {}
+
+
+def test_names_that_are_passed_over_are_named_but_for_the_usual_ones():
+    usual = {"until": ["a"], "do_sample": False, "use_cache": True, "max_gen_toks": 3, "top_p": 1}
+    (line,) = asked.passed_over({**usual, "temprature": 1, "video.max_frames": 2})
+    assert "'temprature' is passed over" in line and "'temperature'" in line
 
 
 @pytest.mark.parametrize(
@@ -41,6 +68,8 @@ def test_beams_are_refused():
         (["END", "."], "a. b END", "a"),
         ("END", "a END b", "a "),
         (None, "a", "a"),
+        (7, "1 7 2", "1 "),
+        ([7], "1 7 2", "1 "),
         (["", "x"], "a", "a"),
     ],
 )
@@ -60,6 +89,17 @@ def test_a_turn_is_its_words_and_its_media_in_order():
     assert asked.media_of(turn) == content[1:3]
     assert asked.clip_key(turn) == "a.mp4\nb.png"
     assert asked.words([{"role": "user", "content": "bare"}]) == "bare"
+
+
+def test_parts_of_words_get_lines_of_their_own_and_words_before_a_medium_are_seen():
+    look, what, clip = (
+        {"type": "text", "text": "Look:"},
+        {"type": "text", "text": "what?"},
+        {"type": "video", "url": "a.mp4"},
+    )
+    before, behind = ([{"role": "user", "content": c}] for c in ([look, clip, what], [clip, what]))
+    assert asked.words(before) == "Look:\nwhat?"
+    assert asked.begins_with_words(before) and not asked.begins_with_words(behind)
 
 
 @pytest.mark.parametrize("roles", [("system", "user"), ("user", "assistant", "user"), ()])

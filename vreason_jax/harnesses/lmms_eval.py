@@ -72,8 +72,11 @@ class VReason(lmms):
             keys["video.max_frames"] = max_num_frames
         keys = {asked.dotted(name): _unquoted(value) for name, value in keys.items()}
         _check_names(keys)
-        names = map(_unquoted, (pretrained, config, mesh))
+        names = [_text(name) for name in (pretrained, config, mesh)]
         self.reasoner = vreason_jax.load(*names, **keys)
+        sampling = self.reasoner.run.sampling
+        elsewhere = sampling.source == "checkpoint" or sampling.temperature > 0
+        self._tempered = elsewhere or "sampling.temperature" in keys
         self._said: set[str] = set()
 
     def generate_until(self, requests: Sequence[Any]) -> list[GenerationResult]:
@@ -110,7 +113,9 @@ class VReason(lmms):
         listed = []
         for place, request in enumerate(requests):
             _, _, gen_kwargs, *document = request.args
-            keys = asked.overrides(gen_kwargs)
+            for line in asked.passed_over(gen_kwargs):
+                self._warn(line)
+            keys = asked.overrides(gen_kwargs, tempered=self._tempered)
             seed = keys.get("sampling.seed", self.reasoner.run.sampling.seed)
             keys["sampling.seed"] = (seed + seen[tuple(document)]) % 2**32
             seen[tuple(document)] += 1
@@ -134,6 +139,8 @@ class VReason(lmms):
             questions = []
             for request in batch:
                 turn = self._messages(request.args)
+                if asked.begins_with_words(turn):
+                    self._warn("words stand before a video or image: the prompt has them behind it")
                 media = [asked.source(part, Path(folder)) for part in asked.media_of(turn)]
                 questions.append((media, asked.words(turn)))
             return self.reasoner.generate_batch(questions, **dict(batch[0].overrides))
@@ -168,6 +175,11 @@ def _check_names(keys: dict[str, Any]) -> None:
                 f"--model_args: expected {', '.join(_ARGUMENTS)} or a config key such as "
                 f"controller.every, got {shown(name)}{nearest(name, _ARGUMENTS)}"
             )
+
+
+def _text(name: Any) -> str | None:
+    """Returns a name, which the argument parser makes a number where it looks like one."""
+    return None if name is None else _unquoted(str(name))
 
 
 def _unquoted(value: Any) -> Any:

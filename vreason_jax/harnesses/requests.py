@@ -7,29 +7,63 @@ from typing import Any
 
 from PIL import Image
 
-from vreason_jax.config import SamplingConfig
-from vreason_jax.errors import UserError, shown
+from vreason_jax.config import RunConfig, SamplingConfig
+from vreason_jax.errors import UserError, nearest, shown
 from vreason_jax.questions import ImageFile, Source, VideoFile
+from vreason_jax.settings import checked, known_keys
 from vreason_jax.video.images import IMAGE_SUFFIXES
 
 _SAMPLING = {field.name for field in dataclasses.fields(SamplingConfig)}
+_SAME = {"max_gen_toks": "max_new_tokens", "max_tokens": "max_new_tokens"}
+# What lmms-eval and its tasks send to every model: read elsewhere, or of no use to this one.
+_USUAL = {
+    "until", "do_sample", "num_beams", "use_cache", "image_aspect_ratio", "modalities",
+    "pad_token_id", "eos_token_id", "num_return_sequences", "return_dict_in_generate",
+}  # fmt: skip
 
 
-def overrides(gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def overrides(gen_kwargs: Mapping[str, Any], *, tempered: bool = False) -> dict[str, Any]:
     """Returns the config keys that a task's generation_kwargs set, dotted.
 
-    Names of `sampling` count, and config keys such as `video.max_frames`; do_sample = false means
-    temperature 0. Names that only other models know are passed over. Raises UserError for beams.
+    Names of `sampling` count, and config keys such as `video.max_frames`; other names are passed
+    over. do_sample = false means temperature 0, and true means 1 where neither the task nor the
+    model (`tempered`) has one. Raises UserError for beams, and for what a key cannot be.
     """
     if (beams := gen_kwargs.get("num_beams") or 1) != 1:
         raise UserError(f"num_beams: expected 1, got {shown(beams)}; there is no beam search")
-    named = {f"sampling.{n}" if n in _SAMPLING else dotted(n): v for n, v in gen_kwargs.items()}
-    keys = {key: value for key, value in named.items() if "." in key and value is not None}
-    if gen_kwargs.get("do_sample") is False:
+    named = {key: value for name, value in gen_kwargs.items() if "." in (key := _key(name))}
+    given = {key: value for key, value in named.items() if value is not None}
+    keys = checked(given, known_keys(RunConfig))
+    samples = _samples(gen_kwargs.get("do_sample"))
+    if samples is False:
         keys["sampling.temperature"] = 0.0
+    elif samples and not tempered:
+        keys.setdefault("sampling.temperature", 1.0)
     if keys.get("sampling.temperature") == 0:
         keys.pop("sampling.top_p", None)  # tasks write 0 or 1 where it has no meaning
     return keys
+
+
+def passed_over(gen_kwargs: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each name that `overrides` passes over, but for what all models get."""
+    unknown = [name for name in gen_kwargs if "." not in _key(name) and name not in _USUAL]
+    return [
+        f"generation_kwargs {shown(name)} is passed over: expected a name of sampling or a "
+        f"config key{nearest(name, sorted(_SAMPLING))}"
+        for name in unknown
+    ]
+
+
+def _key(name: str) -> str:
+    name = _SAME.get(name, name)
+    return f"sampling.{name}" if name in _SAMPLING else dotted(name)
+
+
+def _samples(value: Any) -> bool | None:
+    words = {"none": None, "false": False, "0": False, "true": True, "1": True}
+    if (word := str(value).lower()) not in words:
+        raise UserError(f"do_sample: expected true or false, got {shown(value)}")
+    return words[word]
 
 
 def dotted(name: str) -> str:
@@ -43,9 +77,9 @@ def stops(gen_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
     A blank line is none: lmms-eval gives it to every task that names no stop, and reasoning has
     blank lines.
     """
-    until = gen_kwargs.get("until") or ()
-    texts = (until,) if isinstance(until, str) else tuple(until)
-    return tuple(text for text in texts if text and text != "\n\n")
+    until = gen_kwargs.get("until")
+    texts = until if isinstance(until, list | tuple) else [until]
+    return tuple(str(text) for text in texts if text not in (None, "", "\n\n"))
 
 
 def cut(text: str, stops: Sequence[str]) -> str:
@@ -59,8 +93,22 @@ def media_of(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def words(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the words of a turn. Raises UserError for more than one user's turn."""
-    return "".join(part["text"] for part in _parts(messages) if part["type"] == "text")
+    """Returns the words of a turn, of which parts without space between them get a line each.
+
+    Raises UserError for more than one user's turn.
+    """
+    joined = ""
+    for text in (part["text"] for part in _parts(messages) if part["type"] == "text"):
+        glued = joined and text and not (joined[-1].isspace() or text[0].isspace())
+        joined += "\n" + text if glued else text
+    return joined
+
+
+def begins_with_words(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Returns whether a turn has words before one of its media, which come first in a prompt."""
+    wordy = [part["type"] == "text" and bool(part["text"].strip()) for part in _parts(messages)]
+    kinds = [part["type"] for part in _parts(messages)]
+    return True in wordy and any(kind != "text" for kind in kinds[wordy.index(True) :])
 
 
 def source(part: Mapping[str, Any], folder: Path) -> Source:
