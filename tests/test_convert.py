@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -108,6 +109,24 @@ def test_a_dtype_given_is_cast_to_and_written_into_the_config(tmp_path):
     assert run(tmp_path / "orbax", tmp_path / "wide", "--dtype", "float32") == 0
     assert json.loads((tmp_path / "wide" / "config.json").read_text())["torch_dtype"] == "float32"
     assert read_model_config(tmp_path / "back").dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("form", ["hf", "orbax"])
+def test_numbers_that_float16_does_not_hold_are_refused(tmp_path, capsys, form):
+    _, tensors = write_checkpoint(tmp_path / "hf")
+    tensors["model.norm.weight"][0] = np.inf
+    save_tensors(tmp_path / "hf" / "model.safetensors", tensors)
+    assert run(tmp_path / "hf", tmp_path / "orbax") == 0
+    assert run(tmp_path / form, tmp_path / "kept", "--dtype", "float16") == 0
+    name = "model.layers.1.mlp.down_proj.weight"
+    tensors[name][3, 4] = 1e6
+    save_tensors(tmp_path / "hf" / "model.safetensors", tensors)
+    shutil.rmtree(tmp_path / "orbax")
+    assert run(tmp_path / "hf", tmp_path / "orbax") == 0
+    assert run(tmp_path / form, tmp_path / "narrow", "--dtype", "float16") == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert name in line and "--dtype bfloat16" in line
+    assert not (tmp_path / "narrow").exists()
 
 
 def test_another_head_under_a_tied_config_is_kept_and_the_config_says_so(tmp_path, capsys):

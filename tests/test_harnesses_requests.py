@@ -25,7 +25,7 @@ from vreason_jax.questions import ImageFile, VideoFile
             "sampling.temperature": 1.0, "sampling.max_new_tokens": 8,
         }),
         ({"do_sample": None, "temprature": 1}, {}),
-        ({"temperature": 0, "top_p": 0.5}, {"sampling.temperature": 0}),
+        ({"temperature": 0, "top_p": 0}, {"sampling.temperature": 0}),
         ({"top_p": None, "image_aspect_ratio": "pad"}, {}),
         (
             {"video.max_frames": 8, "controller__every": 2},

@@ -1,6 +1,7 @@
 """The tasks of configs/lmms_eval: Video-R1's protocol, as `evaluate` has it."""
 
 import importlib
+import logging
 
 import benchmark_files as files
 import pytest
@@ -75,12 +76,20 @@ def test_questions_and_scores_are_those_of_evaluate(rows, tmp_path):
     assert names == [["accuracy"], ["mra"]]
 
 
-def test_free_form_rows_are_left_out(rows):
+def test_free_form_rows_and_those_that_are_no_question_are_left_out_with_one_warning(rows, caplog):
     class Dataset(list):
         def filter(self, keep):
             return Dataset(filter(keep, self))
 
-    assert [row["problem_id"] for row in video_r1.documents(Dataset(rows))] == [1, 2]
+    untyped = {key: value for key, value in rows[0].items() if key != "problem_type"}
+    with caplog.at_level(logging.WARNING):
+        kept = video_r1.documents(Dataset([*rows, untyped, rows[0] | {"solution": "B"}]))
+    assert [row["problem_id"] for row in kept] == [1, 2]
+    (line,) = caplog.messages
+    assert "3 of 5 rows are left out, the first as" in line and "got 'free-form'" in line
+    for row in (rows[2], untyped):
+        with pytest.raises(UserError, match="'problem_type'"):
+            video_r1.text(row)
 
 
 def test_videos_are_found_below_the_working_folder(rows, tmp_path):

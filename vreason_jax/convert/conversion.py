@@ -3,9 +3,13 @@
 import errno
 import json
 import shutil
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from vreason_jax.convert.safetensors_export import write_safetensors
 from vreason_jax.errors import UserError, one_line, shown
@@ -13,7 +17,7 @@ from vreason_jax.families.registry import read_model_config
 from vreason_jax.json_files import read_json
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.output.folders import written_whole
-from vreason_jax.runtime import orbax_files, tensor_files
+from vreason_jax.runtime import names, orbax_files, tensor_files
 from vreason_jax.runtime.checkpoint import load_arrays
 from vreason_jax.runtime.hub import COMPANIONS, resolve_model_folder
 
@@ -35,7 +39,11 @@ def convert(
     folder, target = resolve_model_folder(source), _resolved(target)
     _check_target(target)
     config = read_model_config(folder)
-    actual, arrays = load_arrays(folder, config, dtype, warn=warn)
+    with warnings.catch_warnings():  # of NumPy, which names no tensor
+        warnings.filterwarnings("ignore", "overflow encountered in cast")
+        actual, arrays = load_arrays(folder, config, dtype, warn=warn)
+    if dtype == "float16":
+        _check_range(folder, actual, arrays)
     try:
         with written_whole(target) as draft:
             _check_room(draft, sum(array.nbytes for array in arrays.values()))
@@ -48,6 +56,25 @@ def convert(
     except OSError as error:
         reason = one_line(error.strerror or error)
         raise UserError(f"--to {target}: cannot be written: {reason}") from None
+
+
+def _check_range(folder: Path, config: ModelConfig, arrays: Mapping[str, jax.Array]) -> None:
+    """Raises UserError where a number has become infinite that is stored as a finite one."""
+    counts = {path: _infinite(array) for path, array in arrays.items()}
+    if not any(counts.values()):
+        return
+    _, stored = load_arrays(folder, config, None, verify=False, warn=lambda line: None)
+    for tensor in names.expected_tensors(config).values():
+        if counts[tensor.path] > _infinite(stored[tensor.path]):
+            raise UserError(
+                f"--dtype float16: expected numbers up to 65504, {tensor.name} has larger ones; "
+                "take --dtype bfloat16"
+            )
+
+
+@jax.jit
+def _infinite(array: jax.Array) -> jax.Array:
+    return jnp.isinf(array).sum()
 
 
 def _resolved(target: Path) -> Path:
