@@ -1,5 +1,9 @@
-"""Times the loading of a checkpoint in shards, beside the disk it lies on."""
+"""Times the loading of a checkpoint in shards, beside the disk it lies on.
 
+`bench.py` measures with it; run by itself it loads a folder and prints what that took, as JSON.
+"""
+
+import argparse
 import json
 import os
 import subprocess
@@ -126,4 +130,8 @@ def _bytes_read() -> int:
 
 
 if __name__ == "__main__":
-    _load(Path(sys.argv[1]), sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="a checkpoint in HF layout")
+    parser.add_argument("dtype", choices=("float32", "bfloat16", "float16"))
+    options = parser.parse_args()
+    _load(options.folder, options.dtype)

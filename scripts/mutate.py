@@ -107,7 +107,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("kind", help="a module tests/mutation_KIND.py")
+    files = (p for p in TESTS.glob("mutation_*.py") if "\nTARGETS" in p.read_text())
+    kinds = sorted(p.stem.removeprefix("mutation_") for p in files)
+    parser.add_argument("kind", choices=kinds, help="a module tests/mutation_KIND.py")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target")

@@ -4,6 +4,7 @@ import collections
 import io
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -249,6 +250,28 @@ def test_a_folder_of_another_config_ends_with_exit_code_2(tmp_path, finished):
     assert "Traceback" not in done.stderr
 
 
+def test_a_prompt_without_room_ends_in_one_line(small_files):
+    config = train_config({**TINY, "data": {**TINY["data"], "prompt_tokens": 9}})
+    words = r"^data.prompt_tokens: expected room .*, got 9"
+    with pytest.raises(UserError, match=words), batches_ahead(config, small_files, 0) as batches:
+        next(batches)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut"])
+def test_a_damaged_snapshot_is_named_in_one_line(tmp_path, damage):
+    tree = {"a": np.arange(1000.0), "b": np.ones(3)}
+    snapshots.save(tmp_path, 4, tree)
+    folder = tmp_path / "00000004"
+    if damage == "empty":
+        shutil.rmtree(folder)
+        folder.mkdir()
+    else:
+        data = max(folder.rglob("d/*"), key=lambda file: file.stat().st_size)
+        data.write_bytes(data.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"expected a whole snapshot in .*00000004.*; remove that"):
+        snapshots.restore(tmp_path, 4, tree)
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="other files"):
@@ -267,6 +290,9 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
         ({"run": {"steps": 0}}, "run.steps: expected a value in .1, 2147483647., got 0"),
         ({"model": {"mrope_section": [1, 2]}}, "expected a sum of 16"),
         ({"data": {"stages": [[0.5, 1, 1, 1]]}}, "sum to 1"),
+        ({"data": {"stages": [[1, 1, 1, 1], [0, 1, 1, 1]]}}, r"shares above 0, .*got \[0"),
+        ({"data": {"stages": [[1, -1, 1, 1]]}}, "weights from 0"),
+        ({"data": {"stages": [[1, 0, 0, 0]]}}, "one is above 0"),
         ({"data": {"kinds": ["speed"]}}, "data.kinds: expected one of direction, count"),
     ],
 )

@@ -41,7 +41,7 @@ def save_arrays(folder: Path, arrays: dict[str, jax.Array]) -> None:
 
     Raises OSError where the system refuses.
     """
-    ocp = _orbax()
+    ocp = orbax()
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(_weights(folder), arrays)
@@ -87,7 +87,7 @@ def check_files(folder: Path, *, verify: bool, warn: Callable[[str], None]) -> N
 
 def array_metadata(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns shape and dtype of every array; raises UserError for a damaged checkpoint."""
-    ocp = _orbax()
+    ocp = orbax()
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(_weights(folder)).item_metadata.tree
@@ -98,7 +98,7 @@ def array_metadata(folder: Path) -> dict[str, jax.ShapeDtypeStruct]:
 
 def load_arrays(folder: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
     """Returns those arrays, each read straight into the sharding and dtype of its abstract one."""
-    ocp = _orbax()
+    ocp = orbax()
     restore_args = ocp.checkpoint_utils.construct_restore_args(abstract)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -110,6 +110,25 @@ def load_arrays(folder: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict
             )
     except Exception as error:
         raise _damaged(folder, error) from None
+
+
+@functools.cache
+def orbax() -> Any:
+    """Returns the imported Orbax, and silences its threads.
+
+    Where it fails they still hand their results to an event loop that has ended, and Python prints
+    a traceback for each.
+    """
+    import orbax.checkpoint as ocp
+
+    report = sys.unraisablehook
+
+    def report_others(raised: Any) -> None:
+        if str(raised.exc_value) != "Event loop is closed":
+            report(raised)
+
+    sys.unraisablehook = report_others
+    return ocp
 
 
 def _check_sizes(folder: Path) -> dict[str, int]:
@@ -148,25 +167,6 @@ def _digests(folder: Path, names: list[str]) -> dict[str, str]:
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return dict(zip(names, threads.map(digest, names), strict=True))
-
-
-@functools.cache
-def _orbax() -> Any:
-    """Imports Orbax, and silences its threads.
-
-    Where it fails they still hand their results to an event loop that has ended, and Python prints
-    a traceback for each.
-    """
-    import orbax.checkpoint as ocp
-
-    report = sys.unraisablehook
-
-    def report_others(raised: Any) -> None:
-        if str(raised.exc_value) != "Event loop is closed":
-            report(raised)
-
-    sys.unraisablehook = report_others
-    return ocp
 
 
 def _reason(error: Exception) -> str:

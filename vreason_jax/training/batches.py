@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vreason_jax.errors import UserError
 from vreason_jax.families.registry import family_of, read_model_config
 from vreason_jax.prompt.chat import VIDEO_TOKEN, Prompt, build_prompt
 from vreason_jax.prompt.positions import Medium
@@ -129,11 +130,13 @@ def _taken(ready: queue.Queue) -> Iterator[Arrays]:
         arrays = ready.get()
         if arrays is None:
             raise RuntimeError("the process that makes batches has ended; its error stands above")
+        if isinstance(arrays, UserError):
+            raise arrays
         yield arrays
 
 
 def _receive(receiver, ready: queue.Queue, stopped: threading.Event) -> None:
-    arrays: Arrays | None = {}
+    arrays: Arrays | UserError | None = {}
     while arrays is not None and not stopped.is_set():
         try:
             arrays = receiver.recv()
@@ -150,8 +153,11 @@ def _send_batches(config: TrainConfig, checkpoint: Path, first: int, sender) -> 
     maker = BatchMaker(config, checkpoint)
     # The pipe breaks when the trainer is killed: nothing is left running.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        for step in range(first, config.run.steps):
-            sender.send(maker.batch(step))
+        try:
+            for step in range(first, config.run.steps):
+                sender.send(maker.batch(step))
+        except UserError as error:
+            sender.send(error)
 
 
 def _medium(text: SampleText) -> Medium:
@@ -172,7 +178,10 @@ def _pixels(text: SampleText) -> np.ndarray:
 def _pad(prompt: Prompt, reply: np.ndarray, weights, size: int, room: int, pad_id: int) -> Arrays:
     length = len(prompt.token_ids)
     if length > size:
-        raise ValueError(f"data.prompt_tokens is {size}, but a prompt has {length} tokens")
+        raise UserError(
+            f"data.prompt_tokens: expected room for a prompt of {length} tokens, got {size}; "
+            "set it higher, with another folder in --out"
+        )
     left, right = size - length, room - len(reply)
     following = prompt.next_position + np.arange(room)
     positions = np.concatenate(

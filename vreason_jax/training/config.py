@@ -1,12 +1,13 @@
 """The config of a training run: sizes of the model, data, optimiser, length."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vreason_jax.config import CONFIG_FOLDER, DTYPES
-from vreason_jax.errors import UserError
+from vreason_jax.errors import UserError, shown
 from vreason_jax.families.registry import FAMILIES
 from vreason_jax.families.sizes import ModelSizes
 from vreason_jax.geometry import Geometry
@@ -46,6 +47,12 @@ class DataOptions:
             one_of("data.kinds", kind, KINDS)
         if any(len(stage) != 4 for stage in self.stages):
             raise UserError("data.stages: expected [share of the steps, weights of levels 1, 2, 3]")
+        for share, *weights in self.stages:
+            if not (share > 0 and all(0 <= w < math.inf for w in weights) and any(weights)):
+                raise UserError(
+                    "data.stages: expected shares above 0, and weights from 0 of which one is "
+                    f"above 0, got {shown([share, *weights])}"
+                )
         if abs(sum(stage[0] for stage in self.stages) - 1) > 1e-6:
             raise UserError("data.stages: expected shares of the steps that sum to 1")
 
