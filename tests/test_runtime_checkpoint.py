@@ -133,9 +133,10 @@ def test_one_tensor_under_two_names_is_surplus(tmp_path):
         load_arrays(tmp_path, config, None)
 
 
-def test_a_tied_config_drops_a_head_equal_to_the_embedding(tmp_path):
+@pytest.mark.parametrize("dtype", [BFLOAT16, np.float32])
+def test_a_tied_config_drops_a_head_equal_to_the_embedding(tmp_path, dtype):
     config, tensors = write_checkpoint(tmp_path, tie_word_embeddings=True)
-    head = {"lm_head.weight": tensors["model.embed_tokens.weight"]}
+    head = {"lm_head.weight": tensors["model.embed_tokens.weight"].astype(dtype)}
     save_tensors(tmp_path / "model.safetensors", tensors | head)
     actual, arrays = load_arrays(tmp_path, config, None, warn=no_warning)
     assert actual == config
@@ -241,6 +242,22 @@ def test_the_bytes_are_not_checked_on_wish_or_without_digests(converted, tmp_pat
     lines = []
     assert_holds(load_arrays(folder, config, None, warn=lines.append)[1], config, tensors)
     assert len(lines) == 1 and "no weights.sha256" in lines[0]
+
+
+def test_lists_that_name_no_file_are_refused_and_those_of_binary_files_are_read(
+    converted, tmp_path
+):
+    source, config, _ = converted
+    folder = shutil.copytree(source, tmp_path / "copy")
+    digests = folder / "weights.sha256"
+    digests.write_text(digests.read_text().replace("  ", " *"))
+    load_arrays(folder, config, None, warn=no_warning)
+    for name, text in (("weights.sha256", ""), ("weights.sizes.json", "{}")):
+        (folder / name).write_text(text)
+        with pytest.raises(UserError, match="whole Orbax checkpoint"):
+            load_arrays(folder, config, None)
+    with pytest.raises(UserError, match="names no file"):
+        load_arrays(folder, config, None, verify=False)
 
 
 def test_sha256sum_checks_a_converted_folder(converted):

@@ -207,10 +207,10 @@ def _untied(config: ModelConfig) -> ModelConfig:
 
 
 def _equal(first: StoredTensor, second: StoredTensor) -> bool:
-    if first.dtype != second.dtype:
-        return False
     chunks = zip(tensor_files.read_chunks(first), tensor_files.read_chunks(second), strict=True)
-    return all(np.array_equal(a.view(np.uint8), b.view(np.uint8)) for a, b in chunks)
+    if first.dtype == second.dtype:
+        return all(np.array_equal(a.view(np.uint8), b.view(np.uint8)) for a, b in chunks)
+    return all(np.array_equal(a.astype(np.float32), b.astype(np.float32)) for a, b in chunks)
 
 
 def _raise_problems(folder, expected, found, repeated=()) -> None:

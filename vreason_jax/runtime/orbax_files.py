@@ -135,6 +135,8 @@ def _check_sizes(folder: Path) -> dict[str, int]:
     """Returns the sizes of the files by name, once they are found to be so."""
     try:
         sizes = parse_json(read_text(folder / SIZES))
+        if not sizes:
+            raise ValueError(f"{SIZES} names no file")
         for name, size in sizes.items():
             if not name.startswith(f"{WEIGHTS}/") or ".." in name.split("/"):
                 raise ValueError(f"{SIZES} names a file outside {WEIGHTS}")
@@ -154,8 +156,8 @@ def _stored_digests(folder: Path) -> dict[str, str]:
         lines = read_text(folder / DIGESTS).splitlines()
     except (OSError, ValueError) as error:
         raise _damaged(folder, error) from None
-    pairs = (line.partition("  ") for line in lines)
-    return {name: digest for digest, _, name in pairs}
+    pairs = (line.partition(" ") for line in lines)
+    return {name[1:]: digest for digest, _, name in pairs}  # behind a space or, of -b, an asterisk
 
 
 def _digests(folder: Path, names: list[str]) -> dict[str, str]:

@@ -104,12 +104,12 @@ def read_rows(tensor: StoredTensor, begin: int, rows: np.ndarray) -> None:
 
 
 def read_chunks(tensor: StoredTensor) -> Iterator[np.ndarray]:
-    """Yields a tensor's values in order, flat, some megabytes at a time."""
+    """Yields a tensor's values in order, flat, some millions at a time, as many of any dtype."""
     left = math.prod(tensor.shape)
     with open(tensor.file, "rb", buffering=0) as stream:
         stream.seek(tensor.offset)
         while left:
-            chunk = np.empty(min(left, _CHUNK // tensor.dtype.itemsize), tensor.dtype)
+            chunk = np.empty(min(left, _CHUNK // 4), tensor.dtype)
             _read_exactly(stream, chunk)
             yield chunk
             left -= chunk.size
