@@ -77,6 +77,7 @@ def test_what_no_change_alone_cures_several_do_together(report):
         ("--model 7b --device v6e-1 --batch-size 64", "--batch-size"),
         ("--model 7b --device v6e-1 --num-frames 1024", "--num-frames"),
         ("--model 7b --device v5e-8 --mesh model=1", "--mesh data=1,model=8"),
+        ("--model 72b --device v5e-1 --max-new-tokens 9000000", "at this length, these frames"),
         ("--model 72b --device h100:1", "h100:3"),
         ("--model 32b --device h100:1", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
         ("--model 3b --device v5e-8 --mesh model=2", "6 of 8 devices stay idle"),
@@ -94,6 +95,16 @@ def test_what_is_advised_fits_and_one_step_more_does_not(report):
     number = int(found["advice"].split("--batch-size ")[1].split()[0])
     fits = [report(f"{asked} --batch-size {n}")["fits"] for n in (number, number + 1)]
     assert fits == [True, False]
+
+
+def test_a_hub_id_is_the_shape_of_its_name(report):
+    for hub, name in (
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "7b"),
+        ("Qwen/Qwen2-VL-2B", "qwen2vl-2b"),
+        ("Qwen3-VL-8B-Thinking", "qwen3vl-8b"),
+    ):
+        one, other = (report(f"--model {model} --device v5e-8") for model in (hub, name))
+        assert one.pop("model") == hub and other.pop("model") == name and one == other
 
 
 def test_a_folder_is_planned_with_its_own_limits(report):
@@ -114,6 +125,7 @@ def test_one_plan_is_a_page_and_several_are_a_table(run):
     ("request_text", "words"),
     [
         ("--model 8b --device v5e-8", "expected 3b, 7b, 32b, 72b, "),
+        ("--model Qwen/Qwen3-VL-9B --device v5e-8", "the nearest known one is 'qwen3vl-"),
         ("--model 7b --device v5e-7", "expected one of v5e-1"),
         ("--model 7b --device v5e-8 --mesh model=9", "at most the 8"),
         ("--model 7b --device v5e-16 --mesh model=8", "exactly the 16"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vreason_jax import embedded
 from vreason_jax.command_line import OptionParser, exit_code, positive_integer, write_out
-from vreason_jax.errors import UserError, shown
+from vreason_jax.errors import UserError, nearest, shown
 
 if TYPE_CHECKING:
     from vreason_jax.planning.request import Request
@@ -62,6 +62,7 @@ def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
     from vreason_jax.families.registry import (
         family_of,
         published_config,
+        published_name,
         published_names,
         read_model_config,
     )
@@ -73,15 +74,19 @@ def _request(options: argparse.Namespace, model: str, device: str) -> "Request":
     folder = Path(model)
     if model in embedded.CHECKPOINTS and not folder.is_dir():
         folder = embedded.CHECKPOINTS[model]
-    if model.lower() in published_names():
-        config = published_config(model.lower())
+    published = published_name(model)
+    if published and (published == model.lower() or not folder.is_dir()):
+        config = published_config(published)
         preprocessing = Preprocessing.without_files(config.geometry, family_of(config).media)
     elif folder.is_dir():
         config = read_model_config(folder)
         preprocessing = Preprocessing.read(folder, config.geometry, family_of(config).media)
     else:  # a plan fetches nothing
-        names = ", ".join([*published_names(), *embedded.CHECKPOINTS])
-        raise UserError(f"--model {shown(model)}: expected {names} or a checkpoint folder")
+        names = *published_names(), *embedded.CHECKPOINTS
+        raise UserError(
+            f"--model {shown(model)}: expected {', '.join(names)} or a checkpoint folder"
+            f"{nearest(model.lower(), names)}"
+        )
     text = dataclasses.replace(config.text, int8=options.weights == "int8")
     return Request.of(
         preprocessing,

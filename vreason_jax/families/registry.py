@@ -1,6 +1,7 @@
 """The families there are: a config.json's model_type finds its own here."""
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,15 @@ def model_config_from_hf(values: Any) -> ModelConfig:
 def published_names() -> tuple[str, ...]:
     """Returns the names of the published models."""
     return tuple(name for family in FAMILIES.values() for name in family.published)
+
+
+def published_name(model: str) -> str | None:
+    """Returns which of `published_names` a name or a hub id stands for, or None."""
+    name = model.lower()
+    if found := re.fullmatch(r"(?:qwen/)?qwen(2|2\.5|3)-vl-(\d+b)(?:-instruct|-thinking)?", name):
+        prefix = "" if found[1] == "2.5" else f"qwen{found[1]}vl-"
+        name = prefix + found[2]
+    return name if name in published_names() else None
 
 
 @functools.cache

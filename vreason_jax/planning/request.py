@@ -93,7 +93,10 @@ class Request:
             elif together := next(self._together(), None):
                 yield f"no change alone makes it fit, but together do {together}"
             else:
-                yield f"no number of {self.devices.name} devices holds it, whatever the batch"
+                yield (
+                    "at this length, these frames and these pixels no number of "
+                    f"{self.devices.name} devices holds it"
+                )
         elif not self.devices.kind.is_tpu and plan.total > _JAX_SHARE * self.devices.kind.memory:
             yield "set XLA_PYTHON_CLIENT_MEM_FRACTION=0.95: JAX takes 75 % of a GPU's memory"
         idle = self.devices.count - math.prod(self.sizes.values())
