@@ -120,9 +120,11 @@ def keep_likely(logits: jax.Array, numbers: SamplingNumbers) -> jax.Array:
         bound = top_h * entropy(kept)
 
         def holds(before, through):
-            light = jnp.sum(jnp.where(before, weights, 0.0)) < most
-            # Of no tokens the entropy is not a number.
-            return jnp.where(number == 2, ~(entropy(through) > bound), light)
+            return lax.cond(
+                number == 2,
+                lambda: ~(entropy(through) > bound),  # of no tokens it is not a number
+                lambda: jnp.sum(jnp.where(before, weights, 0.0)) < most,
+            )
 
         return kept & lax.cond(used[number], lambda: longest_run(logits, holds), lambda: kept)
 
