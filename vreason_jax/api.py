@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vreason_jax.checkpoint import Checkpoint
-from vreason_jax.config import RunConfig, config_values, load_config
+from vreason_jax.config import RunConfig, config_values
 from vreason_jax.engine.answer import Answer
 from vreason_jax.engine.asking import Asking
 from vreason_jax.engine.engine import Engine
@@ -34,15 +34,13 @@ def load(
     Raises UserError for a wrong checkpoint, config or mesh.
     """
     keys = _keys(overrides)
-    if isinstance(config, RunConfig):
-        run, given = apply_overrides(config, keys), {*keys}
-    else:
-        name = _config_name(config)
-        run, given = load_config(name, keys), {*config_values(name), *keys}
+    if not isinstance(config, RunConfig):
+        keys, config = {**config_values(_config_name(config)), **keys}, RunConfig()
+    run = apply_overrides(config, keys)
     mesh = convert("mesh", mesh, str | None)
     checkpoint = Checkpoint.open(convert("model", model, str | None))
-    checkpoint.sampled(run, given)  # what is wrong with it is told before the weights load
-    return Reasoner(Engine.load(checkpoint, run.model, mesh), run, given=given)
+    checkpoint.sampled(run, keys)  # what is wrong with it is told before the weights load
+    return Reasoner(Engine.load(checkpoint, run.model, mesh), run, given=keys)
 
 
 class Reasoner:

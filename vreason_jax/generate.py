@@ -82,15 +82,16 @@ def _run(arguments: argparse.Namespace) -> None:
 def _prepare(arguments: argparse.Namespace):
     """Everything that can be wrong without the weights is found out here, before they load."""
     from vreason_jax.checkpoint import Checkpoint
-    from vreason_jax.config import config_values, load_config
+    from vreason_jax.config import RunConfig, config_values
+    from vreason_jax.settings import apply_overrides
 
-    overrides = _overrides(arguments)
-    run = load_config(arguments.config, overrides)
+    values = {**config_values(arguments.config), **_overrides(arguments)}
+    run = apply_overrides(RunConfig(), values)
     if is_first_process():
         _check_outputs(arguments, run.prompt.template)
     question = _question(arguments)
     checkpoint = Checkpoint.open(arguments.model)
-    run = checkpoint.sampled(run, {**config_values(arguments.config), **overrides})
+    run = checkpoint.sampled(run, values)
     began = time.perf_counter()
     row = checkpoint.prepare(question, run)
     seconds = time.perf_counter() - began

@@ -126,8 +126,8 @@ def emptied(states: ControllerState, places: jax.Array) -> ControllerState:
     def one(array):
         return jnp.where(places[:, None], 0.0, array) if array.ndim == delta.ndim else array
 
-    norm = jax.vmap(optax.tree.norm)(one(delta))
     states = jax.tree.map(one, states)
+    norm = jax.vmap(optax.tree.norm)(states.delta)
     return states.replace(delta_norm=jnp.where(jnp.any(places), norm, states.delta_norm))
 
 

@@ -12,7 +12,7 @@ from vreason_jax.evaluation.scoring.letters import (
     only_letter,
 )
 from vreason_jax.evaluation.scoring.number_answer import number_in
-from vreason_jax.evaluation.scoring.numbers import SMALL, find_numbers, plain
+from vreason_jax.evaluation.scoring.numbers import ORDINALS, SMALL, find_numbers, plain
 from vreason_jax.evaluation.scoring.option_words import OptionWords
 from vreason_jax.evaluation.scoring.yes_no import is_unsure, yes_or_no
 
@@ -38,7 +38,7 @@ _SENTENCE = re.compile(r"(?<!\b[A-Z])[.;] ")
 _ITEM = re.compile(r"[A-Z][.:)]")
 _BETWEEN = re.compile(r"(?:[\s,;|*.()\"'-]|\band\b|\bor\b)*")
 _IN_TURN = (
-    ("first", "second", "third", "fourth", "fifth", "sixth"),
+    ORDINALS[:6],
     ("1st", "2nd", "3rd", "4th", "5th", "6th"),
     SMALL[1:7],
     "123456789",

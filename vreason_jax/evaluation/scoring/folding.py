@@ -5,6 +5,8 @@ Every pattern here takes time that is linear in the text: blanks come singly bef
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from typing import Any
 
 _SIGNS = str.maketrans(
     {
@@ -80,10 +82,15 @@ def fold(text: str) -> str:
     """Returns a text with plain signs, digits and single blanks, without accents and markup."""
     text = _POWERS.sub(r"^\g<0>", _HALVES.sub(" ", text))
     text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
-    for pattern, other in _MARKUP:
-        text = pattern.sub(other, text)
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", respelled(text, _MARKUP)))
     return _BLANKS.sub(" ", unicodedata.normalize("NFC", bare)).strip()
+
+
+def respelled(text: str, spellings: Iterable[tuple[re.Pattern[str], Any]]) -> str:
+    """Returns a text with what each pattern finds in it written as what stands beside it."""
+    for pattern, other in spellings:
+        text = pattern.sub(other, text)
+    return text
 
 
 def unboxed(text: str) -> str:

@@ -9,6 +9,10 @@ SMALL = (
     "nineteen",
 )  # fmt: skip
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+ORDINALS = (  # from the first, at place 0
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "eleventh", "twelfth", *(f"{word}th" for word in SMALL[13:]),
+)  # fmt: skip
 _VALUES = {word: value for value, word in enumerate(SMALL)}
 _VALUES |= {word: 10 * (value + 2) for value, word in enumerate(TENS)}
 _SCALES = {"couple": 2, "pair": 2, "dozen": 12, "hundred": 100}

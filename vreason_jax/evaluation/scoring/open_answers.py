@@ -3,8 +3,8 @@
 import re
 import unicodedata
 
-from vreason_jax.evaluation.scoring.folding import SPELLINGS, fold, unboxed
-from vreason_jax.evaluation.scoring.numbers import SMALL, digits_for_words
+from vreason_jax.evaluation.scoring.folding import SPELLINGS, fold, respelled, unboxed
+from vreason_jax.evaluation.scoring.numbers import ORDINALS, digits_for_words
 
 _PART = re.compile(r"(?:(?<!\w)-)?[0-9]+(?:\.[0-9]+)?|[^\W\d_]+")
 _WORD = re.compile(rf"(?:{_PART.pattern})+")  # CO2 is one, and not CO
@@ -12,12 +12,8 @@ _ALSO = re.compile(r"^(.+?) +\((.+)\)$")  # "Depth-First Search (DFS)"
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
 _ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
 _ROMAN_WORD = re.compile(rf"\b(?:{'|'.join(_ROMAN)})\b")
-_FROM_FOURTH = (
-    "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth",
-    *(f"{word}th" for word in SMALL[13:]),
-)  # fmt: skip
-_ORDINAL = {"first": "1st", "second": "2nd", "third": "3rd"}
-_ORDINAL |= {word: f"{number}th" for number, word in enumerate(_FROM_FOURTH, 4)}
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+_ORDINAL = {word: f"{n}{_ENDINGS.get(n, 'th')}" for n, word in enumerate(ORDINALS, 1)}
 _SPELLINGS = (
     (re.compile(r"%"), " percent "),
     (re.compile(r"&"), " and "),
@@ -97,9 +93,7 @@ def _words(text: str) -> list[str]:
     folded = _LISTED.sub(lambda match: match.group().replace(",", ", "), fold(unboxed(text)))
     folded = _INITIALS.sub(lambda match: match.group().replace(".", ""), folded)
     folded = _ROMAN_WORD.sub(lambda match: _ROMAN[match.group()], folded)
-    spelled = digits_for_words("".join(map(_greek, folded)).lower())
-    for pattern, other in _SPELLINGS:
-        spelled = pattern.sub(other, spelled)
+    spelled = respelled(digits_for_words("".join(map(_greek, folded)).lower()), _SPELLINGS)
     return [
         "".join(_written(part) for part in _PART.findall(word)) for word in _WORD.findall(spelled)
     ]

@@ -2,8 +2,9 @@
 
 import re
 
-from vreason_jax.evaluation.scoring.folding import SPELLINGS, fold, plain_words
-from vreason_jax.evaluation.scoring.numbers import digits_for_words, plain
+from vreason_jax.evaluation.scoring.folding import SPELLINGS, fold, plain_words, respelled
+from vreason_jax.evaluation.scoring.numbers import ORDINALS, digits_for_words, plain
+from vreason_jax.evaluation.scoring.units import seconds
 
 _ARTICLE = re.compile(r"^(?:the|an?) ")
 # Words that tell no option from another.
@@ -35,7 +36,6 @@ _SPELLINGS = (
 _RANGE = re.compile(r"(?:\bfrom )?([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?:s|sec)? ?(?:-|to) ?(?=[0-9])")
 _CLOCK = re.compile(r"\b([0-9]{1,2}):([0-5][0-9])(?![:0-9])")
 _NTH = re.compile(r"\b(first|second|third|fourth|fifth|[0-9](?:st|nd|rd|th)) ([a-z]+)")
-_PLACES = {"first": "1", "second": "2", "third": "3", "fourth": "4", "fifth": "5"}
 # Words that stand for no thing: "I saw", "we can see", "she comes back".
 _AUXILIARY = re.compile(
     r"\b(?:i|we|you|he|she|it|they) (?:clearly )?(saw|can|will|may|might)\b|\bon (top) of every|"
@@ -125,7 +125,8 @@ class OptionWords:
 
     def _numbered(self, match: re.Match[str]) -> str:
         """Returns "scene 4" for "4th scene" where an option has it so."""
-        name = f"{match[2]} {_PLACES.get(match[1], match[1][0])}"
+        place = ORDINALS.index(match[1]) + 1 if match[1] in ORDINALS else match[1][0]
+        name = f"{match[2]} {place}"
         return name if name in self._own else match.group()
 
     def _core(self, words: str) -> str:
@@ -151,11 +152,9 @@ def affirmed(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Returns plain words, numbers in digits and with their signs, without the article before."""
-    spelled = _CLOCK.sub(lambda m: f"{60 * int(m[1]) + int(m[2])} s", fold(text).lower())
+    spelled = _CLOCK.sub(lambda match: f"{seconds(match)} s", fold(text).lower())
     spelled = digits_for_words(_RANGE.sub(r"\1 to ", spelled), _number)
-    for pattern, other in _SPELLINGS:
-        spelled = pattern.sub(other, spelled)
-    return _ARTICLE.sub("", plain_words(spelled))
+    return _ARTICLE.sub("", plain_words(respelled(spelled, _SPELLINGS)))
 
 
 def _number(written: str) -> str:

@@ -36,9 +36,9 @@ def in_asked_unit(text: str, question: str) -> str:
     """
     asked = _ASKED.search(fold(question).lower())
     kind, factor = _measured(asked) if asked else ("", 0.0)
-    text = _MINUTES.sub(_seconds, text) if kind == "s" else text
+    text = _MINUTES.sub(seconds, text) if kind == "s" else text
     told = any(_measured(match) == (kind, factor) for match in _MEASURE.finditer(text))
-    text = _CLOCK.sub(" " if told or (kind, factor) != ("s", 1) else _seconds, text)
+    text = _CLOCK.sub(" " if told or (kind, factor) != ("s", 1) else seconds, text)
 
     def written(match: re.Match[str]) -> str:
         own, size = _measured(match)
@@ -59,5 +59,6 @@ def _measured(match: re.Match[str]) -> tuple[str, float]:
     return (f"{kind}^2", size**2) if part["square"] or part["power"] else (kind, size)
 
 
-def _seconds(match: re.Match[str]) -> str:
+def seconds(match: re.Match[str]) -> str:
+    """Returns the minutes and seconds of a match as seconds."""
     return str(60 * int(match[1]) + int(match[2]))
