@@ -1,9 +1,12 @@
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -170,6 +173,41 @@ def test_a_process_that_has_ended_well_ends_as_the_last_one_does(failing):
     ends = run_two(failing, how="late")
     assert [end[0] for end in ends] == [2, 2]
     assert ends[1 - failing][2] == f"error: process {failing}: clip.mp4: no such file"
+
+
+class SlowStore:
+    """JAX's store of keys for process 0 of two; a count of one that is alive takes a while."""
+
+    def __init__(self):
+        self.kept = {"vreason_jax/alive/1": json.dumps(group._DONE)}
+        self.counting = threading.Event()
+
+    def key_value_set(self, key, value, allow_overwrite):
+        if key == "vreason_jax/alive/0" and json.loads(value) != group._DONE:
+            self.counting.set()
+            time.sleep(0.3)
+        self.kept[key] = value
+
+    def key_value_dir_get(self, start):
+        return [(key, value) for key, value in self.kept.items() if key.startswith(start)]
+
+
+def test_the_last_sign_of_a_process_that_has_ended_well_says_so(monkeypatch):
+    store = SlowStore()
+    state = SimpleNamespace(client=store, process_id=0, num_processes=2)
+    monkeypatch.setattr(group, "_state", lambda: state)
+    monkeypatch.setattr(group, "joined", lambda: True)
+    monkeypatch.setattr(group, "_done", threading.Event())
+    monkeypatch.setattr(group, "_over", threading.Event())
+    monkeypatch.setattr(group, "_EVERY", 0.01)
+    watching = threading.Thread(target=group._watch)
+    watching.start()
+    assert store.counting.wait(10)
+    group.end_well()
+    time.sleep(0.5)
+    group._over.set()
+    watching.join()
+    assert store.kept["vreason_jax/alive/0"] == json.dumps(group._DONE)
 
 
 def test_a_bug_in_one_process_ends_both_with_its_last_line():

@@ -44,6 +44,7 @@ distributed.end_with_others(*json.loads(sys.argv[1]))
 """
 _DONE = -1  # in place of the count of one that is alive
 _ending = threading.Lock()  # of the one thread that ends this process
+_living = threading.Lock()  # of the one thread that says whether this process is alive
 _done = threading.Event()  # this process has ended well, or is about to
 _over = threading.Event()  # nothing is to be watched any more
 _lines: list[Any] = []  # held as long as this process lives
@@ -139,8 +140,9 @@ def tell_of_end(code: int, text: str, *hosts: str | int | None) -> None:
 def end_well() -> None:
     """Waits until the others have ended well too; where one has not, this one ends as it does."""
     if joined():
-        _done.set()
-        _set("alive", _DONE)
+        with _living:  # a sign of life that comes after would never be followed by another
+            _done.set()
+            _set("alive", _DONE)
         while list(_read("alive").values()).count(_DONE) < _state().num_processes:
             _end_with(_read("ended"))
             time.sleep(0.05)
@@ -196,8 +198,9 @@ def _watch() -> None:
     for count in itertools.count():
         if _over.wait(_EVERY):
             return
-        if not _done.is_set():
-            _set("alive", count)
+        with _living:
+            if not _done.is_set():
+                _set("alive", count)
         ended, signals, silent = _read("ended"), _read("signal"), _silent(signs)
         _end_with(ended)
         if _me() != 0 and not _lines:
