@@ -15,6 +15,7 @@ import numpy as np  # noqa: E402
 
 from vreason_jax.command_line import OptionParser, exit_code, write_out  # noqa: E402
 from vreason_jax.errors import UserError, reason_of  # noqa: E402
+from vreason_jax.evaluation.statistics.curves import read_trace  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,8 +28,10 @@ def _run(options: argparse.Namespace) -> None:
         for text in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
             if line["method"] == method and line["trace"]:
-                with np.load(folder / "traces" / line["trace"]) as trace:
-                    explored.append(trace["alpha"][trace["updated"]] > 0)
+                trace = read_trace(folder / "traces" / line["trace"], ("alpha", "updated"))
+                if trace is None:
+                    raise ValueError(f"traces/{line['trace']} is missing or broken")
+                explored.append(trace["alpha"][trace["updated"] > 0] > 0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = reason_of(error)
         raise UserError(f"{folder}: expected the folder of an evaluation: {reason}") from None

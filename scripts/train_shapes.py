@@ -12,7 +12,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from vreason_jax.command_line import OptionParser, add_set, exit_code, warn, write_out  # noqa: E402
+from vreason_jax.command_line import (  # noqa: E402
+    OptionParser,
+    add_set,
+    exit_code,
+    given_path,
+    warn,
+    write_out,
+)
 from vreason_jax.settings import parse_set  # noqa: E402
 
 
@@ -32,7 +39,7 @@ def _run(options: argparse.Namespace) -> None:
     from vreason_jax.training.loop import train
 
     enable_cache(warn)
-    write_out(f"{train(Path(options.out), config)}\n")
+    write_out(f"{train(options.out, config)}\n")
 
 
 def _parser() -> OptionParser:
@@ -43,7 +50,7 @@ def _parser() -> OptionParser:
     )
     add = parser.add_argument
     add("--config", default="shapes", metavar="NAME_OR_FILE", help="of configs/train [shapes]")
-    add("--out", required=True, metavar="FOLDER", help="made, or gone on with")
+    add("--out", type=given_path, required=True, metavar="FOLDER", help="made, or gone on with")
     add_set(parser, "run.steps=100")
     return parser
 

@@ -472,6 +472,12 @@ CHOICES = {
     ('A. Red', 'B. Blue', 'C. Green', 'D. Yellow', 'E. Black', 'F. White'): {
         'At first the light is red, then it turns green. The question asks for the final colour, so it is green.': 'C',
     },
+    ('A. Iron', 'B. Copper', 'C. Zinc', 'D. All of the above'): {
+        'The chart shows iron, copper and zinc, so all of them.': 'D',
+    },
+    ('A. Oslo', 'B. Bergen', 'C. It is not mentioned'): {
+        'The town is never mentioned.': 'C', 'It is never Oslo. It is Bergen.': 'B',
+    },
     ('A. Yes', 'B. No', 'C. Cannot be determined'): {
         '是的': 'A',
     },

@@ -6,7 +6,7 @@
 MEASURES = {
     'What is the distance between the sofa and the table, in meters?': {
         '250 cm': 2.5, 'about 1,700 mm': 1.7, '2.5 m (250 cm)': 2.5, 'It is 250 cm, or 2.5 meters.': 2.5,
-        'between 120 and 120 cm': 1.2, 'a 250-cm gap': 2.5, '2 feet': 0.6096, '3': 3, '0.5 km': 500,
+        '1 m 20 cm': 1.2, '5 feet 6 inches': 1.6764, 'between 120 and 120 cm': 1.2, 'a 250-cm gap': 2.5, '2 feet': 0.6096, '3': 3, '0.5 km': 500,
     },
     'How large is the room (in square meters)?': {
         'About 236.8 square feet, i.e. 22 square meters.': 22, '5 m * 4 m = 20 square meters': 20,
@@ -18,7 +18,7 @@ MEASURES = {
         'It ends between 40s and 45s, at around 42 seconds.': 42,
     },
     'At what second does he pick up the cup?': {'At 0:12.': 12, 'At 12 s': 12},
-    'How long is the video in minutes?': {'120 seconds': 2, '2 min': 2},
+    'How long is the video in minutes?': {'120 seconds': 2, '2 min': 2, '1 hour and 20 minutes': 80, '2h 5min': 125},
     'What is the current in amperes?': {'250 mA': 0.25, 'I = 3 / 12 = 0.25 A, that is 250 mA': 0.25},
     'Find the energy in joules.': {'4.5 kJ': 4500},
     'What is the probability of a red ball?': {'25%': 0.25, '0.25': 0.25},
@@ -31,6 +31,7 @@ NUMBERS = {
     'Just once.': 1, 'They jump twice before landing.': 2, 'Once the ball lands, it rolls.': None,
     'Hay ocho sillas.': 8, 'Il y a dix-sept chaises.': 17, 'Es gibt zwölf Stühle.': 12,
     '\\boxed{4\\pi}': 12.566370614359172, '3π': 9.42477796076938, 'At 0:04 and 0:19': None,
+    "Let's count: one by the door (1), two at the table (2, 3). So the total is 3.": 3,
     'Three times, at 0:04, 0:19 and 0:33.': 3, 'between 3 and 5, probably 4': 4,
     'x = 3 (the other root, x = -5, is rejected)': 3,
     '= $4,500 per year\n\nSo after 10 years the value will be $5,000.': 4500,
@@ -272,6 +273,7 @@ YES_NO = {
     'B': 'no', 'B. no': 'no', 'b': 'no', 'The answer is no': 'no', 'Answer: No, it falls': 'no',
     'I would say no': 'no', 'I think no.': 'no', 'Yes? No.': 'no', '\\boxed{No}': 'no',
     '**No**, it falls': 'no', '<answer>no</answer>': 'no', '<think>yes</think>no': 'no', 'maybe': '',
+    'Yes and no: the lid is, the pot is not.': '', 'It is impossible to say whether he is or not.': '',
     "I don't know": '', 'unclear': '', '': '', 'yes or no': '', 'yes/no': '', '<think>yes': '',
     'cannot tell': '', 'It is not clear': '', 'yes.': 'yes', '**No**': 'no', 'The answer is no.': 'no',
     'Answer: Yes': 'yes', '<think>yes or no? it may be yes': '',
@@ -342,5 +344,10 @@ OPEN = (
     ("wind's force", 'the wind’s force', 1), ('2', '2.83', 0),
     ('blind spot', 'a spot that is blind', 0),
     ('microspheres', '<think>It could be microspheres or', 0), ('X-ray', 'Ｘ ray', 1),
-    ('0.50', '1/2', 1),
+    ('0.50', '1/2', 1), ('20 m/s', '20 metres per second', 1), ('an aeroplane', 'Airplane', 1),
+    ('bacteria', 'a bacterium', 1), ('in the garage', 'In a garage behind the house', 1),
+    ('vitamin A', 'vitamin C', 0), ('vitamin A', 'Vitamin A', 1), ('hepatitis B', 'hepatitis A', 0),
+    ('a rope', 'You might think it is a rope, but it is a snake.', 0), ('a snake', 'You might think it is a rope, but it is a snake.', 1),
+    ('Endothermic', 'Exothermic, the opposite of endothermic', 0),
+    ('a nurse', 'The clip does not say whether she is a nurse or a doctor.', 0),
 )

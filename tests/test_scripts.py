@@ -24,6 +24,7 @@ def run(script, *arguments):
         ("bench_load.py", ("--help",), 0, "folder"),
         ("bench_load.py", (), 2, "required: folder, dtype"),
         ("mutate.py", ("foo",), 2, "invalid choice: 'foo' (choose from "),
+        ("train_shapes.py", ("--out", ""), 2, "--out: expected a path, got an empty text"),
     ],
 )
 def test_help_is_given_and_wrong_arguments_are_said(script, arguments, code, words):
@@ -39,3 +40,6 @@ def test_the_rate_is_that_of_the_updates(tmp_path):
     line = {"method": "vreason", "trace": "0.npz"}
     (tmp_path / "predictions.jsonl").write_text(json.dumps(line) + "\n")
     assert run("alpha_rate.py", tmp_path).stdout == "0.2500\n"
+    (tmp_path / "traces" / "0.npz").write_bytes(b"PK\x03\x04 cut off")
+    told = run("alpha_rate.py", tmp_path).stderr
+    assert told.endswith("folder of an evaluation: traces/0.npz is missing or broken\n")

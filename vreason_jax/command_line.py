@@ -11,6 +11,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 from vreason_jax.errors import UserError, nearest, shown
@@ -201,6 +202,13 @@ def integer(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a whole number, got {shown(text)}") from None
+
+
+def given_path(text: str) -> Path:
+    """Returns the path of an option's text; argparse reports an empty one, as of an unset name."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty text")
+    return Path(text)
 
 
 def positive_integer(text: str) -> int:

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vreason_jax.command_line import (
@@ -13,6 +12,7 @@ from vreason_jax.command_line import (
     add_model,
     add_warmup,
     exit_code,
+    given_path,
     is_first_process,
     join_hosts,
     note,
@@ -175,14 +175,14 @@ def _parser() -> OptionParser:
     add = parser.add_argument
     add("--benchmark", default="shapes", metavar="NAME", help="which questions [shapes]")
     add("--split", default="test", metavar="NAME", help="of shapes: test or validation [test]")
-    add("--data", type=Path, metavar="DIR", help="folder of its annotation and videos")
+    add("--data", type=given_path, metavar="DIR", help="folder of its annotation and videos")
     add(
         "--protocol",
         metavar="NAME_OR_FILE",
         help="how it is asked and scored [video_r1; of shapes, shapes]",
     )
     add("--template", metavar="FILE", help="prompt with {question}, in place of the protocol's")
-    add("--out", type=Path, metavar="DIR", help="folder of lines, traces, summary and report")
+    add("--out", type=given_path, metavar="DIR", help="folder of lines, traces, summary and report")
     add("--methods", type=_names, default=[], metavar="A,B", help="run configs [baseline,vreason]")
     add("--experiment", metavar="NAME_OR_FILE", help="methods of a file of configs/experiments")
     add(

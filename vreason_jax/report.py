@@ -18,7 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vreason_jax.command_line import OptionParser, exit_code, write_out
+from vreason_jax.command_line import OptionParser, exit_code, given_path, write_out
 from vreason_jax.errors import UserError
 
 
@@ -82,8 +82,8 @@ def _parser() -> OptionParser:
         "first method of its own model. The same answer in two folders counts once.",
     )
     parser.add_argument("folders", nargs="+", metavar="DIR", help="what evaluate wrote with --out")
-    place = "folder, or file ending in .html [the DIR if there is one, else ./report]"
-    parser.add_argument("--out", metavar="DIR_OR_FILE", help=place)
+    where = "folder, or file ending in .html [the DIR if there is one, else ./report]"
+    parser.add_argument("--out", type=given_path, metavar="DIR_OR_FILE", help=where)
     rule = "score the lines by another protocol's rule [into DIR/scored_by_PROTOCOL]"
     parser.add_argument("--rescore", metavar="PROTOCOL", help=rule)
     both = "compare two methods question by question: on stdout, and as the page opens"

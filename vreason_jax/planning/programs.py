@@ -111,6 +111,8 @@ def check_compilable(devices: Devices) -> None:
 def described(devices: Devices) -> list:
     """Returns the devices of a TPU slice, described by libtpu; raises UserError where it cannot."""
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    # A description needs no chip: another process may hold the lock on those that are there.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     alone = {"chips_per_host_bounds": (1, 1, 1)} if devices.count == 1 else {}
     try:
         described = topologies.get_topology_desc(devices.topology, platform="tpu", **alone)

@@ -5,7 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vreason_jax.command_line import OptionParser, exit_code, integer, note, positive_integer
+from vreason_jax.command_line import (
+    OptionParser,
+    exit_code,
+    given_path,
+    integer,
+    note,
+    positive_integer,
+)
 from vreason_jax.errors import UserError
 from vreason_jax.shapes.description import json_line
 from vreason_jax.shapes.kinds import KINDS
@@ -64,7 +71,12 @@ def _parser() -> OptionParser:
     add("--kind", help=f"one kind of question, of {', '.join(KINDS)} [in turn]")
     add("--level", type=integer, help="one level of difficulty, 1, 2 or 3 [in turn]")
     add("--frames", type=integer, default=FRAMES, help=f"frames per clip, 2 a second [{FRAMES}]")
-    add("--out", metavar="FOLDER", help="writes FOLDER/videos/*.mp4 and FOLDER/eval_shapes.json")
+    add(
+        "--out",
+        type=given_path,
+        metavar="FOLDER",
+        help="writes FOLDER/videos/*.mp4 and FOLDER/eval_shapes.json",
+    )
     add("--text", metavar="FILE.jsonl", help="writes the questions with their clips in words")
     add("--sheet", metavar="FILE.png", help="draws a contact sheet")
     return parser

@@ -94,6 +94,7 @@ def letter_in(body: str, options: tuple[str, ...], question: str = "") -> str:
         or _letter_of_truth(text, spoken, question)
         or _letter_of_place(text, options, letters)
         or _letter_of_all(text, options)
+        or _letter_of_all(ended, options)
         or lower_letter(text, letters)
     )
 

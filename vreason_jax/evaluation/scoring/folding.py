@@ -64,6 +64,7 @@ SPELLINGS = (  # numbers with their units, British words, and what stands for th
     (re.compile(r"(?<=\w)ys(?=e[ds]?\b|ing\b)"), "yz"),
     (re.compile(r"(?<=[a-z])ll(?=ed\b|ing\b)"), "l"),
     (re.compile(r"\bmoul(?=[dt])"), "mol"),
+    (re.compile(r"\baeroplane"), "airplane"),
     (re.compile(r"[ao]e"), "e"),
     (re.compile(r"aluminium"), "aluminum"),
     (re.compile(r"sulph"), "sulf"),

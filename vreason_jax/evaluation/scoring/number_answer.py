@@ -31,7 +31,8 @@ _PI = re.compile(r"(?<![\w.])([0-9]++(?:\.[0-9]++)?) ?(?:[x*] ?)?(?:pi\b|\u03c0)
 _LEADS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"\b(?:answer|result|estimate|count(?= is|:| =))\b(?: (?:is|would be|must be|should be|=))?"
+        r"\b(?:answer|result|estimate|(?<!let's )(?<!let us )(?<!let me )count(?= is|:| =))\b"
+        r"(?: (?:is|would be|must be|should be|=))?"
         r"(?! (?:is )?(?:between|either))|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
         r"\b(?:(?:so|therefore|thus|hence)(?! after\b)|"

@@ -19,14 +19,22 @@ _SPELLINGS = (
     (re.compile(r"&"), " and "),
     (re.compile(r"n't\b"), " not"),
     (re.compile(r"'(?:s\b|(?!\w))"), ""),
-    (re.compile(rf"\b(?:{'|'.join(_ORDINAL)})\b"), lambda match: _ORDINAL[match.group()]),
+    (
+        re.compile(rf"(?<!\bper )\b(?:{'|'.join(_ORDINAL)})\b"),
+        lambda match: _ORDINAL[match.group()],
+    ),
+    (re.compile(r"(?<=\b(?:on|in|at|of|to|by) )(?:the|an?) (?=[a-z]{2})"), ""),
     *SPELLINGS,
 )
-_EITHER = re.compile(r"\beither\b.{1,100}\bor\b", re.IGNORECASE | re.DOTALL)
-# "Cello? No, ...", "unlike a cello": what an answer is told from
+_EITHER = re.compile(
+    r"\b(?:either|(?:say|tell|clear|know|mention|specify|see) whether)\b.{1,100}\bor\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# "Cello? No, ...", "unlike a cello", "one might think a cello, but": what an answer is told from
 _CONTRAST = re.compile(
     r"[^.!?\n]{1,100}\? *(?=no\b)|"
-    r"\b(?:unlike|rather than|instead of|as opposed to)\b[^.,;:\n]{1,100}",
+    r"\b(?:unlike|rather than|instead of|(?:as )?opposed to|opposite of)\b[^.,;:\n]{1,100}|"
+    r"\b(?:might|may|could) (?:think|guess|assume|believe)\b[^.!?\n]{1,100}\bbut\b",
     re.IGNORECASE,
 )
 _LISTED = re.compile(r"\[[^\[\]\n]{1,200}\]")  # [1,2,3]
@@ -40,6 +48,7 @@ _GOES_ON = (
 )
 _DENIAL = {"not", "no", "never", "non", "without"}
 _ARTICLES = {"a", "an", "the"}
+_PLURAL_IN_A = re.compile("(?<=ri)(?:on|um)$")  # bacteria, mitochondria, criteria
 
 
 def says(reply: str, gold: str) -> bool:
@@ -109,4 +118,5 @@ def _greek(sign: str) -> str:
 
 
 def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    word = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return _PLURAL_IN_A.sub("a", word)

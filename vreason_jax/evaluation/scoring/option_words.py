@@ -25,7 +25,7 @@ _INSTEAD = re.compile(r"\b(?:instead of|rather than|anything but)\b[^,.;:\n]{0,1
 _SENTENCE = re.compile(r"[.;](?!\S)|\n")
 _WRONG = re.compile(r"\b(?:is|are) (?:wrong|incorrect|false)\b")
 _SPELLINGS = (
-    (re.compile(r"\bnon[ -](?=[a-z])"), "not "),
+    (re.compile(r"\bnon[ -](?=[a-z])|\bnever (?=[a-z]+(?:ed|wn|en|id)\b)"), "not "),
     (re.compile(r"\banti-?clockwise"), "counterclockwise"),
     (re.compile(r"\bonce\b"), "1 time"),
     (re.compile(r"\btwice\b"), "2 time"),

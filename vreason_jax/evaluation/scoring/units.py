@@ -25,7 +25,20 @@ _MEASURE = re.compile(
     r"(?<![\w.])(?P<number>[0-9]++(?:\.[0-9]++)?)"
     rf"(?=(?:(?: ?-|,? to| and| or) ?[0-9.]++)?[ -]?(?:an? )?{_UNIT})"
 )
-_MINUTES = re.compile(r"(?<![\w:.])([0-9]{1,3}) ?min(?:ute)?s?,?(?: and)? ([0-9]{1,2})(?= ?s)")
+_COMPOUNDS = tuple(  # "1 hour and 30 minutes", "1 m 20 cm"
+    (
+        re.compile(
+            rf"(?<![\w:.])([0-9]{{1,3}}) ?(?:{large}),?(?: and)? ([0-9]{{1,2}})(?= ?{small})"
+        ),
+        of,
+    )
+    for large, small, of in (
+        ("h(?:ours?|rs?)?", "min", 60),
+        ("min(?:ute)?s?", "s", 60),
+        ("feet|foot|ft", r"in(?:ch(?:es)?)?\b", 12),
+        ("m(?:et(?:er|re)s?)?", "c(?:m|enti)", 100),
+    )
+)
 _CLOCK = re.compile(r"(?<![\w:.])([0-9]{1,3}):([0-5][0-9])(?![\w:])")  # 0:12
 
 
@@ -36,7 +49,8 @@ def in_asked_unit(text: str, question: str) -> str:
     """
     asked = _ASKED.search(fold(question).lower())
     kind, factor = _measured(asked) if asked else ("", 0.0)
-    text = _MINUTES.sub(seconds, text) if kind == "s" else text
+    for pattern, of in _COMPOUNDS if kind in ("s", "m") else ():
+        text = pattern.sub(lambda match, of=of: str(of * int(match[1]) + int(match[2])), text)
     told = any(_measured(match) == (kind, factor) for match in _MEASURE.finditer(text))
     text = _CLOCK.sub(" " if told or (kind, factor) != ("s", 1) else seconds, text)
 

@@ -29,7 +29,7 @@ _SAID = (
 )
 # What holds the words without saying them.
 _UNSAID = re.compile(
-    r"\b(?:yes|true)(?: or |/)(?:no|false)\b|\byes and no\b(?! one)|\bnot only\b|"
+    r"\b(?:yes|true)(?: or |/)(?:no|false)\b|(?<!^)\byes and no\b(?! one)|\bnot only\b|"
     r"\bno (?:doubt|question|one|longer|other|more|idea|clue|information|answer|problem|way)\b|"
     r"\bnot no\b(?= but)|^(?:\u5bf9\u4e0d\u8d77|\u4e0d\u597d\u610f\u601d|\u62b1\u6b49)"
 )
@@ -39,9 +39,11 @@ _UNSURE = re.compile(
     r"enough|possible to|applicable|available|confirm|verify|be (?:determined|confirmed|known))|"
     r"\b(?:i|we)(?:'m| am| are)? (?:cannot|can not|can't|could not|couldn't|unable to|do not|don't)"
     r" (?:\w+ )?(?:view|watch|access|help|assist|answer|provide|have)|"
-    r"\bdoes(?: not|n't) (?:provide|say)|\b(?:unclear|uncertain|unsure|unknown|unable to))\b"
+    r"\bdoes(?: not|n't) (?:provide|say)|\b(?:unclear|uncertain|unsure|unknown|unable to|"
+    r"impossible to (?:say|tell|know|see|determine|judge|be)))\b"
 )
-_SIGN_UNSURE = re.compile(
+_OPEN = re.compile(
+    r"^yes and no\b(?! one)|"
     "\u4e0d(?:\u80fd)?\u786e\u5b9a|\u65e0\u6cd5|\u4e0d\u6e05\u695a|\u4e0d\u77e5\u9053|\u4e0d\u660e\u786e"
 )
 _ANSWER = re.compile(
@@ -107,7 +109,7 @@ def yes_or_no(body: str, question: str = "") -> str:
         return "no" if denied[-1][1] else "yes"
     if alone := _ALONE.get(text.removeprefix("looks ").removeprefix("that is ").rstrip(".! ")):
         return alone
-    if _SIGN_UNSURE.search(text):
+    if _OPEN.search(text):
         return ""
     if told := list(_ANSWER.finditer(text)):
         return _side(told[-1])
@@ -143,7 +145,7 @@ def _says_again(text: str, question: str) -> bool:
 def is_unsure(body: str) -> bool:
     """Returns whether a text says that it cannot be told."""
     text = fold(body).lower()
-    return bool(_UNSURE.search(text) or _SIGN_UNSURE.search(text))
+    return bool(_UNSURE.search(text) or _OPEN.search(text))
 
 
 def _last_thought(text: str, said: re.Match[str]) -> re.Match[str]:
