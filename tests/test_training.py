@@ -193,13 +193,13 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     ]  # fmt: skip
 
 
-def test_thirty_steps_lower_the_loss(tmp_path):
-    config = tiny(steps=30, validate_every=5, validate_questions=0, save_every=30)
+def test_sixteen_steps_lower_the_loss(tmp_path):
+    config = tiny(steps=16, validate_every=4, validate_questions=0, save_every=16)
     loop.train(tmp_path / "run", config, io.StringIO())
     lines = (tmp_path / "run" / loop.CURVE).read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
-    assert len(losses) == 6
-    assert losses[-1] < 0.7 * losses[0]
+    assert len(losses) == 4
+    assert losses[-1] < 0.75 * losses[0]
 
 
 def test_killed_and_resumed_training_ends_in_the_same_bytes(tmp_path, finished):
