@@ -210,6 +210,14 @@ def test_the_last_sign_of_a_process_that_has_ended_well_says_so(monkeypatch):
     assert store.kept["vreason_jax/alive/0"] == json.dumps(group._DONE)
 
 
+def test_a_process_is_silent_after_many_looks_of_this_one(monkeypatch):
+    monkeypatch.setattr(group, "_read", lambda _: {0: group._DONE, 1: 7, 2: 5})
+    signs, last = {2: (4, 0)}, group._SILENT_AFTER
+    assert [group._silent(signs, look) for look in (1, last, last + 1, last + 2)] == [
+        None, None, None, 1,
+    ]  # fmt: skip
+
+
 def test_a_bug_in_one_process_ends_both_with_its_last_line():
     first, second = run_two(failing=1, how="bug")
     assert (first[0], second[0]) == (1, 1)

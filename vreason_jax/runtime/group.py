@@ -30,7 +30,7 @@ _KEYS = "vreason_jax"
 # Public JAX has barriers of devices alone, which watchdogs end, and no store.
 _STATE = "jax._src.distributed"
 _EVERY = 0.5  # seconds between two looks
-_SILENT_AFTER = 30.0  # seconds without a sign of life
+_SILENT_AFTER = 60  # looks without a sign of life
 _LAST_WORDS = 1.0  # seconds for what a process said before its line was cut
 _LAST_SECONDS = 4.0  # that an ending process waits for the others to have seen it
 _UNTIL_MET = 10.0  # seconds that it waits for others to come
@@ -193,7 +193,7 @@ def _watch() -> None:
     if _me() == 0:
         with contextlib.suppress(OSError):  # where no line is possible, silence tells, later
             _set("line", lifelines.listen(_cut))
-    signs: dict[int, tuple[Any, float]] = {}
+    signs: dict[int, tuple[Any, int]] = {}
     signalled = False
     for count in itertools.count():
         if _over.wait(_EVERY):
@@ -201,7 +201,7 @@ def _watch() -> None:
         with _living:
             if not _done.is_set():
                 _set("alive", count)
-        ended, signals, silent = _read("ended"), _read("signal"), _silent(signs)
+        ended, signals, silent = _read("ended"), _read("signal"), _silent(signs, count)
         _end_with(ended)
         if _me() != 0 and not _lines:
             _lines.extend(_line(place) for place in _read("line").values())
@@ -210,7 +210,8 @@ def _watch() -> None:
             if _me() not in signals:
                 os.kill(os.getpid(), next(iter(signals.values())))
         if silent is not None:
-            end(1, f"error: process {silent} gave no sign of life for {_SILENT_AFTER:.0f} seconds")
+            seconds = _SILENT_AFTER * _EVERY
+            end(1, f"error: process {silent} gave no sign of life for {seconds:.0f} seconds")
 
 
 def _line(place: list) -> Any:
@@ -230,13 +231,15 @@ def _cut(process: int) -> None:
         end(1, f"error: process {process} has ended without a word")
 
 
-def _silent(signs: dict[int, tuple[Any, float]]) -> int | None:
-    """Returns a process that has not counted on for a while; `signs` are the last ones seen."""
-    now = time.monotonic()
+def _silent(signs: dict[int, tuple[Any, int]], look: int) -> int | None:
+    """Returns a process that has not counted on for many looks; `signs` are the last ones seen.
+
+    Looks are counted, not seconds: this process may have been held up itself, as by Ctrl-Z.
+    """
     for process, count in _read("alive").items():
-        if signs.get(process, (None, 0.0))[0] != count:
-            signs[process] = count, now
-        elif count != _DONE and now - signs[process][1] > _SILENT_AFTER:
+        if signs.get(process, (None, 0))[0] != count:
+            signs[process] = count, look
+        elif count != _DONE and look - signs[process][1] > _SILENT_AFTER:
             return process
     return None
 

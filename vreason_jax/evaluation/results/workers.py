@@ -115,7 +115,7 @@ class Worker:
 
     def _live(self) -> None:
         while not self._left.wait(_TOUCHED_EVERY):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # what a network's file system refuses passes
                 os.utime(self._place / self._name)
 
 
