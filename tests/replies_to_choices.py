@@ -475,6 +475,16 @@ CHOICES = {
     ('A. Iron', 'B. Copper', 'C. Zinc', 'D. All of the above'): {
         'The chart shows iron, copper and zinc, so all of them.': 'D',
     },
+    ('A. A canoe', 'B. A raft', 'C. A kayak'): {
+        '- **A canoe** – there are no paddles. ✗\n- **A raft** – logs tied together. ✓\n- **A kayak** – no. ✗': 'B',
+        '* A canoe — incorrect; too wide.\n* A raft — incorrect.\n* A kayak — correct; it is closed.': 'C',
+        '| Option | Seen? |\n|---|---|\n| A canoe | Yes – at 0:12 |\n| A raft | No |\n| A kayak | No |': 'A',
+        'A canoe or a kayak would do, but with its closed deck I lean towards a kayak.': 'C',
+        'The correct answer is A. Sorry, I meant B: logs.': 'B', '정답은 C입니다.': 'C', '答えはBです。': 'B',
+        'It is called a raft, in contrast to a kayak.': 'B', 'A canoe is out, so it is the kayak.': 'C',
+        'Widths:\n- a canoe: 1 m\n- a raft: 3 m\n- a kayak: 0.6 m\n\nThe widest is the raft.': 'B',
+    },
+    ('A. 左边', 'B. 右边', 'C. 后面'): {'球先在左边，从后面滚过。最后停在右边。': 'B'},
     ('A. Oslo', 'B. Bergen', 'C. It is not mentioned'): {
         'The town is never mentioned.': 'C', 'It is never Oslo. It is Bergen.': 'B',
     },

@@ -18,12 +18,15 @@ MEASURES = {
         'It ends between 40s and 45s, at around 42 seconds.': 42,
     },
     'At what second does he pick up the cup?': {'At 0:12.': 12, 'At 12 s': 12},
+    'How many hours does it bake?': {'On level 2, it bakes for 90 minutes.': 1.5},
+    'What is the gap, in meters?': {'To estimate the gap I take the door, 2 m high. So it is about 3.1 m.': 3.1},
     'How long is the video in minutes?': {'120 seconds': 2, '2 min': 2, '1 hour and 20 minutes': 80, '2h 5min': 125},
     'What is the current in amperes?': {'250 mA': 0.25, 'I = 3 / 12 = 0.25 A, that is 250 mA': 0.25},
     'Find the energy in joules.': {'4.5 kJ': 4500},
     'What is the probability of a red ball?': {'25%': 0.25, '0.25': 0.25},
     'What is the probability in percent?': {'25%': 25},
-    'How many balls are there?': {'250 cm': 250, '25%': 25},
+    'How many balls are there?': {
+        'For half a second the curtain hides two of them, in frames 3 to 9.': 2, 'Of 16 frames over 48 seconds, a pair.': 2,'250 cm': 250, '25%': 25},
 }
 
 # reply -> value; None where it gives none
@@ -273,6 +276,9 @@ YES_NO = {
     'B': 'no', 'B. no': 'no', 'b': 'no', 'The answer is no': 'no', 'Answer: No, it falls': 'no',
     'I would say no': 'no', 'I think no.': 'no', 'Yes? No.': 'no', '\\boxed{No}': 'no',
     '**No**, it falls': 'no', '<answer>no</answer>': 'no', '<think>yes</think>no': 'no', 'maybe': '',
+    'The lamp never goes on. So it is true that the room stays dark.': 'yes', "So the caption isn't wrong.": 'yes',
+    'She does, but only once.': 'yes', 'Yes, at first it falls. Later it is held. So no, it does not fall.': 'no',
+    'It would seem unlikely that this is one shot.': 'no', 'Does it sink? Not at all, it floats.': 'no',
     'Yes and no: the lid is, the pot is not.': '', 'It is impossible to say whether he is or not.': '',
     "I don't know": '', 'unclear': '', '': '', 'yes or no': '', 'yes/no': '', '<think>yes': '',
     'cannot tell': '', 'It is not clear': '', 'yes.': 'yes', '**No**': 'no', 'The answer is no.': 'no',

@@ -118,8 +118,6 @@ def test_a_wrong_image(refused, tmp_path, name):
         ("--mesh model=0", "expected each axis once, with a number of 1 or more"),
         (f"--mesh model={'9' * 5000}", "expected each axis once, with a number of 1 or more"),
         ("--no-video --video clip.mp4", "--no-video and --video exclude each other"),
-        ("--seed 1 --set sampling.seed=2", "--seed and --set sampling.seed differ"),
-        ("--lite --set prune.fraction=0.25", "--lite and --set prune.fraction differ"),
     ],
     ids=lambda value: value[:40],
 )

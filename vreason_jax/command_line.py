@@ -50,7 +50,7 @@ def add_model(parser: OptionParser) -> None:
 
 def add_set(parser: OptionParser, example: str = "controller.every=8") -> None:
     """Adds --set, which is repeatable; `settings.parse_set` reads its values."""
-    words = f"one config key, such as {example}; repeatable"
+    words = f"one config key, such as {example}; repeatable, wins over other flags"
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=words)
 
 

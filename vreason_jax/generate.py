@@ -168,19 +168,16 @@ def _question(arguments: argparse.Namespace):
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     from vreason_jax.settings import parse_set
 
-    short = {
-        "--baseline": ("controller.objective", "none" if arguments.baseline else None),
-        "--lite": ("prune.fraction", 0.5 if arguments.lite else None),
-        "--max-new-tokens": ("sampling.max_new_tokens", arguments.max_new_tokens),
-        "--num-frames": ("video.num_frames", arguments.num_frames),
-        "--seed": ("sampling.seed", arguments.seed),
-        "--dtype": ("model.dtype", arguments.dtype),
+    values = {
+        "controller.objective": "none" if arguments.baseline else None,
+        "prune.fraction": 0.5 if arguments.lite else None,
+        "sampling.max_new_tokens": arguments.max_new_tokens,
+        "video.num_frames": arguments.num_frames,
+        "sampling.seed": arguments.seed,
+        "model.dtype": arguments.dtype,
     }
-    values = dict(parse_set(text) for text in arguments.set)
-    for option, (key, value) in short.items():
-        if value is not None and values.setdefault(key, value) != value:
-            raise UserError(f"{option} and --set {key} differ: leave one of them out")
-    return values
+    given = {key: value for key, value in values.items() if value is not None}
+    return {**given, **dict(parse_set(text) for text in arguments.set)}
 
 
 def _print(text: str) -> None:

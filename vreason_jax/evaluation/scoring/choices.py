@@ -14,6 +14,7 @@ from vreason_jax.evaluation.scoring.letters import (
 from vreason_jax.evaluation.scoring.number_answer import number_in
 from vreason_jax.evaluation.scoring.numbers import ORDINALS, SMALL, find_numbers, plain
 from vreason_jax.evaluation.scoring.option_words import OptionWords
+from vreason_jax.evaluation.scoring.verdicts import letter_affirmed
 from vreason_jax.evaluation.scoring.yes_no import is_unsure, yes_or_no
 
 _UNTOLD = "ABCDEFGHIJ"  # where the letters stand in the picture alone
@@ -31,10 +32,15 @@ _TRUTHS = (("yes", "no"), ("true", "false"), ("correct", "incorrect"), ("right",
 # What follows holds the answer, if a letter stands there.
 _ANEW = re.compile(
     r"(?i)\b(?:wait|hmm+|oops|on second thoughts?|scratch that|my mistake|upon (?:\w+ )?review|"
-    r"let me (?:re-?consider|re-?think|re-?check|correct (?:myself|that)))\b"
+    r"i meant|let me (?:re-?consider|re-?think|re-?check|correct (?:myself|that)))\b"
 )
-_SO = re.compile(r"(?i)\b(?:so|therefore|thus|hence|in conclusion|finally),? ")
-_SENTENCE = re.compile(r"(?<!\b[A-Z])[.;] ")
+_SO = re.compile(
+    r"(?i)\b(?:so|therefore|thus|hence|in (?:conclusion|short|sum)|finally|"
+    r"lean(?:ing)? (?:to|towards?)),? "
+)
+_SENTENCE = re.compile("(?<!\\b[A-Z])[.;](?: |(?=[\u3400-\u9fff]))")
+_CLAUSE = re.compile(r"[;.]|, (?:while|whereas|but|not) ")
+_BULLET = re.compile(r"\s*(?:[-*|\u2022]|[0-9]+[.)]) ?")
 _ITEM = re.compile(r"[A-Z][.:)]")
 _BETWEEN = re.compile(r"(?:[\s,;|*.()\"'-]|\band\b|\bor\b)*")
 _IN_TURN = (
@@ -63,7 +69,8 @@ def letter_in(body: str, options: tuple[str, ...], question: str = "") -> str:
     letters = "".join(option[0] for option in options) or _UNTOLD
     words = OptionWords(options)
     text = _ASIDE.sub("", _without_list(_CHATTER.sub(" ", fold(body)), options)).strip()
-    if sure := lone_letter(text, letters) or words.equal(text) or _anew(text, letters):
+    sure = lone_letter(text, letters) or words.equal(text) or letter_affirmed(body, words)
+    if sure := sure or _anew(text, letters):
         return sure
     spoken = {plain_words(option[2:]): option[0] for option in options}
     if set(spoken) in map(set, _TRUTHS):  # nothing but yes and no
@@ -86,7 +93,9 @@ def letter_in(body: str, options: tuple[str, ...], question: str = "") -> str:
         or words.part(led)
         or (words.named(ended) or words.loosely(ended) if ended != text else "")
         or words.named(text)
+        or words.named(_CLAUSE.split(ended)[0] if ended != text else "")
         or words.named(_last_sentence(text))
+        or words.named(_last_line(body))
         or _letter_of_number(text, options)
         or only_letter(text, letters)
         or words.part(text)
@@ -128,6 +137,12 @@ def _last_sentence(text: str) -> str:
     """Returns the last sentence of a text, "" where it is one option of a list."""
     last = _SENTENCE.split(text.rstrip(" ."))[-1]
     return "" if _ITEM.match(last) else last
+
+
+def _last_line(body: str) -> str:
+    """Returns the last sentence of the last line, "" where that is one of a list."""
+    line = body.strip().rsplit("\n", 1)[-1]
+    return "" if _BULLET.match(line) else _last_sentence(fold(line))
 
 
 def _letter_of_truth(text: str, spoken: dict[str, str], question: str) -> str:

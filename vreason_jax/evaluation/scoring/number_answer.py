@@ -5,7 +5,7 @@ import re
 
 from vreason_jax.evaluation.scoring.folding import fold
 from vreason_jax.evaluation.scoring.numbers import Found, digits_for_words, find_numbers, plain
-from vreason_jax.evaluation.scoring.units import in_asked_unit
+from vreason_jax.evaluation.scoring.units import in_asked_unit, measures
 
 # A citation's number, "(the other root, -5, is rejected)", "between 3 and 5, probably" of 4
 _ASIDE = re.compile(
@@ -32,12 +32,14 @@ _LEADS = tuple(
     re.compile(pattern)
     for pattern in (
         r"\b(?:answer|result|estimate|(?<!let's )(?<!let us )(?<!let me )count(?= is|:| =))\b"
+        r"(?! the\b)"
         r"(?: (?:is|would be|must be|should be|=))?"
         r"(?! (?:is )?(?:between|either))|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
         r"\b(?:(?:so|therefore|thus|hence)(?! after\b)|"
         r"which is(?! (?:about|around|roughly|approximately))|altogether|equals|"
-        r"total(?: of| is)?|totall?ing|makes?|gives|giving|leaves|leaving|actually|i would say|"
+        r"total(?: of| is)?|totall?ing|(?:difference|sum|product) is|donc|insgesamt|"
+        r"makes?|gives|giving|leaves|leaving|actually|i would say|"
         r"i'd (?:say|guess))\b|[\u2192\u21d2]",
         r"[=\u2248]|\u5171|\bbut (?:it is|it's|there (?:are|is))\b|, there (?:are|is)\b|\bbut\b|"
         r"[0-9] [^0-9]{1,40}[0-9] [^0-9]{1,40}(?:\bi\.e\.|: (?=[0-9.]+\W*$))|"
@@ -56,7 +58,8 @@ _IN_ALL = re.compile(r"^[ a-z]{0,20} (?:in all|in total|altogether|overall)\b")
 # Numbers that name something, tell when, or are refused, where others stand beside them.
 _NAMED = re.compile(
     r"\b(?:frames?|rooms?|figures?|fig\.|steps?|images?|questions?|options?|lines?|tables? no\.?|"
-    r"parts?|pages?|scenes?|chapters?|number|no\.)(?: no\.?)? #?$|#$|"
+    r"parts?|pages?|scenes?|chapters?|number|no\.)(?: no\.?)? #?"
+    r"(?:[0-9.]+ (?:to|and|through|-) )?$|#$|"
     r"\b(?:between|among|of|from|in|with|for) (?:the|these|those|all|both) $|\bas of $"
 )
 _WHEN = re.compile(
@@ -92,7 +95,10 @@ def number_in(text: str, question: str = "") -> str:
     found = find_numbers(folded)
     given = _GIVEN.match(folded)
     begin = given.end() if given else 0
+    kind, kinds = measures(folded, question)
     told = [n for n in found if n[1][0] >= begin and not _beside_the_point(folded, n)]
+    if "how many" in question.lower() and not kind:
+        told = [n for n in told if kinds.get(n[1][0]) not in ("s", "m", "share")] or told
     if not told and _UNABLE.search(folded):
         return ""
     found = told or found
@@ -100,7 +106,10 @@ def number_in(text: str, question: str = "") -> str:
     said = _behind(surest, folded, found) or _in_all(folded, found)
     for lead in others if not said else ():
         said = said or _behind(lead, folded, found)
-    return said or (found[_counted(found) - 1][0] if found else _unwritten(folded))
+    if said or not found:
+        return said or _unwritten(folded)
+    found = [n for n in found if kind and kinds.get(n[1][0]) == kind] or found
+    return found[_counted(found) - 1][0]
 
 
 def _unwritten(text: str) -> str:

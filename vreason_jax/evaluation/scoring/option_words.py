@@ -21,9 +21,15 @@ _DENIES = re.compile(
     r"\b(?:not(?! only)|no(?! doubt| question)|never|cannot|without|neither|nor|none)\b|n't\b|"
     r"[\u4e0d\u6ca1\u6c92]"
 )
-_INSTEAD = re.compile(r"\b(?:instead of|rather than|anything but)\b[^,.;:\n]{0,100}")
+_INSTEAD = re.compile(
+    r"\b(?:instead of|rather than|anything but|(?:in contrast|compared) (?:to|with)|unlike)"
+    r"\b[^,.;:\n]{0,100}"
+)
 _SENTENCE = re.compile(r"[.;](?!\S)|\n")
-_WRONG = re.compile(r"\b(?:is|are) (?:wrong|incorrect|false)\b")
+_WRONG = re.compile(
+    r"\b(?:is|are) "
+    r"(?:wrong|incorrect|false|(?:ruled )?out|excluded|eliminated|impossible|unlikely)\b"
+)
 _SPELLINGS = (
     (re.compile(r"\bnon[ -](?=[a-z])|\bnever (?=[a-z]+(?:ed|wn|en|id)\b)"), "not "),
     (re.compile(r"\banti-?clockwise"), "counterclockwise"),

@@ -63,6 +63,16 @@ def in_asked_unit(text: str, question: str) -> str:
     return _MEASURE.sub(written, text)
 
 
+def measures(text: str, question: str) -> tuple[str, dict[int, str]]:
+    """Returns what a question asks to be measured, and what each number of a text measures.
+
+    By the base unit, "" for a count; numbers by their places, those without a unit left out.
+    """
+    asked = _ASKED.search(fold(question).lower())
+    kinds = {match.start(): _measured(match)[0] for match in _MEASURE.finditer(text)}
+    return _measured(asked)[0] if asked else "", kinds
+
+
 def _measured(match: re.Match[str]) -> tuple[str, float]:
     """Returns what a unit measures, named by its base unit, and its size in that."""
     part = match.groupdict()

@@ -33,12 +33,13 @@ _UNSAID = re.compile(
     r"\bno (?:doubt|question|one|longer|other|more|idea|clue|information|answer|problem|way)\b|"
     r"\bnot no\b(?= but)|^(?:\u5bf9\u4e0d\u8d77|\u4e0d\u597d\u610f\u601d|\u62b1\u6b49)"
 )
+_SHORT = re.compile(r"(?:(?<=\bis)|(?<=\bare)|(?<=\bwas))n't\b")
 _DENIED = re.compile(r"\b(?:would not|wouldn't|wrong to) (?:say|answer) (?:(yes)|no)\b")
 _UNSURE = re.compile(
     r"(?:\b(?:(?:not|cannot)|\w+n't) (?:\w+ )?(?:know|tell|see|sure|clear|certain|determine|say|"
     r"enough|possible to|applicable|available|confirm|verify|be (?:determined|confirmed|known))|"
     r"\b(?:i|we)(?:'m| am| are)? (?:cannot|can not|can't|could not|couldn't|unable to|do not|don't)"
-    r" (?:\w+ )?(?:view|watch|access|help|assist|answer|provide|have)|"
+    r" (?:\w+ )?(?:view|watch|access|help|assist|answer|provide|have|make|identify)|"
     r"\bdoes(?: not|n't) (?:provide|say)|\b(?:unclear|uncertain|unsure|unknown|unable to|"
     r"impossible to (?:say|tell|know|see|determine|judge|be)))\b"
 )
@@ -67,11 +68,19 @@ _LAST = re.compile(
     + _SAID
     + r"[.! ]*$"
 )
+# "it is true that", "it would seem unlikely that", "so no, ...", "Is it faster? Not at all."
+_TELLS = re.compile(
+    r"\b(?:it is|it's|it (?:would |does )?seems?|it looks) (?:(?:indeed|also|thus|very|quite) )?"
+    rf"(?:(?P<no>{_WRONG}|not (?:{_RIGHT}|the case|likely)|unlikely|improbable)|"
+    rf"(?P<yes>not (?:{_WRONG})|{_RIGHT}|the case|likely|probable)) that\b"
+)
+_SO = re.compile(r"(?:\b(?:so|therefore|thus|hence),? |\u6240\u4ee5|\? )" + _SAID + r"(?! [a-z])")
 _CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence)\b")
 _FITS = re.compile(
     rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: accurately| correctly| exactly)? "
-    r"(?:(?P<no>contradicts|(?:does not|doesn't) (?:match|correspond|describe|reflect|fit|hold)|"
-    r"shows the opposite)|(?P<yes>matches|corresponds|describes|reflects|fits))\b"
+    r"(?:(?P<no>contradicts|shows the opposite|"
+    r"(?:does not|doesn't) (?:match|correspond|describe|reflect|fit|hold|stand))|"
+    r"(?P<yes>matches|corresponds|describes|reflects|fits|holds|stands))\b"
 )
 # "no... wait, yes", "yes? no"
 _SECOND = re.compile(
@@ -86,7 +95,7 @@ _NEGATED = re.compile(
 _AFFIRMED = re.compile(
     r"^(?:i (?:think|believe|would say|'d say|guess) )?(?:it|that|this|they|he|she|there|the \w+) "
     r"(?:is|are|does|do|did|was|were|has|can)(?: indeed)?"
-    r"(?: true| correct| right| the case)?[.! ]*$"
+    r"(?: true| correct| right| the case)?(?:[.! ]*$|,? (?:though|but|although|as|because|since)\b)"
     r"|^i (?:think|believe) so\b|\bindeed\b"
 )
 _ANYWHERE = re.compile(r"(?P<yes>\byes\b)|(?P<no>\bno\b)")
@@ -104,7 +113,7 @@ def yes_or_no(body: str, question: str = "") -> str:
 
     By what the question asks where the text says that again. "" for neither.
     """
-    text = _UNSAID.sub(" ", fold(body).lower()).strip()
+    text = _UNSAID.sub(" ", _SHORT.sub(" not", fold(body).lower())).strip()
     if denied := list(_DENIED.finditer(text)):
         return "no" if denied[-1][1] else "yes"
     if alone := _ALONE.get(text.removeprefix("looks ").removeprefix("that is ").rstrip(".! ")):
@@ -116,6 +125,8 @@ def yes_or_no(body: str, question: str = "") -> str:
     last = _LAST.search(text)
     if last and _CONCLUDES.search(text, last.start() - 1):
         return _side(last)
+    if told := [*_TELLS.finditer(text), *_SO.finditer(text)]:
+        return _side(told[-1])
     if first := _FIRST.match(text):
         return _side(_last_thought(text, first))
     if last := last or _FITS.search(text):
