@@ -485,6 +485,7 @@ CHOICES = {
         'Widths:\n- a canoe: 1 m\n- a raft: 3 m\n- a kayak: 0.6 m\n\nThe widest is the raft.': 'B',
     },
     ('A. 左边', 'B. 右边', 'C. 后面'): {'球先在左边，从后面滚过。最后停在右边。': 'B'},
+    ('A. The lights are out', 'B. The door is open'): {'In the last frame the lights are out.': 'A'},
     ('A. Oslo', 'B. Bergen', 'C. It is not mentioned'): {
         'The town is never mentioned.': 'C', 'It is never Oslo. It is Bergen.': 'B',
     },

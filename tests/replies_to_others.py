@@ -213,7 +213,7 @@ NUMBERS = {
 }
 # reply to "Is the water level rising?" -> "yes", "no" or ""
 RESTATED = {
-    'The water level is rising.': 'yes', 'In the last frames the water level clearly rises.': 'yes',
+    'The tap was left open. So it is rising.': '', 'The water level is rising.': 'yes', 'In the last frames the water level clearly rises.': 'yes',
     'The water level is falling rather than rising.': 'no', "The water level isn't rising.": 'no',
     'Water drips. The level is rising, says the man about the water.': '', 'The sun is rising.': '',
 }
@@ -278,7 +278,7 @@ YES_NO = {
     '**No**, it falls': 'no', '<answer>no</answer>': 'no', '<think>yes</think>no': 'no', 'maybe': '',
     'The lamp never goes on. So it is true that the room stays dark.': 'yes', "So the caption isn't wrong.": 'yes',
     'She does, but only once.': 'yes', 'Yes, at first it falls. Later it is held. So no, it does not fall.': 'no',
-    'It would seem unlikely that this is one shot.': 'no', 'Does it sink? Not at all, it floats.': 'no',
+    'No. While it is true that he opens it, he does not look in.': 'no', 'Does it sink? Not at all, it floats.': 'no',
     'Yes and no: the lid is, the pot is not.': '', 'It is impossible to say whether he is or not.': '',
     "I don't know": '', 'unclear': '', '': '', 'yes or no': '', 'yes/no': '', '<think>yes': '',
     'cannot tell': '', 'It is not clear': '', 'yes.': 'yes', '**No**': 'no', 'The answer is no.': 'no',
@@ -355,5 +355,6 @@ OPEN = (
     ('vitamin A', 'vitamin C', 0), ('vitamin A', 'Vitamin A', 1), ('hepatitis B', 'hepatitis A', 0),
     ('a rope', 'You might think it is a rope, but it is a snake.', 0), ('a snake', 'You might think it is a rope, but it is a snake.', 1),
     ('Endothermic', 'Exothermic, the opposite of endothermic', 0),
+    ('left', 'We have to see whether it goes left or right. It goes left.', 1),
     ('a nurse', 'The clip does not say whether she is a nurse or a doctor.', 0),
 )

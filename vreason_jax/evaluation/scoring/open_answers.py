@@ -27,7 +27,8 @@ _SPELLINGS = (
     *SPELLINGS,
 )
 _EITHER = re.compile(
-    r"\b(?:either|(?:say|tell|clear|know|mention|specify|see) whether)\b.{1,100}\bor\b",
+    r"(?:\beither|(?:\bnot|n't|\bcannot) (?:say|tell|clear|know|mention|specify|see) whether|"
+    r"\bun(?:clear|known|certain) whether)\b.{1,100}\bor\b",
     re.IGNORECASE | re.DOTALL,
 )
 # "Cello? No, ...", "unlike a cello", "one might think a cello, but": what an answer is told from

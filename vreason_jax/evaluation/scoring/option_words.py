@@ -62,7 +62,9 @@ class OptionWords:
         self._own = {text for _, text in bare}
         self._little = _LITTLE - ({"1"} if "2" in words else set())
         self._texts = [(letter, self._joined(text)) for letter, text in bare if text]
-        self._denying = {letter for letter, text in self._texts if _DENIES.search(text)}
+        self._denying = {
+            letter for letter, text in self._texts if _DENIES.search(text) or _WRONG.search(text)
+        }
 
     def equal(self, text: str) -> str:
         """Returns the letter of the option that a text is."""

@@ -68,9 +68,10 @@ _LAST = re.compile(
     + _SAID
     + r"[.! ]*$"
 )
-# "it is true that", "it would seem unlikely that", "so no, ...", "Is it faster? Not at all."
+# "so it is true that", "so no, ...", "Is it faster? Not at all."
 _TELLS = re.compile(
-    r"\b(?:it is|it's|it (?:would |does )?seems?|it looks) (?:(?:indeed|also|thus|very|quite) )?"
+    r"\b(?:so|therefore|thus|hence),? (?:it is|it's|it seems|it looks) "
+    r"(?:(?:indeed|also|thus|very|quite) )?"
     rf"(?:(?P<no>{_WRONG}|not (?:{_RIGHT}|the case|likely)|unlikely|improbable)|"
     rf"(?P<yes>not (?:{_WRONG})|{_RIGHT}|the case|likely|probable)) that\b"
 )
@@ -104,6 +105,7 @@ _STOP = re.compile(r"[.!?;] (?=.)")
 _WORD = re.compile(
     r"\b(?!(?:an?|the|is|are|was|were|do|does|did|has|have|can|there|in|of)\b)[a-z]+"
 )
+_PRONOUN = re.compile(r"(?:so |but |thus |hence |therefore )?,? ?(?:he|she|it|they)\b")
 _ALONE = {"y": "yes", "n": "no", "right": "yes", "positive": "yes", "none": "no"}
 _SENTENCE = 120  # characters; a longer text without yes or no says more than one thing
 
@@ -146,6 +148,8 @@ def yes_or_no(body: str, question: str = "") -> str:
 def _says_again(text: str, question: str) -> bool:
     """Returns whether a text has the words of a plain question in their order, endings aside."""
     asked, said = _WORD.findall(question.split("?")[0].lower()), iter(_WORD.findall(text))
+    if len(asked) > 2 and _PRONOUN.match(text):
+        asked = asked[1:]
     return (
         len(asked) > 1
         and not _NEGATED.search(question)
