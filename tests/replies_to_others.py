@@ -6,7 +6,8 @@
 MEASURES = {
     'What is the distance between the sofa and the table, in meters?': {
         '250 cm': 2.5, 'about 1,700 mm': 1.7, '2.5 m (250 cm)': 2.5, 'It is 250 cm, or 2.5 meters.': 2.5,
-        '1 m 20 cm': 1.2, '5 feet 6 inches': 1.6764, 'between 120 and 120 cm': 1.2, 'a 250-cm gap': 2.5, '2 feet': 0.6096, '3': 3, '0.5 km': 500,
+        '1 m 20 cm': 1.2, '5 feet 6 inches': 1.6764,
+        'between 120 and 120 cm': 1.2, 'a 250-cm gap': 2.5, '2 feet': 0.6096, '3': 3, '0.5 km': 500,
     },
     'How large is the room (in square meters)?': {
         'About 236.8 square feet, i.e. 22 square meters.': 22, '5 m * 4 m = 20 square meters': 20,
@@ -26,7 +27,9 @@ MEASURES = {
     'What is the probability of a red ball?': {'25%': 0.25, '0.25': 0.25},
     'What is the probability in percent?': {'25%': 25},
     'How many balls are there?': {
-        'For half a second the curtain hides two of them, in frames 3 to 9.': 2, 'Of 16 frames over 48 seconds, a pair.': 2,'250 cm': 250, '25%': 25},
+        'For half a second the curtain hides two of them, in frames 3 to 9.': 2,
+        'Of 16 frames over 48 seconds, a pair.': 2, '250 cm': 250, '25%': 25,
+    },
 }
 
 # reply -> value; None where it gives none
@@ -213,7 +216,8 @@ NUMBERS = {
 }
 # reply to "Is the water level rising?" -> "yes", "no" or ""
 RESTATED = {
-    'The tap was left open. So it is rising.': '', 'The water level is rising.': 'yes', 'In the last frames the water level clearly rises.': 'yes',
+    'The tap was left open. So it is rising.': '',
+    'The water level is rising.': 'yes', 'In the last frames the water level clearly rises.': 'yes',
     'The water level is falling rather than rising.': 'no', "The water level isn't rising.": 'no',
     'Water drips. The level is rising, says the man about the water.': '', 'The sun is rising.': '',
 }
@@ -353,7 +357,8 @@ OPEN = (
     ('0.50', '1/2', 1), ('20 m/s', '20 metres per second', 1), ('an aeroplane', 'Airplane', 1),
     ('bacteria', 'a bacterium', 1), ('in the garage', 'In a garage behind the house', 1),
     ('vitamin A', 'vitamin C', 0), ('vitamin A', 'Vitamin A', 1), ('hepatitis B', 'hepatitis A', 0),
-    ('a rope', 'You might think it is a rope, but it is a snake.', 0), ('a snake', 'You might think it is a rope, but it is a snake.', 1),
+    ('a rope', 'You might think it is a rope, but it is a snake.', 0),
+    ('a snake', 'You might think it is a rope, but it is a snake.', 1),
     ('Endothermic', 'Exothermic, the opposite of endothermic', 0),
     ('left', 'We have to see whether it goes left or right. It goes left.', 1),
     ('a nurse', 'The clip does not say whether she is a nurse or a doctor.', 0),

@@ -21,6 +21,12 @@ def texts_of(folder):
     return {key: line["text"] for key, line in answers(folder).items()}
 
 
+def assert_first_lines(got, undisturbed, mesh):
+    """Both methods have answered the questions of a mesh as one process alone did."""
+    alone = texts_of(undisturbed)
+    assert got == {key: alone[key] for key in got} and len(got) == 2 * LIMITS[mesh]
+
+
 def run_two(place, *flags, own=((), ()), ways=("flags", "flags"), devices=1):
     """Runs in two processes, each with flags of its `own` beside those of both."""
     with socket.socket() as probe:
@@ -46,8 +52,8 @@ def run_two(place, *flags, own=((), ()), ways=("flags", "flags"), devices=1):
 def test_two_processes_give_the_lines_of_one(place, tmp_path, undisturbed, mesh, ways, sessions):
     first, second = run_two(place, "--out", tmp_path, *flags_of(mesh), ways=ways)
     assert (first.code, second.code) == (0, 0), first.err + second.err
-    got, alone = texts_of(tmp_path), texts_of(undisturbed)
-    assert got == {key: alone[key] for key in got} and len(got) == 2 * LIMITS[mesh]
+    got = texts_of(tmp_path)
+    assert_first_lines(got, undisturbed, mesh)
     assert second.err == "" and first.out == second.out == ""
     facts = json.loads((tmp_path / "run.json").read_text())
     assert len(facts["sessions"]) == sessions
@@ -65,9 +71,10 @@ def test_two_processes_with_a_folder_each_give_the_lines_of_one_between_them(
     assert [end.code for end in ends] == [0, 0], ends[0].err + ends[1].err
     found = [folder for folder in folders if (folder / "predictions.jsonl").exists()]
     assert len(found) == written
-    texts, alone = [texts_of(folder) for folder in found], texts_of(undisturbed)
-    assert sum(map(len, texts)) == 2 * LIMITS[mesh]
-    assert all(text == alone[key] for key, text in ChainMap(*texts).items())
+    texts = [texts_of(folder) for folder in found]
+    joined = dict(ChainMap(*texts))
+    assert sum(map(len, texts)) == len(joined)
+    assert_first_lines(joined, undisturbed, mesh)
     for folder in found:
         assert len(json.loads((folder / "run.json").read_text())["sessions"]) == 1
         assert (folder / "summary.json").exists() and (folder / "questions.jsonl").exists()

@@ -199,7 +199,7 @@ def test_sixteen_steps_lower_the_loss(tmp_path):
     lines = (tmp_path / "run" / loop.CURVE).read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert len(losses) == 4
-    assert losses[-1] < 0.75 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_killed_and_resumed_training_ends_in_the_same_bytes(tmp_path, finished):

@@ -2,7 +2,7 @@
 
 import re
 
-from vreason_jax.evaluation.scoring.folding import fold, plain_words
+from vreason_jax.evaluation.scoring.folding import CONCLUDING, fold, plain_words
 from vreason_jax.evaluation.scoring.letters import (
     ANSWER,
     IS,
@@ -35,7 +35,7 @@ _ANEW = re.compile(
     r"i meant|let me (?:re-?consider|re-?think|re-?check|correct (?:myself|that)))\b"
 )
 _SO = re.compile(
-    r"(?i)\b(?:so|therefore|thus|hence|in (?:conclusion|short|sum)|finally|"
+    rf"(?i)\b(?:{CONCLUDING}|in (?:conclusion|short|sum)|finally|"
     r"lean(?:ing)? (?:to|towards?)),? "
 )
 _SENTENCE = re.compile("(?<!\\b[A-Z])[.;](?: |(?=[\u3400-\u9fff]))")
@@ -69,8 +69,13 @@ def letter_in(body: str, options: tuple[str, ...], question: str = "") -> str:
     letters = "".join(option[0] for option in options) or _UNTOLD
     words = OptionWords(options)
     text = _ASIDE.sub("", _without_list(_CHATTER.sub(" ", fold(body)), options)).strip()
-    sure = lone_letter(text, letters) or words.equal(text) or letter_affirmed(body, words)
-    if sure := sure or _anew(text, letters):
+    sure = (
+        lone_letter(text, letters)
+        or words.equal(text)
+        or letter_affirmed(body, words)
+        or _anew(text, letters)
+    )
+    if sure:
         return sure
     spoken = {plain_words(option[2:]): option[0] for option in options}
     if set(spoken) in map(set, _TRUTHS):  # nothing but yes and no
@@ -87,13 +92,14 @@ def letter_in(body: str, options: tuple[str, ...], question: str = "") -> str:
         return named
     led = leads[-1] if leads else ""
     text = text if any(":" in option for option in options) else _CLOCK.sub(" ", text)
-    *_, ended = _SO.split(text)
+    concluded = _SO.split(text)[-1] if _SO.search(text) else ""
     return (
         words.named(led)
         or words.part(led)
-        or (words.named(ended) or words.loosely(ended) if ended != text else "")
+        or words.named(concluded)
+        or words.loosely(concluded)
         or words.named(text)
-        or words.named(_CLAUSE.split(ended)[0] if ended != text else "")
+        or words.named(_CLAUSE.split(concluded)[0])
         or words.named(_last_sentence(text))
         or words.named(_last_line(body))
         or _letter_of_number(text, options)
@@ -103,7 +109,7 @@ def letter_in(body: str, options: tuple[str, ...], question: str = "") -> str:
         or _letter_of_truth(text, spoken, question)
         or _letter_of_place(text, options, letters)
         or _letter_of_all(text, options)
-        or _letter_of_all(ended, options)
+        or _letter_of_all(concluded, options)
         or lower_letter(text, letters)
     )
 

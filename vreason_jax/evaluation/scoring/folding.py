@@ -70,6 +70,7 @@ SPELLINGS = (  # numbers with their units, British words, and what stands for th
     (re.compile(r"sulph"), "sulf"),
     *((re.compile(rf"(?:(?<=[0-9] )|\bper )(?:{w})\b"), unit) for w, unit in _UNITS.items()),
 )
+CONCLUDING = "so|therefore|thus|hence"  # what stands before a conclusion
 _FIELD = re.compile(  # {"answer": "B", "reason": ...}
     r'(?i)"(?:final[_ ]?|correct[_ ]?)?(?:answer|choice|option)" ?: ?'
     r'("[^"\n]+"|(?<=[rR]": )(?:true|false|-?[0-9.]+(?= *[,}\n])))'

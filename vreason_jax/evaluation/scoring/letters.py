@@ -2,6 +2,8 @@
 
 import re
 
+from vreason_jax.evaluation.scoring.folding import CONCLUDING
+
 # How a letter is named, the surest form first; X stands for the letters. Of the matches of one
 # form the last counts, as people correct themselves, without those that the reply rejects.
 _X = r"""(?<![A-Za-z0-9])["'(\[]*(?P<{0}>X)(?![A-Za-z0-9]|'[a-z]|-[a-z])"""
@@ -15,7 +17,7 @@ _VERB = "is|was|would be|must be|should be|[:=]|->|est|es|ist|lautet"
 IS = rf"(?i: ?(?:{_VERB}|\u662f|\u4e3a|\u5e94\u4e3a|\u5e94\u8be5\u662f|\uc740|\u306f))"
 _NOUN = r"(?i: (?:option|choice|letter|answer|most likely|probably|clearly|therefore|donc|la|:))"
 _TURN = r"(?: ?\(| ?[-:|]| (?:is|looks|seems))"  # from an option's words to what is said of it
-_CHECK, _CROSS = "\u2611\u2713\u2714\u2705", "\u2717\u2718\u274c"
+CHECK, _CROSS = "\u2611\u2713\u2714\u2705", "\u2717\u2718\u274c"
 _FORMS = (
     # "A... no, C", "A. Wait, it's C", "everything but C is wrong"
     r"(?i:\b(?:(?:no|sorry|wait)[,:.!]+|(?:no|then|correction)\b:?|actually\b,?|or rather\b,?|"
@@ -32,12 +34,12 @@ _FORMS = (
     rf"(?i:\bonly ){_UPPER} (?:is|was|fits|matches|remains|makes|works|holds|describes|agrees)\b",
     # "[x] B", and a list with a sign in front of every letter
     rf"\[(?i:x)\] ?{_UPPER}",
-    rf"^(?=\W{{0,4}}[{_CHECK}{_CROSS}]).*[{_CHECK}]\ufe0f? ?{_UPPER}",
+    rf"^(?=\W{{0,4}}[{CHECK}{_CROSS}]).*[{CHECK}]\ufe0f? ?{_UPPER}",
     # "A: a red cup - no; B: a blue hat - yes"
     rf"{_UPPER}[\"']?[.:)\]]*(?: ?|(?<=[.:)\]])(?: (?:(?!\b[A-Z]\b)[^.:;|]){{1,60}}?)?{_TURN} ?|"
     rf"{_TURN} ?)-? ?"
     r"(?<![A-Za-z])(?i:yes|true|correct|right)(?= *(?:$|[.,;|:)-]|because\b|[A-Z]\b))",
-    rf"{_UPPER}[.:)\]| ]*(?:(?!\b[A-Z]\b)[^{_CHECK}{_CROSS};]){{0,60}}[{_CHECK}]",
+    rf"{_UPPER}[.:)\]| ]*(?:(?!\b[A-Z]\b)[^{CHECK}{_CROSS};]){{0,60}}[{CHECK}]",
     rf"{_UPPER}(?:\u9009?\u9879)?\u662f?\u6b63\u786e",
     # "B. a hat", "(B) a hat", "b) a hat" in front
     r"""^["'\[]*(?:\((?P<a>(?i:X))\)|(?P<b>X)(?:[.:)\]]|,? -(?= ))|"""
@@ -46,7 +48,7 @@ _FORMS = (
     r"(?:(?i:(?<!each )(?<!every )\b(?:option|choice|letter|choose|chose|select|pick|opt|opt for|"
     r"leaves|leaving|left with|remains|settled? (?:on|for)|"
     r"lean(?:ing)? (?:to|towards?)|go(?:ing)? (?:with|for)|"
-    r"so|thus|hence|therefore|conclude|it is|it's|(?:must|should|to) be))(?: it is| it's)?,? ?:? ?|"
+    rf"{CONCLUDING}|conclude|it is|it's|(?:must|should|to) be))(?: it is| it's)?,? ?:? ?|"
     r"[\u9009\u62e9]\u9879? ?|[\u6240\u56e0][\u4ee5\u6b64]\u662f? ?)" + _LETTER,
     # "B is correct", "B is what falls", "B seems right"
     rf"{_UPPER}[\"')\]]*(?: (?:is|seems|looks|must be|would be|fits|matches))+"
@@ -66,7 +68,7 @@ _NO_WORD = {
     "I": re.compile(rf"\s*(?:{_BEHIND})"),
     "A": re.compile(rf"\s*(?:{_BEHIND}|(?:only|is|seems)\b)"),
 }
-_TRUE = rf"\b(X)(?: is (?:true|correct)\b|:? ?[{_CHECK}])"
+_TRUE = rf"\b(X)(?: is (?:true|correct)\b|:? ?[{CHECK}])"
 _FEW_WORDS = 60  # characters
 # Several at once: "A and C are wrong", "neither A nor C", "A, B and C are out".
 _ONE = r"(?<![A-Za-z0-9])[\"'(\[]*X[\"')\]]*(?![A-Za-z0-9]|'[a-z]|-[a-z])"

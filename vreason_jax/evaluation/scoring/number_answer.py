@@ -3,9 +3,9 @@
 import math
 import re
 
-from vreason_jax.evaluation.scoring.folding import fold
+from vreason_jax.evaluation.scoring.folding import CONCLUDING, fold
 from vreason_jax.evaluation.scoring.numbers import Found, digits_for_words, find_numbers, plain
-from vreason_jax.evaluation.scoring.units import in_asked_unit, measures
+from vreason_jax.evaluation.scoring.units import asked_unit, in_unit, measures
 
 # A citation's number, "(the other root, -5, is rejected)", "between 3 and 5, probably" of 4
 _ASIDE = re.compile(
@@ -36,7 +36,7 @@ _LEADS = tuple(
         r"(?: (?:is|would be|must be|should be|=))?"
         r"(?! (?:is )?(?:between|either))|\u7b54\u6848|"
         r"\b(?:(?:actually|wait|correction|sorry|no),|or rather\b)",
-        r"\b(?:(?:so|therefore|thus|hence)(?! after\b)|"
+        rf"\b(?:(?:{CONCLUDING})(?! after\b)|"
         r"which is(?! (?:about|around|roughly|approximately))|altogether|equals|"
         r"total(?: of| is)?|totall?ing|(?:difference|sum|product) is|donc|insgesamt|"
         r"makes?|gives|giving|leaves|leaving|actually|i would say|"
@@ -91,11 +91,11 @@ def number_in(text: str, question: str = "") -> str:
     """
     folded = _WORKED_OUT.sub("", _ASIDE.sub("", fold(text).lower()))
     folded = _PI.sub(lambda match: plain(float(match[1]) * math.pi), folded)
-    folded = in_asked_unit(digits_for_words(_WORKING.sub("= ", folded)), question)
-    found = find_numbers(folded)
+    kind, factor = asked_unit(question)
+    folded = in_unit(digits_for_words(_WORKING.sub("= ", folded)), kind, factor)
+    found, kinds = find_numbers(folded), measures(folded)
     given = _GIVEN.match(folded)
     begin = given.end() if given else 0
-    kind, kinds = measures(folded, question)
     told = [n for n in found if n[1][0] >= begin and not _beside_the_point(folded, n)]
     if "how many" in question.lower() and not kind:
         told = [n for n in told if kinds.get(n[1][0]) not in ("s", "m", "share")] or told

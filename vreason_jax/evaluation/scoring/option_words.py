@@ -4,7 +4,7 @@ import re
 
 from vreason_jax.evaluation.scoring.folding import SPELLINGS, fold, plain_words, respelled
 from vreason_jax.evaluation.scoring.numbers import ORDINALS, digits_for_words, plain
-from vreason_jax.evaluation.scoring.units import seconds
+from vreason_jax.evaluation.scoring.units import in_smaller
 
 _ARTICLE = re.compile(r"^(?:the|an?) ")
 # Words that tell no option from another.
@@ -160,7 +160,7 @@ def affirmed(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Returns plain words, numbers in digits and with their signs, without the article before."""
-    spelled = _CLOCK.sub(lambda match: f"{seconds(match)} s", fold(text).lower())
+    spelled = _CLOCK.sub(lambda match: f"{in_smaller(match)} s", fold(text).lower())
     spelled = digits_for_words(_RANGE.sub(r"\1 to ", spelled), _number)
     return _ARTICLE.sub("", plain_words(respelled(spelled, _SPELLINGS)))
 

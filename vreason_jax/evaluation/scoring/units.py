@@ -1,5 +1,6 @@
 """The numbers of a text in the unit that its question asks for: "250 cm" in meters is 2.5."""
 
+import functools
 import re
 
 from vreason_jax.evaluation.scoring.folding import fold
@@ -42,17 +43,24 @@ _COMPOUNDS = tuple(  # "1 hour and 30 minutes", "1 m 20 cm"
 _CLOCK = re.compile(r"(?<![\w:.])([0-9]{1,3}):([0-5][0-9])(?![\w:])")  # 0:12
 
 
-def in_asked_unit(text: str, question: str) -> str:
-    """Returns a folded text with its measures in the unit that a question asks for.
+def asked_unit(question: str) -> tuple[str, float]:
+    """Returns what a question asks to be measured, and the size of the unit it asks for.
+
+    What is measured is named by its base unit: "" for a count.
+    """
+    asked = _ASKED.search(fold(question).lower())
+    return _measured(asked) if asked else ("", 0.0)
+
+
+def in_unit(text: str, kind: str, factor: float) -> str:
+    """Returns a folded text with its measures of a kind in one unit, as `asked_unit` has both.
 
     Where the text has that unit itself, measures in others are left out, as are times.
     """
-    asked = _ASKED.search(fold(question).lower())
-    kind, factor = _measured(asked) if asked else ("", 0.0)
     for pattern, of in _COMPOUNDS if kind in ("s", "m") else ():
-        text = pattern.sub(lambda match, of=of: str(of * int(match[1]) + int(match[2])), text)
+        text = pattern.sub(functools.partial(in_smaller, of=of), text)
     told = any(_measured(match) == (kind, factor) for match in _MEASURE.finditer(text))
-    text = _CLOCK.sub(" " if told or (kind, factor) != ("s", 1) else seconds, text)
+    text = _CLOCK.sub(" " if told or (kind, factor) != ("s", 1) else in_smaller, text)
 
     def written(match: re.Match[str]) -> str:
         own, size = _measured(match)
@@ -63,14 +71,9 @@ def in_asked_unit(text: str, question: str) -> str:
     return _MEASURE.sub(written, text)
 
 
-def measures(text: str, question: str) -> tuple[str, dict[int, str]]:
-    """Returns what a question asks to be measured, and what each number of a text measures.
-
-    By the base unit, "" for a count; numbers by their places, those without a unit left out.
-    """
-    asked = _ASKED.search(fold(question).lower())
-    kinds = {match.start(): _measured(match)[0] for match in _MEASURE.finditer(text)}
-    return _measured(asked)[0] if asked else "", kinds
+def measures(text: str) -> dict[int, str]:
+    """Returns what the numbers of a text with a unit measure, by the numbers' places."""
+    return {match.start(): _measured(match)[0] for match in _MEASURE.finditer(text)}
 
 
 def _measured(match: re.Match[str]) -> tuple[str, float]:
@@ -83,6 +86,6 @@ def _measured(match: re.Match[str]) -> tuple[str, float]:
     return (f"{kind}^2", size**2) if part["square"] or part["power"] else (kind, size)
 
 
-def seconds(match: re.Match[str]) -> str:
-    """Returns the minutes and seconds of a match as seconds."""
-    return str(60 * int(match[1]) + int(match[2]))
+def in_smaller(match: re.Match[str], of: int = 60) -> str:
+    """Returns a match's two numbers, as of minutes and seconds, in the smaller of their units."""
+    return str(of * int(match[1]) + int(match[2]))

@@ -3,12 +3,12 @@
 import re
 
 from vreason_jax.evaluation.scoring.folding import fold
+from vreason_jax.evaluation.scoring.letters import CHECK
 from vreason_jax.evaluation.scoring.option_words import OptionWords
 
-_CHECK = "\u2611\u2713\u2714\u2705"
 _TURN = re.compile(r" ?[|:] ?| - ")  # from an option's words to what is said of it
 _AFFIRMS = re.compile(
-    rf"^\W*(?:yes|correct|true|right)\b|[{_CHECK}]\W*$|(?<!\u4e0d)(?:\u7b26\u5408|\u6b63\u786e)\W*$"
+    rf"^\W*(?:yes|correct|true|right)\b|[{CHECK}]\W*$|(?<!\u4e0d)(?:\u7b26\u5408|\u6b63\u786e)\W*$"
 )
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from vreason_jax.evaluation.scoring.folding import fold
+from vreason_jax.evaluation.scoring.folding import CONCLUDING, fold
 
 _RIGHT, _WRONG = "true|correct|accurate", "false|incorrect|inaccurate|wrong|untrue|mistaken"
 _YES = (
@@ -64,19 +64,17 @@ _FIRST = re.compile(
 _LAST = re.compile(
     rf"(?:\b(?:{_CLAIM}|this|that|it) (?:is|are|looks|seems)"
     r"(?: (?:therefore|thus|clearly|indeed))* |"
-    r"(?<=[.!?;:] )(?:(?:so|therefore|thus|hence|then),? (?:the answer is |it is )?)?)"
-    + _SAID
-    + r"[.! ]*$"
+    rf"(?<=[.!?;:] )(?:(?:{CONCLUDING}|then),? (?:the answer is |it is )?)?)" + _SAID + r"[.! ]*$"
 )
 # "so it is true that", "so no, ...", "Is it faster? Not at all."
 _TELLS = re.compile(
-    r"\b(?:so|therefore|thus|hence),? (?:it is|it's|it seems|it looks) "
+    rf"\b(?:{CONCLUDING}),? (?:it is|it's|it seems|it looks) "
     r"(?:(?:indeed|also|thus|very|quite) )?"
     rf"(?:(?P<no>{_WRONG}|not (?:{_RIGHT}|the case|likely)|unlikely|improbable)|"
     rf"(?P<yes>not (?:{_WRONG})|{_RIGHT}|the case|likely|probable)) that\b"
 )
-_SO = re.compile(r"(?:\b(?:so|therefore|thus|hence),? |\u6240\u4ee5|\? )" + _SAID + r"(?! [a-z])")
-_CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence)\b")
+_SO = re.compile(rf"(?:\b(?:{CONCLUDING}),? |\u6240\u4ee5|\? )" + _SAID + r"(?! [a-z])")
+_CONCLUDES = re.compile(rf"\b(?:{CONCLUDING})\b")
 _FITS = re.compile(
     rf"\b(?:{_CLAIM}|it|this|that|which|video)(?: accurately| correctly| exactly)? "
     r"(?:(?P<no>contradicts|shows the opposite|"
@@ -105,7 +103,7 @@ _STOP = re.compile(r"[.!?;] (?=.)")
 _WORD = re.compile(
     r"\b(?!(?:an?|the|is|are|was|were|do|does|did|has|have|can|there|in|of)\b)[a-z]+"
 )
-_PRONOUN = re.compile(r"(?:so |but |thus |hence |therefore )?,? ?(?:he|she|it|they)\b")
+_PRONOUN = re.compile(rf"(?:(?:{CONCLUDING}|but) )?,? ?(?:he|she|it|they)\b")
 _ALONE = {"y": "yes", "n": "no", "right": "yes", "positive": "yes", "none": "no"}
 _SENTENCE = 120  # characters; a longer text without yes or no says more than one thing
 
