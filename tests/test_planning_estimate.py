@@ -17,8 +17,8 @@ from vreason_jax.families.qwen25_vl.published import SIZES
 from vreason_jax.families.registry import published_config, read_model_config
 from vreason_jax.model.cache import KVCache, LayerCache
 from vreason_jax.planning.devices import Devices
-from vreason_jax.planning.estimate import Load, estimate, weight_bytes
-from vreason_jax.runtime.mesh import AXES, create_mesh, parameter_sharding
+from vreason_jax.planning.estimate import Load, estimate
+from vreason_jax.runtime.mesh import AXES, create_mesh, parameter_sharding, weight_bytes
 from vreason_jax.runtime.names import parameters
 from vreason_jax.runtime.sharing import shared_config
 

@@ -14,8 +14,8 @@ from jax.sharding import AbstractMesh
 
 from vreason_jax.families.registry import published_config
 from vreason_jax.planning.devices import Devices
-from vreason_jax.planning.estimate import Load, estimate, weight_bytes
-from vreason_jax.runtime.mesh import AXES
+from vreason_jax.planning.estimate import Load, estimate
+from vreason_jax.runtime.mesh import AXES, weight_bytes
 from vreason_jax.runtime.sharing import shared_config
 
 PROGRAM = """

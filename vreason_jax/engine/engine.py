@@ -74,7 +74,7 @@ class Engine:
         hide_video: bool = False,
         warn: Warn = lambda line: None,
     ):
-        """`batch_size` rows on each device of `data`; None: as many as are asked, in powers of two.
+        """`batch_size` rows on each device of `data`; None: as few as are asked, in powers of two.
 
         With `hide_video` decoding finds the last layer's values of the video to be 0. `warn` takes
         lines for people.
@@ -114,15 +114,16 @@ class Engine:
             devices = mesh if isinstance(mesh, Mesh) else create_mesh(mesh, config)
             if idle := idle_notice(devices):
                 say(idle)
-            model = load_model(
-                checkpoint.folder,
-                config,
-                checkpoint.dtype(options),
-                devices,
-                warn=say,
-                verify=options.verify,
-            )
-            jax.block_until_ready(model)
+            dtype = checkpoint.dtype(options)
+            try:
+                model = load_model(
+                    checkpoint.folder, config, dtype, devices, warn=say, verify=options.verify
+                )
+                jax.block_until_ready(model)
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                if not memory.is_lack(error):
+                    raise
+                raise UserError(memory.weights_advice(config, dtype.name, devices)) from None
         engine = cls(checkpoint, model, devices, warn=warn, **settings)
         engine.load_warnings = said
         engine.loading = {"load": clock.stages["load"], "compile": clock.seconds}
@@ -147,7 +148,8 @@ class Engine:
     def rows(self, count: int) -> int:
         """Returns the rows of a batch of `count` questions."""
         if self.batch_size is None:
-            return ladder.power_of_two(count)
+            devices = self.mesh.shape["data"] if count > 1 else 1
+            return devices * ladder.power_of_two(-(-count // devices))
         if count > self.rows_per_batch:
             raise ValueError(f"expected 1 to {self.rows_per_batch} questions, got {count}")
         return self.rows_per_batch
@@ -275,7 +277,7 @@ class Engine:
             try:
                 yield
             except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error):
+                if not memory.is_lack(error):
                     raise
                 raise UserError(self._advice(slots)) from None
 
@@ -291,7 +293,8 @@ class Engine:
     ) -> tuple[str, ...]:
         device = self.mesh.local_devices[0]
         shape = {} if device.platform == "cpu" else self.mesh.shape  # a CPU's devices share memory
-        share = shape.get("data", 1)
+        data = shape.get("data", 1)
+        share = data if len(questions) % data == 0 else 1  # as decoding/state.py lays rows
         per_token = memory.bytes_per_video_token(
             self.model.config,
             self.dtype.itemsize,

@@ -22,7 +22,7 @@ from vreason_jax.decoding.reading import TEXT, resized
 from vreason_jax.decoding.state import DecodeSettings, DecodeState
 from vreason_jax.engine import media
 from vreason_jax.engine.engine import Engine
-from vreason_jax.engine.rows import PromptRows
+from vreason_jax.engine.rows import SINKS, PromptRows
 from vreason_jax.families.registry import family_of
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.model.windows import frame_plan
@@ -122,7 +122,8 @@ def warm_up(
         if kept < capacity or kept > 2 * capacity
     ]
     calls += [functools.partial(_decode, engine, limits, case) for case in cases]
-    with engine.clock, ThreadPoolExecutor(_threads(engine, capacities[-1])) as threads:
+    most = capacities[-1]
+    with engine.computing(most), ThreadPoolExecutor(_threads(engine, most)) as threads:
         running = [threads.submit(_in_precision, engine, call) for call in calls]
         for number, call in enumerate(as_completed(running), start=1):
             call.result()
@@ -149,7 +150,8 @@ def _cases(engine: Engine, runs: Sequence[RunConfig], limits: Limits) -> list[_C
     longest = max(run.sampling.max_new_tokens for run in runs)
     least, most = limits.video_tokens()
     behind = limits.behind + ladder.piece_lengths()[-1]
-    prompts = range(max(1, least), most + limits.before + behind + 1)
+    # Of a shorter prompt nothing is steered where it is steered as a whole.
+    prompts = range(max(SINKS + 2, least), most + limits.before + behind + 1)
     lengths = [(prompt, prompt) for prompt in prompts]  # without a clip all is text
     if most:
         lengths = list(itertools.product(prompts, _rests(behind)))
@@ -246,7 +248,7 @@ def _reading_calls(engine: Engine, limits: Limits, capacity: int) -> Iterator[Ca
     }
     for (count, length, _), shared in programs.items():
         yield functools.partial(_read, engine, count, capacity, length, shared)
-    if rows > 1:
+    if together > 1 or rows > 1:
         yield functools.partial(_take, engine, together, capacity)
     if limits.samples > 1:
         yield functools.partial(_repeat, engine, limits.samples, capacity)

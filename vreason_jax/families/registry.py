@@ -57,9 +57,10 @@ def model_config_from_hf(values: Any) -> ModelConfig:
         known = " or ".join(map(repr, FAMILIES))
         raise UserError(f"expected model_type {known}, got {shown(name)}")
     if quantised := values.get("quantization_config"):
-        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise UserError(
-            f"expected unquantised weights, got a quantization_config of {shown(method)}"
+            "expected unquantised weights, got a quantization_config of "
+            f"{shown(method or quantised)}"
         )
     try:
         return FAMILIES[name].read(values)

@@ -10,7 +10,8 @@ from jax import lax
 
 # A decode step has at most this many rows: below it the weights lead the product (see `linear`).
 _FEW_ROWS = 8
-_BLOCKS = 64  # of a product's long sum, at most: several for each core
+_BLOCKS = 64  # of a product's long sum, at most: several for each core of a CPU
+_GPU_BLOCKS = 16  # each block's sums are written; with fewer of a long sum XLA copies the weight
 
 
 def linear(x: jax.Array, weight: jax.Array, out_dtype: jnp.dtype | None = None) -> jax.Array:
@@ -115,7 +116,7 @@ def _contract_by_blocks(rows: jax.Array, weight: jax.Array, precision: str) -> j
     blocks that are many, and even for tensor cores, it takes each as it lies.
     """
     count, (out, width) = len(rows), weight.shape
-    blocks = math.gcd(out // 8, _BLOCKS) if out % 8 == 0 else 1
+    blocks = math.gcd(out // 8, _GPU_BLOCKS) if out % 8 == 0 else 1
     products = jnp.einsum(
         "rbo,boi->rbi",
         rows.reshape(count, blocks, -1),
@@ -136,9 +137,11 @@ def _in_terms(rows: jax.Array, weight: jax.Array, contract: Callable) -> jax.Arr
         term = lax.reduce_precision(rest, exponent_bits=8, mantissa_bits=7)
         terms.append(term.astype(weight.dtype))
         rest = rest - term
+    # A row's terms stand side by side, so that devices which share the rows send each other none.
+    stacked = jnp.stack(terms, axis=1).reshape(-1, *rows.shape[1:])
     # Products of bfloat16 numbers are exact; asking for more would widen the weight.
-    product = contract(jnp.concatenate(terms), weight, "default")
-    return jnp.sum(product.reshape(3, rows.shape[0], *product.shape[1:]), axis=0)
+    product = contract(stacked, weight, "default")
+    return jnp.sum(product.reshape(rows.shape[0], 3, *product.shape[1:]), axis=1)
 
 
 def _linear_rows(rows: jax.Array, weight: jax.Array, out_dtype: jnp.dtype) -> jax.Array:

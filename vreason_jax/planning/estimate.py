@@ -1,7 +1,6 @@
 """What a model and a question take on each device, and how fast they can be at best."""
 
 import dataclasses
-import math
 import re
 
 import jax
@@ -17,8 +16,7 @@ from vreason_jax.engine.start import controller_shapes
 from vreason_jax.model.cache import KVCache
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.devices import Devices
-from vreason_jax.runtime.mesh import AXES, parameter_sharding
-from vreason_jax.runtime.names import Parameter, parameters
+from vreason_jax.runtime.mesh import AXES, weight_bytes
 from vreason_jax.runtime.sharing import shared_config
 
 # XLA keeps some memory for programs and loses some between buffers, and what passes is estimated.
@@ -100,23 +98,6 @@ def estimate(config: ModelConfig, devices: Devices, sizes: dict[str, int], load:
     )
 
 
-def weight_bytes(shared: ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
-    """Returns the bytes on each device of each parameter, by dotted path.
-
-    Layers of the body, and blocks of the tower, are alike: the first stands for them all. An int8
-    weight has its scales with it.
-    """
-    found = {}
-    itemsize = jnp.dtype(shared.dtype).itemsize
-    for each in _one_of_each(shared):
-        own = parameter_sharding(each.cut, each.shape, mesh).shard_shape(each.shape)  # type: ignore[arg-type]
-        one = math.prod(own) * itemsize
-        if each.int8:
-            one = math.prod(own) + 4 * math.prod(own[:-1])
-        found[each.path] = one * _alike(each.path, shared)
-    return found
-
-
 def cache_shapes(shared: ModelConfig, load: Load, rows: int) -> KVCache:
     """Returns the shapes of the answers' cache when it has grown to its end."""
     dtype = jnp.dtype(shared.dtype)
@@ -128,19 +109,6 @@ def steering_shapes(shared: ModelConfig, load: Load, rows: int) -> ControllerSta
     text, slots = shared.text, ladder.steered(BEFORE + load.video_tokens)
     heads = text.kv_heads // text.kv_repeats
     return controller_shapes(rows, heads, slots, text.head_width, text.kv_repeats)
-
-
-def _one_of_each(shared: ModelConfig) -> tuple[Parameter, ...]:
-    """The parameters of a model with one layer in its body and one block in its tower."""
-    text = dataclasses.replace(shared.text, layers=2)
-    vision = dataclasses.replace(shared.vision, depth=1)
-    return parameters(dataclasses.replace(shared, text=text, vision=vision))
-
-
-def _alike(path: str, shared: ModelConfig) -> int:
-    if path.startswith("decoder.body."):
-        return shared.text.layers - 1
-    return shared.vision.depth if path.startswith("vision.blocks.") else 1
 
 
 def _activations(

@@ -2,15 +2,18 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from vreason_jax.decoding import ladder
 from vreason_jax.errors import UserError
 from vreason_jax.model.config import ModelConfig
+from vreason_jax.runtime.mesh import device_weights, shown_sizes
 
 _METHOD_COPIES = 5  # value delta, its two moments, its shift, one gradient: all float32
 
@@ -26,6 +29,24 @@ def free_bytes(device: Any) -> int | None:
     if "bytes_limit" not in stats:
         return None
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+
+
+def is_lack(error: BaseException) -> bool:
+    """Returns whether an error says that memory is too small: the host's, or a device's."""
+    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return exhausted or isinstance(error, MemoryError)
+
+
+def weights_advice(config: ModelConfig, dtype: str, mesh: Mesh) -> str:
+    """Returns a line for weights that the devices of a mesh do not hold, and what to do."""
+    needed = device_weights(dataclasses.replace(config, dtype=dtype), mesh.shape["model"])
+    room = (mesh.local_devices[0].memory_stats() or {}).get("bytes_limit")
+    held = f", which has {room / 1e9:.3g} GB" if room else ", which is too small"
+    return (
+        f"the weights take {needed / 1e9:.3g} GB of each device's memory{held}, under --mesh "
+        f"{shown_sizes(mesh.shape)}; share them among more devices (--mesh), or make them int8 "
+        "(--set model.weights=int8): `python -m vreason_jax.plan` says what fits"
+    )
 
 
 def check_cache(config: ModelConfig, itemsize: int, *, prompt: int, tokens: int, rows: int) -> None:

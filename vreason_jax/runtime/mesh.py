@@ -1,5 +1,7 @@
-"""The device mesh (`data`, `model`) and where each parameter, cache and batch lies on it."""
+"""The device mesh (`data`, `model`), where each parameter lies on it, and what it takes there."""
 
+import dataclasses
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import (
+    AbstractMesh,
     AxisType,
     Mesh,
     NamedSharding,
@@ -19,7 +22,8 @@ from jax.sharding import (
 
 from vreason_jax.errors import UserError, shown
 from vreason_jax.model.config import ModelConfig
-from vreason_jax.runtime.names import parameters
+from vreason_jax.runtime.names import Parameter, parameters
+from vreason_jax.runtime.sharing import shared_config
 
 AXES = ("data", "model")
 LARGEST = 16  # devices that share one copy of a model
@@ -80,9 +84,10 @@ def mesh_sizes(
 ) -> dict[str, int]:
     """Returns the axis sizes of `--mesh`, or the default ones, where there are `devices` devices.
 
-    Default: as many devices on `model` as there are query heads, or one for a small model, but no
-    more than the `near` ones that a fast network joins, unless the weights need more where a device
-    has `room` bytes. On several hosts every device must take part: the rest are `data`.
+    Default: so many devices on `model` that the weights take the fewest bytes on each, or one for
+    a small model; no more than there are query heads, and than the `near` ones that a fast network
+    joins, unless the weights need more where a device has `room` bytes. On several hosts every
+    device must take part: the rest are `data`.
     Raises UserError for sizes that the devices do not allow.
     """
     sizes = (
@@ -113,7 +118,9 @@ def idle_notice(mesh: Mesh) -> str | None:
     return f"{idle} of {len(here)} devices stay idle under --mesh {shown_sizes(mesh.shape)}"
 
 
-def parameter_sharding(cut: int | None, shape: tuple[int, ...], mesh: Mesh | None) -> Sharding:
+def parameter_sharding(
+    cut: int | None, shape: tuple[int, ...], mesh: Mesh | AbstractMesh | None
+) -> Sharding:
     """Returns where a parameter lies that is cut along the axis `cut` of its shape, if any.
 
     What `model` does not divide is whole on each device. No mesh is the first device alone.
@@ -131,15 +138,48 @@ def _default_sizes(
 ) -> dict[str, int]:
     most = min(1 if _is_small(config) else config.text.heads, LARGEST, devices)
     whole = [n for n in range(1, most + 1) if hosts == 1 or devices % n == 0]
-    least = 1 if room is None else _weight_bytes(config) / (_MOST_WEIGHTS * room)
-    enough = [n for n in whole if n >= least]
-    model = max([n for n in enough if n <= near] or enough[:1] or whole[-1:])
+    takes = {n: device_weights(config, n) if whole[1:] else 0 for n in whole}
+    enough = [n for n in whole if room is None or takes[n] <= _MOST_WEIGHTS * room]
+    # A number that does not divide the heads and the vocabulary may take more than a smaller one.
+    model = min([n for n in enough if n <= near] or enough[:1] or whole, key=lambda n: takes[n])
     return {"data": 1 if hosts == 1 else devices // model, "model": model}
 
 
-def _weight_bytes(config: ModelConfig) -> int:
-    itemsize = np.dtype(config.dtype).itemsize
-    return sum(math.prod(p.shape) * (1 if p.int8 else itemsize) for p in parameters(config))
+@functools.lru_cache(maxsize=256)
+def device_weights(config: ModelConfig, devices: int) -> int:
+    """Returns the bytes on each of `devices` devices that share a model's weights."""
+    mesh = AbstractMesh((1, devices), AXES)
+    return sum(weight_bytes(shared_config(config, devices), mesh).values())
+
+
+def weight_bytes(shared: ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
+    """Returns the bytes on each device of each parameter, by dotted path.
+
+    Layers of the body, and blocks of the tower, are alike: the first stands for them all. An int8
+    weight has its scales with it.
+    """
+    found = {}
+    itemsize = np.dtype(shared.dtype).itemsize
+    for each in _one_of_each(shared):
+        own = parameter_sharding(each.cut, each.shape, mesh).shard_shape(each.shape)
+        one = math.prod(own) * itemsize
+        if each.int8:
+            one = math.prod(own) + 4 * math.prod(own[:-1])
+        found[each.path] = one * _alike(each.path, shared)
+    return found
+
+
+def _one_of_each(shared: ModelConfig) -> tuple[Parameter, ...]:
+    """The parameters of a model with one layer in its body and one block in its tower."""
+    text = dataclasses.replace(shared.text, layers=2)
+    vision = dataclasses.replace(shared.vision, depth=1)
+    return parameters(dataclasses.replace(shared, text=text, vision=vision))
+
+
+def _alike(path: str, shared: ModelConfig) -> int:
+    if path.startswith("decoder.body."):
+        return shared.text.layers - 1
+    return shared.vision.depth if path.startswith("vision.blocks.") else 1
 
 
 def _is_small(config: ModelConfig) -> bool:

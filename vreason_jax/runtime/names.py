@@ -164,7 +164,7 @@ def canonical_name(name: str, config: ModelConfig) -> str | None:
 
 @functools.lru_cache(maxsize=32)
 def _hub_names(config: ModelConfig) -> Mapping[str, str]:
-    return {_core(name): name for name in expected_tensors(config)}
+    return {_core(name): name for name in (*expected_tensors(config), HEAD)}
 
 
 def _core(name: str) -> str:

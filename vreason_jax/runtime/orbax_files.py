@@ -20,6 +20,7 @@ import jax
 from vreason_jax.errors import UserError, one_line
 from vreason_jax.json_files import parse_json
 from vreason_jax.regular_files import check_regular, read_text
+from vreason_jax.runtime import memory
 
 WEIGHTS = "weights"
 SIZES = "weights.sizes.json"  # bytes of each file
@@ -109,6 +110,8 @@ def load_arrays(folder: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict
                 ),
             )
     except Exception as error:
+        if memory.is_lack(error):
+            raise
         raise _damaged(folder, error) from None
 
 

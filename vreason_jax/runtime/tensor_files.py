@@ -29,6 +29,8 @@ _WIDTHS |= {"F64": 8, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+# Pickles that trainers leave beside weights.
+_OF_TRAINING = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
 _ALIGNMENT = 64  # bytes; JAX on a CPU uses such a buffer as it is, and copies any other
 _CHUNK = 2**24  # bytes read at a time where they must be cast on the way
 
@@ -133,6 +135,7 @@ def _weight_files(folder: Path) -> list[Path]:
     if files:
         return files
     pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+    pickles = [name for name in pickles if not name.startswith(_OF_TRAINING)]
     if pickles:
         raise UserError(
             f"{folder}: expected safetensors weights, found pickled ones ({pickles[0]}), which can "
@@ -174,7 +177,11 @@ def _read_cast(stream, result: np.ndarray, dtype: np.dtype, row_bytes: int) -> N
 def _read_exactly(stream, array: np.ndarray) -> None:
     view = array.reshape(-1).view(np.uint8).data
     while view:
-        count = stream.readinto(view)
+        try:
+            count = stream.readinto(view)
+        except OSError as error:  # of a disk or a network, which names no file
+            reason = one_line(error.strerror or error)
+            raise UserError(f"{stream.name}: cannot be read: {reason}") from None
         if not count:
             raise UserError(f"{stream.name}: ends early, the file was cut while it was read")
         view = view[count:]
