@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from vreason_jax.command_line import exit_code
+from vreason_jax.command_line import exit_code, given_path, positive_integer
+from vreason_jax.errors import UserError
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning import program_text
 from vreason_jax.planning.estimate import Load
@@ -43,18 +44,22 @@ def main() -> None:
     add("--device", default=DEVICE, help=f"a TPU slice, or h100:N, to compile for [{DEVICE}]")
     add("--shape", default=SHAPE, choices=bench_shapes.MODELS, help=f"the model's [{SHAPE}]")
     tokens = LOAD.video_tokens
-    add("--video-tokens", type=int, default=tokens, help=f"of the question [{tokens}]")
+    add("--video-tokens", type=positive_integer, default=tokens, help=f"of the question [{tokens}]")
     add("--programs", nargs="+", default=PROGRAMS, choices=PROGRAMS, help="which [all]")
-    add("--save", type=Path, metavar="DIR", help="write the programs as text")
+    add("--save", type=given_path, metavar="DIR", help="write the programs as text")
     add("--json", action="store_true", help="print one JSON object a program")
     options = parser.parse_args()
+    if options.save:
+        try:
+            options.save.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--save {options.save}: {error.strerror}") from None
     config = bench_shapes.model_config(options.shape)
     load = dataclasses.replace(LOAD, video_tokens=options.video_tokens)
     for name in options.programs:
         kind, objective = name.split("_")
         compiled, seconds = compile_program(kind, objective, options.device, config, load)
         if options.save:
-            options.save.mkdir(parents=True, exist_ok=True)
             (options.save / f"{name}.txt").write_text(compiled.as_text())
         found = {"program": name, **figures(compiled, config), "seconds": round(seconds)}
         print(json.dumps(found) if options.json else shown(found), flush=True)

@@ -233,6 +233,11 @@ def test_rows_lie_over_data_and_heads_over_model(engines, questions):
     batch = engines(1, "data=4,model=2").read(questions[:3], TOKENS)
     shards = batch.cache.last.keys.addressable_shards
     assert {shard.data.shape[:2] for shard in shards} == {(1, 1)}
+    # As many as are asked, so many more that each device has as many.
+    asked = engines(None, "data=4,model=2")
+    assert [asked.rows(count) for count in (1, 2, 4, 5, 9)] == [1, 4, 4, 8, 16]
+    shards = asked.read(questions[:2], TOKENS).cache.last.keys.addressable_shards
+    assert {shard.data.shape[:2] for shard in shards} == {(1, 1)}
 
 
 def test_four_methods_and_three_seeds_read_a_clip_once_and_each_question_once(
@@ -312,17 +317,18 @@ def test_questions_of_any_length_number_and_size_share_their_programs(new_engine
     assert sizes() == compiled
 
 
-def test_a_batch_beyond_memory_is_told_once_with_the_copy_that_each_run_takes(
+def test_a_batch_beyond_memory_is_told_once_with_the_copies_that_it_takes(
     new_engine, questions, monkeypatch
 ):
     lines = []
     engine = new_engine(2, warn=lines.append)
     slots = 2 * (engine.read(questions[:2], TOKENS).cache.capacity + 32)  # and an answer's chunk
     sizes = engine.model.config, engine.dtype.itemsize
-    one, two = (slots * memory.bytes_per_video_token(*sizes, caches=n) for n in (1, 2))
-    monkeypatch.setattr(memory, "free_bytes", lambda device: two)
+    # The clips', the batch's that waits for several runs, and a run's.
+    two, three = (slots * memory.bytes_per_video_token(*sizes, caches=n) for n in (2, 3))
+    monkeypatch.setattr(memory, "free_bytes", lambda device: three)
     assert engine.read(questions[:2], TOKENS).warnings == () and not lines
-    monkeypatch.setattr(memory, "free_bytes", lambda device: one)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: two)
     for _ in range(2):
         assert engine.read(questions[:2], TOKENS).warnings == tuple(lines)
     assert len(lines) == 1 and "lower video.max_pixels" in lines[0]

@@ -151,6 +151,8 @@ def test_no_program_comes_after_a_warm_up_for_what_is_asked(case, reasoner):
     limits = {"frames": 4, "samples": 3} if case == "samples" else {"frames": 0}
     keys = {"sampling__temperature": 1.0, "sampling__max_new_tokens": 34}
     reasoner.warm_up(**limits, words=16, **keys)
+    if case == "words":
+        reasoner.warm_up(**limits, words=16, controller__placement="prompt", **keys)
     with programs() as later:
         if case == "samples":
             for clip, words in questions(2, seed=2, frames=(2, 5)):
@@ -158,4 +160,5 @@ def test_no_program_comes_after_a_warm_up_for_what_is_asked(case, reasoner):
         else:
             for words in ("Why?", 12 * "word "):
                 reasoner.generate(None, words, **keys)
+            reasoner.generate(None, "Why?", controller__placement="prompt", **keys)
     assert later == []

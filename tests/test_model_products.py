@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from vreason_jax.model.products import _FEW_ROWS, _contract, _contract_by_blocks, linear
 
@@ -41,6 +43,21 @@ def test_a_long_sum_in_blocks_is_the_sum(out):
     np.testing.assert_allclose(
         _contract_by_blocks(rows, weight, "highest"), expected, atol=1e-5 * out**0.5
     )
+
+
+@pytest.mark.skipif(
+    jax.device_count() < 4, reason="needs 4 devices: tests/conftest.py fakes them on a CPU"
+)
+@pytest.mark.parametrize("out", [(64,), (2, 32)])
+def test_devices_that_share_rows_send_each_other_none(out):
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    rows, cut = (
+        NamedSharding(mesh, P(*axes)) for axes in (("data",), (*(None,) * (len(out) - 1), "model"))
+    )
+    x = jax.ShapeDtypeStruct((8, 96), jnp.float32, sharding=rows)
+    weight = jax.ShapeDtypeStruct((*out, 96), jnp.bfloat16, sharding=cut)
+    text = jax.jit(linear).lower(x, weight).compile().as_text()
+    assert "all-to-all" not in text and "all-gather" not in text
 
 
 @pytest.mark.parametrize(("rows", "out"), [(1, (5,)), (20, (5,)), (1, (2, 3)), (20, (2, 3))])

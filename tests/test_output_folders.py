@@ -1,5 +1,6 @@
 """Properties of folders that are written whole or not at all."""
 
+import os
 import threading
 import time
 
@@ -25,6 +26,21 @@ def test_a_failure_leaves_the_older_folder_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
     assert [folder.name for folder in tmp_path.iterdir()] == ["run"]
     assert not any((tmp_path / "run").iterdir())
+
+
+def test_a_mounted_disk_is_written_to_itself(tmp_path, monkeypatch):
+    """It cannot be renamed, and what is beside it may be another disk."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "older").touch()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == disk)
+    with written_whole(disk) as draft:
+        assert draft.is_relative_to(disk)
+        (draft / "config.json").touch()
+        (draft / "weights").mkdir()
+        (draft / "weights" / "0").touch()
+    assert sorted(file.name for file in disk.iterdir()) == ["config.json", "weights"]
+    assert (disk / "weights" / "0").exists() and list(tmp_path.iterdir()) == [disk]
 
 
 def test_what_a_thread_writes_after_the_failure_is_removed_too(tmp_path):

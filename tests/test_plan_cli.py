@@ -49,12 +49,18 @@ def test_json_has_all_keys_and_its_parts_add_up(report):
 
 @pytest.mark.parametrize(
     ("model", "device", "devices"),
-    [("3b", "v5e-4", 4), ("7b", "v5e-8", 8), ("72b", "v5p-8", 8), ("7b", "h100:7", 7)],
+    [
+        ("3b", "v5e-4", 4),
+        ("7b", "v5e-8", 8),
+        ("72b", "v5p-8", 8),
+        ("7b", "h100:7", 7),
+        ("3b", "h100:5", 5),
+    ],
 )
 def test_the_default_mesh_is_the_one_that_a_run_takes(report, monkeypatch, model, device, devices):
     monkeypatch.setattr(jax, "devices", lambda: [jax.local_devices(backend="cpu")[0]] * devices)
     monkeypatch.setattr(jax, "local_device_count", lambda: devices)
-    monkeypatch.setattr(mesh_lib, "_ordered", lambda found, shape: np.array([found]))
+    monkeypatch.setattr(mesh_lib, "_ordered", lambda found, shape: np.empty(shape))
     monkeypatch.setattr(mesh_lib, "Mesh", lambda grid, axes, axis_types: grid.shape)
     made = mesh_lib.create_mesh(None, published_config(model))
     assert tuple(report(f"--model {model} --device {device}")["mesh"].values()) == made

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,10 @@ from jax.sharding import PartitionSpec
 from random_checkpoint import BFLOAT16, save_tensors, write_checkpoint, write_shards
 
 from vreason_jax import embedded
+from vreason_jax.config import ModelOptions
+from vreason_jax.engine.engine import Engine
 from vreason_jax.errors import UserError
+from vreason_jax.families.registry import read_model_config
 from vreason_jax.runtime import names, orbax_files
 from vreason_jax.runtime.check import WrongTensors
 from vreason_jax.runtime.checkpoint import load_arrays, load_model
@@ -134,9 +138,10 @@ def test_one_tensor_under_two_names_is_surplus(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [BFLOAT16, np.float32])
-def test_a_tied_config_drops_a_head_equal_to_the_embedding(tmp_path, dtype):
+@pytest.mark.parametrize("prefix", ["", "language_model."])
+def test_a_tied_config_drops_a_head_equal_to_the_embedding(tmp_path, dtype, prefix):
     config, tensors = write_checkpoint(tmp_path, tie_word_embeddings=True)
-    head = {"lm_head.weight": tensors["model.embed_tokens.weight"].astype(dtype)}
+    head = {f"{prefix}lm_head.weight": tensors["model.embed_tokens.weight"].astype(dtype)}
     save_tensors(tmp_path / "model.safetensors", tensors | head)
     actual, arrays = load_arrays(tmp_path, config, None, warn=no_warning)
     assert actual == config
@@ -161,6 +166,41 @@ def test_a_tied_config_with_a_misshapen_head_is_wrong(tmp_path):
     save_tensors(tmp_path / "model.safetensors", tensors)
     with pytest.raises(WrongTensors, match="1 misshapen"):
         load_arrays(tmp_path, config, None)
+
+
+def test_an_adapter_is_not_passed_over(tmp_path):
+    write_checkpoint(tmp_path)
+    save_tensors(tmp_path / "adapter_model.safetensors", {"a": np.zeros(1, np.float32)})
+    read_model_config(tmp_path)  # its config is what makes it one
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"got an adapter .*merge it into its base model"):
+        read_model_config(tmp_path)
+
+
+@pytest.mark.parametrize("mesh", [None, "model=2"])
+@pytest.mark.parametrize("form", ["hf", "converted"])
+def test_weights_that_the_memory_does_not_hold_are_told_with_what_to_do(
+    tmp_path, monkeypatch, form, mesh, converted
+):
+    def exhausted(*args, **kwargs):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to ...")
+
+    folder, _, _ = converted
+    if form == "hf":
+        folder = tmp_path
+        write_checkpoint(folder)
+        for name in ("device_put", "make_array_from_callback"):
+            monkeypatch.setattr(jax, name, exhausted)
+    else:
+        monkeypatch.setattr(orbax_files.orbax().PyTreeCheckpointer, "restore", exhausted)
+    checkpoint = SimpleNamespace(
+        folder=folder,
+        config_of=lambda options: read_model_config(folder),
+        dtype=lambda options: np.dtype(np.float32),
+        tokenizer=SimpleNamespace(template=SimpleNamespace(notice=None)),
+    )
+    with pytest.raises(UserError, match=r"the weights take .* of each device.*model.weights=int8"):
+        Engine.load(checkpoint, ModelOptions(), mesh)
 
 
 def test_an_untied_config_without_a_head_is_wrong(tmp_path):

@@ -70,6 +70,16 @@ def test_the_default_is_as_many_devices_as_serve_the_model():
     assert dict(mesh_lib.create_mesh(None, SMALL).shape) == {"data": 1, "model": 1}
 
 
+@pytest.mark.parametrize("model", ["3b", "7b", "qwen3vl-8b"])
+def test_no_smaller_number_of_devices_holds_fewer_bytes_on_each_than_the_default(model):
+    config = published_config(model)
+    chosen = {n: mesh_lib.mesh_sizes(None, n, config)["model"] for n in range(1, 9)}
+    for devices, axis in chosen.items():
+        takes = [mesh_lib.device_weights(config, n) for n in range(1, devices + 1)]
+        assert takes[axis - 1] == min(takes)
+    assert chosen[8] == 8 and chosen[5] == 4  # 5 divide neither heads nor vocabulary
+
+
 @NEEDS_8
 def test_many_questions_are_answered_by_a_small_model_on_each_core():
     assert mesh_lib.create_mesh(None, SMALL, many=True).shape["data"] == jax.device_count()

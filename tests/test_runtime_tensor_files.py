@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import struct
 
 import numpy as np
@@ -144,6 +146,34 @@ def test_a_folder_without_weights_says_what_was_expected(tmp_path):
 def test_a_wrong_index_is_a_user_error(tmp_path, index, reason):
     (tmp_path / "model.safetensors.index.json").write_text(index)
     with pytest.raises(UserError, match=reason):
+        tensor_files.stored_tensors(tmp_path)
+
+
+def test_a_disk_that_fails_is_a_user_error_with_the_file(file, monkeypatch):
+    tensor = stored(file)["a"]
+
+    class Failing:
+        name = str(file)
+
+        def readinto(self, view):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(UserError, match=f"{file.name}: cannot be read: Input/output error"):
+        tensor_files._read_exactly(Failing(), np.empty(4, tensor.dtype))
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path):
+    (tmp_path / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 99\n"
+    )
+    with pytest.raises(UserError, match="git lfs pull"):
+        tensor_files.stored_tensors(tmp_path)
+
+
+def test_what_a_trainer_leaves_is_not_taken_for_weights(tmp_path):
+    for name in ("training_args.bin", "optimizer.pt", "rng_state_0.pth"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match="found no weights"):
         tensor_files.stored_tensors(tmp_path)
 
 

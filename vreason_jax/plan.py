@@ -166,8 +166,8 @@ def _parser() -> OptionParser:
     add("--min-pixels", type=_count, metavar="P", help="of a frame [the model's, else 100352]")
     add("--max-pixels", type=_count, metavar="P", help="of a frame [the model's, else 200704]")
     add("--max-new-tokens", type=_count, default=1024, metavar="N", help="of an answer [1024]")
-    words = "answers at once on each copy of the model [1]"
-    add("--batch-size", type=_count, default=1, metavar="B", help=words)
+    words = "of evaluate: answers at once on each copy of the model [one answer of generate]"
+    add("--batch-size", type=_count, metavar="B", help=words)
     words = "as model.weights: stored, or int8 [stored]"
     add("--weights", choices=("stored", "int8"), default="stored", help=words)
     add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")

@@ -299,7 +299,8 @@ class Engine:
             self.model.config,
             self.dtype.itemsize,
             shape.get("model", 1),
-            caches=1 if self.batch_size is None else 2,  # what was read, and a run's copy of it
+            # What was read of a clip, and of a batch that waits for several runs; and a run's copy.
+            caches=2 if self.batch_size is None else 3,
         )
         video = sum(q.video_tokens for q in questions) // share
         slots = -(-len(questions) // share) * (capacity + ladder.decode_room(tokens))

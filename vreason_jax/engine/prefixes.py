@@ -154,16 +154,16 @@ class Prefixes:
     def make_room(self, prepared: Sequence[Prepared], capacity: int) -> None:
         """Frees what was read for other batches, the oldest first, where memory is short of it.
 
-        A cache is read, and a copy of it is answered in. Processes that share a model must all
-        keep the same, whatever is free on each.
+        Each clip is read into a cache, a batch into another, and a copy of that is answered in.
+        Processes that share a model must all keep the same, whatever is free on each.
         """
         named, rows = {row.prefix_name for row in prepared}, len(prepared)
         others = [name for name in self._kept if name not in named]
         if not others or self._mesh.is_multi_process:
             return
         device, dtype = self._mesh.local_devices[0], self._decoder.embedding[...].dtype
-        needed = _PASSING
-        for count in (self.at_once(rows, capacity), rows):
+        needed, at_once = _PASSING, self.at_once(rows, capacity)
+        for count in (at_once * -(-len(named) // at_once), rows, rows):
             cache = KVCache.of(jax.ShapeDtypeStruct, self._config, count, capacity, dtype)
             needed += device_bytes(cache, self._mesh, count)
         for name in others:

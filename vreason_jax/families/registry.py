@@ -30,6 +30,12 @@ def family_of(config: ModelConfig) -> Family:
 def read_model_config(folder: Path) -> ModelConfig:
     """Returns the ModelConfig of a checkpoint folder; raises UserError for what it cannot run."""
     path = folder / "config.json"
+    adapter = next(folder.glob("adapter_model.*"), None)
+    if adapter is not None and (folder / "adapter_config.json").exists():
+        raise UserError(
+            f"{folder}: expected whole weights, got an adapter ({adapter.name}); merge it into its "
+            "base model first, with peft: merge_and_unload, save_pretrained"
+        )
     try:
         values = parse_json(read_text(path))
     except FileNotFoundError:

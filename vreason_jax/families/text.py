@@ -14,7 +14,11 @@ MAX_POSITIONS = 32768  # what the library's class assumes
 def is_tied(root: dict[str, Any], nested: dict[str, Any]) -> bool:
     """Returns whether the head is the embedding."""
     # Where it is true, 4.52 to 4.57 say so in text_config alone, 5.x at the root alone.
-    return bool(root.get("tie_word_embeddings") or nested.get("tie_word_embeddings"))
+    said = [part.get("tie_word_embeddings") for part in (root, nested)]
+    for value in said:
+        if value not in (None, False, True):
+            raise UserError(f"expected tie_word_embeddings to be true or false, got {shown(value)}")
+    return any(said)
 
 
 def contiguous(section: Sequence[int]) -> tuple[int, ...]:

@@ -19,13 +19,20 @@ def written_whole(target: Path) -> Iterator[Path]:
     An older folder gives way to it. Raises OSError where the system refuses.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".vreason-", dir=target.parent))
+    # A disk that is mounted there is written to itself, and so is a folder in another's.
+    stays = os.path.ismount(target) or (target.is_dir() and not os.access(target.parent, os.W_OK))
+    draft = Path(tempfile.mkdtemp(prefix=".vreason-", dir=target if stays else target.parent))
     try:
-        new = draft / "new"
+        new, old = draft / "new", draft / "old"
         new.mkdir()
         yield new
         _grant(new)
-        _put(new, target, draft / "old")
+        if stays:
+            old.mkdir()
+            _move([entry for entry in target.iterdir() if entry != draft], old)
+            _move(list(new.iterdir()), target)
+        else:
+            _put(new, target, old)
     except BaseException:
         _remove_for_good(draft)
         raise
@@ -43,6 +50,12 @@ def _put(new: Path, target: Path, old: Path) -> None:
     except OSError:
         old.replace(target)
         raise
+
+
+def _move(entries: list[Path], folder: Path) -> None:
+    """Moves them into a folder, last the config without which it is no checkpoint."""
+    for entry in sorted(entries, key=lambda entry: entry.name == "config.json"):
+        entry.replace(folder / entry.name)
 
 
 def _remove_for_good(folder: Path) -> None:

@@ -80,7 +80,9 @@ def parse_devices(text: str) -> Devices:
 
     Google names a v5e `v5litepod` as well. Raises UserError for a kind or a size that there is not.
     """
-    match = re.fullmatch(r"(\w+?)(?:[-:](\d{1,4}|\d+x\d+(?:x\d+)?))?", text.strip().lower())
+    match = re.fullmatch(
+        r"(\w+?)(?:[-:](\d{1,4}|\d+x\d+(?:x\d+)?))?", text.strip().lower(), re.ASCII
+    )
     name, size = match.groups() if match else (text, None)
     name = _ALIASES.get(name, name)
     if name not in KINDS:

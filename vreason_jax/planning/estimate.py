@@ -5,6 +5,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AbstractMesh
 
 from vreason_jax.config import ControllerConfig
@@ -36,6 +37,8 @@ class Load:
     max_new_tokens: int
     rows: int  # answers at once on each copy of the model
     marks: int = 0  # tokens of the times within a clip
+    frame_tokens: int = 0  # of one temporal patch of the clip
+    kept: bool = False  # whether a batch, once read, waits for several runs, as `evaluate`'s do
 
     @property
     def prompt(self) -> int:
@@ -106,7 +109,8 @@ def cache_shapes(shared: ModelConfig, load: Load, rows: int) -> KVCache:
 
 def steering_shapes(shared: ModelConfig, load: Load, rows: int) -> ControllerState:
     """Returns the shapes of the answers' controllers."""
-    text, slots = shared.text, ladder.steered(BEFORE + load.video_tokens)
+    text, end = shared.text, BEFORE + load.marks + load.video_tokens
+    slots = min(ladder.steered(end), load.first_capacity)
     heads = text.kv_heads // text.kv_repeats
     return controller_shapes(rows, heads, slots, text.head_width, text.kv_repeats)
 
@@ -118,13 +122,16 @@ def _activations(
 
     Programs hold numbers in float32, since XLA widens much of what it fuses. While it encodes, the
     tower is whole, and of caches there is the one that was read before; while answers are written,
-    there are both, as what was read waits for the next question. Each device has the embeddings of
-    all clips that are read together.
+    there are both, as what was read waits for the next question, and a third where several runs
+    answer one batch. Each device has the embeddings of all clips that are read together.
     """
     text, vision, model = shared.text, shared.vision, sizes["model"]
     whole = weight_bytes(shared, AbstractMesh((1, 1), AXES)) if model > 1 else {}
     gathered = sum(size for path, size in whole.items() if path.startswith("vision."))
-    tower = _PATCHES * (8 * vision.width + 3 * vision.mlp_width) + 2 * _SCORES
+    patches = load.frame_tokens * shared.geometry.merge**2
+    scores = max(_SCORES, vision.heads * vision.row_units * shared.geometry.merge**2 * patches)
+    passing = 8 * vision.width + 3 * vision.mlp_width
+    tower = max(_PATCHES, patches) * passing + 2 * scores
     inside = 3 * text.mlp_width + 4 * text.heads * text.head_width
     piece = max(PIECE, load.rows * REST_PIECE) * (6 * text.width + inside // model)
     step = load.rows * (6 * text.vocabulary + inside)
@@ -133,7 +140,8 @@ def _activations(
     embeddings = parts * text.width * jnp.dtype(shared.dtype).itemsize
     read = cache * load.first_capacity // load.capacity
     encoding = gathered + 4 * tower + read - cache - controller
-    return max(encoding, cache + 4 * max(piece, step)) + embeddings
+    waiting = cache + read * load.kept
+    return max(encoding, waiting + 4 * max(piece, step)) + embeddings
 
 
 def _bytes_of_a_step(
@@ -161,15 +169,19 @@ def _operations(config: ModelConfig, load: Load) -> float:
 
     Of the last layer a prompt needs little; attention in the tower is left out.
     """
-    text, vision, merge = config.text, config.vision, config.geometry.merge
+    text, units = config.text, config.geometry.merge**2
     heads, kv_heads = text.heads * text.head_width, text.kv_heads * text.head_width
     layer = 2 * text.width * (heads + kv_heads) + 3 * text.width * text.mlp_width
     attention = heads * load.prompt  # scores and contexts, of half of all pairs
-    block = 4 * vision.width**2 + 3 * vision.width * vision.mlp_width
-    joined = vision.width * merge**2
+    itemsize = np.dtype(config.dtype).itemsize
+    weights = weight_bytes(config, AbstractMesh((1, 1), AXES))
+    tower = sum(  # a weight for each patch of a token, or behind the blocks for the token
+        size // itemsize * (units if re.match(r"vision\.(blocks|patch)", path) else 1)
+        for path, size in weights.items()
+        if path.startswith("vision.") and path.endswith(".weight")
+    )
     return 2 * (
         load.prompt * (text.layers - 1) * (layer + attention)
-        + load.video_tokens * merge**2 * vision.depth * block
-        + load.video_tokens * joined * (joined + vision.out_width)
+        + load.video_tokens * tower
         + text.width * text.vocabulary
     )

@@ -33,7 +33,7 @@ class Request:
     sizing: Sizing
     frames: int
     max_new_tokens: int
-    batch_size: int  # on each copy of the model
+    batch_size: int | None  # of `evaluate`, on each copy of the model; None: one of `generate`
     mesh: str | None = None
 
     @classmethod
@@ -61,8 +61,15 @@ class Request:
     def load(self) -> Load:
         """What is asked of the devices: clips of as many tokens as their frames can come to."""
         tokens = _video_tokens(self.frames, self.sizing)
-        marks = time_marks(self.config, self.frames)
-        return Load(tokens, self.max_new_tokens, self.batch_size, marks)
+        patches = math.ceil(self.frames / self.sizing.geometry.temporal_patch)
+        return Load(
+            tokens,
+            self.max_new_tokens,
+            rows=self.batch_size or 1,
+            marks=time_marks(self.config, self.frames),
+            frame_tokens=tokens // patches,
+            kept=self.batch_size is not None,
+        )
 
     def plan(self) -> Plan:
         """Returns what each device holds, and the bounds of speed."""
@@ -112,7 +119,7 @@ class Request:
         limits, geometry = self.sizing.limits, self.sizing.geometry
         low, high, group = limits.min_pixels, limits.max_pixels, geometry.temporal_patch
         for option, smaller, changed in (
-            ("--batch-size", range(1, self.batch_size), lambda n: change(batch_size=n)),
+            ("--batch-size", range(1, self.batch_size or 1), lambda n: change(batch_size=n)),
             ("--max-new-tokens", range(_SHORTEST, self.max_new_tokens),
              lambda n: change(max_new_tokens=n)),
             ("--num-frames", range(group, self.frames, group), lambda n: change(frames=n)),
@@ -133,12 +140,15 @@ class Request:
         """Yields changes of several settings that make one answer at a time fit."""
         for devices in (self.devices, *self.devices.larger()):
             for config in dict.fromkeys((self.config, self._int8)):
+                batch = self.batch_size and 1
                 one = dataclasses.replace(
-                    self, devices=devices, mesh=None, batch_size=1, config=config
+                    self, devices=devices, mesh=None, batch_size=batch, config=config
                 )
                 if one.plan().fits:
-                    narrow = f", {_INT8}" if config != self.config else ""
-                    yield f"{self._named(devices)}, --batch-size 1{narrow}"
+                    changes = [self._named(devices)]
+                    changes += ["--batch-size 1"] if batch else []
+                    changes += [_INT8] if config != self.config else []
+                    yield ", ".join(changes)
 
     def _named(self, devices: Devices) -> str:
         """Devices that the mesh of this request may not divide."""

@@ -5,6 +5,7 @@ closed, on top of the arrays made from it: up to twice the checkpoint's size. He
 tensor are read into the very buffer that becomes the array.
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ SINGLE = "model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Pickles that trainers leave beside weights.
 _OF_TRAINING = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+_POINTER = b"version https://git-lfs"  # a file of a clone without Git LFS begins so
 _ALIGNMENT = 64  # bytes; JAX on a CPU uses such a buffer as it is, and copies any other
 _CHUNK = 2**24  # bytes read at a time where they must be cast on the way
 
@@ -74,10 +76,10 @@ def read_header(file: Path, ignored: Ignored = lambda name: False) -> list[Store
     except FileNotFoundError:
         raise UserError(f"{file}: expected a safetensors file, found none") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{file}: expected a whole safetensors file, "
-            f"it is truncated or damaged ({one_line(error)})"
-        ) from None
+        reason = f"it is truncated or damaged ({one_line(error)})"
+        if _is_pointer(file):
+            reason = "got a pointer of Git LFS: fetch the file itself (git lfs pull)"
+        raise UserError(f"{file}: expected a whole safetensors file, {reason}") from None
     tensors = []
     for name, shape, dtype in specs:
         left_out = ignored(name)
@@ -123,6 +125,12 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     raw = np.empty(size + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _is_pointer(file: Path) -> bool:
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        return stream.read(len(_POINTER)) == _POINTER
+    return False
 
 
 def _weight_files(folder: Path) -> list[Path]:
