@@ -1,4 +1,4 @@
-"""The decode loop: one scan over tokens, one cond around the tail of the network."""
+"""The decode loop: one scan over tokens, and in it the update that every k-th of them takes."""
 
 import functools
 
@@ -100,26 +100,31 @@ def next_logits(
 
 
 def _steer(step, context, state, settings):
-    """What the tail gives, the controllers and the token's facts; with an update, if one is due."""
-    tail, controller, numbers = step.tail, state.controller, context.numbers
+    """What the tail gives, the controllers and the token's facts; with an update, if one is due.
+
+    The update is a loop of one turn or none: what a branch hands through, XLA copies, and deltas
+    and moments are gigabytes in a large batch.
+    """
+    controller, numbers = state.controller, context.numbers
     coins = jax.vmap(lambda key: switching.coin(key, numbers))(_keys(context, _ALPHA, state.step))
-
-    def plain():
-        given = tail(controller.shift)
+    if not settings.controlled:
+        given = step.tail(controller.shift)
         return given, *_observe(context, state, given[0], coins)
+    logits, pull_back, rest = jax.vjp(step.tail, controller.shift, has_aux=True)
+    observed, facts = _observe(context, state, logits, coins)
 
-    def updating():
+    def update(carry):
+        _, given, observed, facts = carry
         values = step.values()
-        given, gradient = _entropy_gradient(step, context, controller, values, settings)
-        observed, facts = _observe(context, state, given[0], coins)
+        gradient = _entropy_gradient(logits, pull_back, observed, values, step.mask, settings)
         updated, facts = _update(observed, facts, gradient, values, step.mask, context, settings)
         if settings.extra_tail:
-            given = lax.cond(numbers.resample, lambda: tail(updated.shift), lambda: given)
-        return given, updated, facts
+            given = lax.cond(numbers.resample, lambda: step.tail(updated.shift), lambda: given)
+        return jnp.array(False), given, updated, facts
 
-    if not settings.controlled:
-        return plain()
-    return lax.cond(control.is_update_step(state.step, numbers), updating, plain)
+    due = control.is_update_step(state.step, numbers) & jnp.any(_uncertain(facts, numbers))
+    carry = due, (logits, rest), observed, facts
+    return lax.while_loop(lambda carry: carry[0], update, carry)[1:]
 
 
 def _observe(context, state, logits, coins):
@@ -141,27 +146,25 @@ def _observe(context, state, logits, coins):
     }
 
 
-def _entropy_gradient(step, context, controller, values, settings):
-    """What the tail gives under the shift that is seen, and dH / d(trained delta) of each row."""
-    shift = functools.partial(value_shift, norm=settings.norm)
+def _entropy_gradient(logits, pull_back, controller, values, mask, settings):
+    """dH / d(trained delta) of each row, H being the entropy of its logits."""
 
-    def total_entropy(delta):
-        given = step.tail(jax.vmap(shift)(values, delta, step.mask))
-        # Rows do not share a delta, so the sum's gradient is each row's own.
-        return jnp.sum(token_entropy(given[0])), given
+    def shift(delta):
+        shift = jax.vmap(functools.partial(value_shift, norm=settings.norm))(values, delta, mask)
+        return jnp.repeat(shift, controller.shift.shape[1] // shift.shape[1], axis=1)
 
-    gradient, given = jax.grad(total_entropy, has_aux=True)(controller.delta)
-    if settings.extra_tail:
-        given = lax.cond(
-            context.numbers.random_direction, lambda: step.tail(controller.shift), lambda: given
-        )
-    return given, gradient
+    # Rows do not share a delta, so the sum's gradient is each row's own.
+    slope = jax.grad(lambda logits: jnp.sum(token_entropy(logits)))(logits)
+    _, to_delta = jax.vjp(shift, controller.delta)
+    return to_delta(*pull_back(slope))[0]
 
 
 def _update(controller, facts, gradient, values, mask, context, settings):
     keys = _keys(context, _DIRECTION)
 
-    def one(row, gradient, entropy, alpha, values, mask, key):
+    batch = gradient.shape[0]
+
+    def one(row, gradient, due, alpha, values, mask, key):
         new, norm = control.update(
             row,
             gradient,
@@ -173,13 +176,19 @@ def _update(controller, facts, gradient, values, mask, context, settings):
             settings.norm,
             chance=settings.extra_tail,
         )
-        due = ~(entropy < context.numbers.entropy_floor)
-        new = jax.tree.map(lambda a, b: jnp.where(due, a, b), new, row)
-        return new, jnp.where(due, norm, 0.0), due
+        if batch > 1:  # of one row the loop would not have come here
+            new = jax.tree.map(lambda a, b: jnp.where(due, a, b), new, row)
+        return new, jnp.where(due, norm, 0.0)
 
-    rows = (controller, gradient, facts["entropy"], facts["alpha"], values, mask, keys)
-    controller, norm, due = by_row(one, gradient.shape[0])(*rows)
+    due = _uncertain(facts, context.numbers)
+    rows = (controller, gradient, due, facts["alpha"], values, mask, keys)
+    controller, norm = by_row(one, batch)(*rows)
     return controller, {**facts, "updated": context.steered & due, "grad_norm": norm}
+
+
+def _uncertain(facts, numbers):
+    """Which rows [B] an update is for: those whose entropy has not fallen below the floor."""
+    return ~(facts["entropy"] < numbers.entropy_floor)
 
 
 def _as_it_lay(state: DecodeState, settings: DecodeSettings) -> DecodeState:

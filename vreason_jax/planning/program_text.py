@@ -16,9 +16,6 @@ _HEAD = re.compile(r"(?:ENTRY )?%?([\w.-]+) .*->.*\{$")
 _OPERATION = re.compile(r"\s+(?:ROOT )?%?[\w.-]+ = .+? ([a-z][\w-]*)\(")
 _WRITTEN = re.compile(r"= \(?(\w+)\[([\d,]*)\]")
 _CALLED = re.compile(r"(?:calls|body)=%?([\w.-]+)")
-_BRANCHES = re.compile(
-    r"(?:branch_computations=\{|(?:true|false)_computation=)([^,}]*(?:, %[^,}]*)*)"
-)
 _SCOPE = re.compile(r'op_name="([^"]*)"')
 
 Lines = list[tuple[str, str]]  # an operation's name and its whole line
@@ -27,9 +24,9 @@ Lines = list[tuple[str, str]]  # an operation's name and its whole line
 def kernels(text: str) -> dict[str, int]:
     """Returns how many kernels a program launches for each token, by the part of the decoder.
 
-    "body" are those of the body's layers, "last" those of the last one; the plain branch is that of
-    a token without an update, "update" that of one with. A program without a loop over tokens has
-    no parts: all are "body" or "outside".
+    "body" are those of the body's layers, "last" those of the last one, "update" those that a token
+    with an update has more. A program without a loop over tokens has no parts: all are "body" or
+    "outside".
     """
     computations = _computations(text)
     bodies = [_CALLED.findall(line)[-1] for _, line in _all(computations, "while")]
@@ -39,11 +36,8 @@ def kernels(text: str) -> dict[str, int]:
         return dict(_parts(computations, entry))
     found = _parts(computations, largest)
     for _, line in computations[largest]:
-        if " conditional(" in line and "/tail/" in line:
-            names = [n.strip(" %") for group in _BRANCHES.findall(line) for n in group.split(",")]
-            plain, update = sorted((_parts(computations, n) for n in names), key=Counter.total)
-            found += plain
-            found["update"] = update.total()
+        if " while(" in line and "/tail/" in line:
+            found["update"] = _parts(computations, _CALLED.findall(line)[-1]).total()
     return dict(found)
 
 
