@@ -44,7 +44,7 @@ def test_a_token_takes_few_kernels(figures):
     assert plain["body"] <= 2 * 12 + 1  # and one for the mask
     assert plain["outside"] <= 25
     parts = "body", "last", "outside"
-    assert sum(steered[part] - plain[part] for part in parts) <= 40
+    assert sum(steered[part] - plain[part] for part in parts) <= 20
 
 
 def test_prefill_writes_no_scores(figures):

@@ -57,7 +57,7 @@ def add_set(parser: OptionParser, example: str = "controller.every=8") -> None:
 def add_devices(parser: OptionParser) -> None:
     """Adds --mesh and the flags that name this process among several; `join_hosts` reads them."""
     add = parser.add_argument
-    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
+    add("--mesh", metavar="data=1,model=4", help="device mesh [as many on model as serve it]")
     add("--coordinator", metavar="HOST:PORT", help="of several processes: where the first listens")
     add("--process-id", type=integer, metavar="I", help="of several processes: number of this one")
     add("--num-processes", type=integer, metavar="N", help="of several processes: how many")

@@ -170,7 +170,7 @@ def _parser() -> OptionParser:
     add("--batch-size", type=_count, metavar="B", help=words)
     words = "as model.weights: stored, or int8 [stored]"
     add("--weights", choices=("stored", "int8"), default="stored", help=words)
-    add("--mesh", metavar="data=1,model=4", help="device mesh [all devices on model]")
+    add("--mesh", metavar="data=1,model=4", help="device mesh [as many on model as serve it]")
     words = "compile the programs too, and say what the compiler says; TPUs, needs libtpu"
     add("--compile", action="store_true", help=words)
     add("--json", action="store_true", help="one JSON object, or a list of them")

@@ -34,6 +34,15 @@ from vreason_jax.runtime.sharing import shared_config
 
 KINDS = ("decode", "prefill")
 _BLOCKS = 4  # of a clip's embeddings, that a piece of a prompt is given
+# What libtpu takes for the machine where there is none of Google's; it complains of what it misses.
+# A description needs no chip: another process may hold the lock on those that are there.
+_NO_MACHINE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+}
 
 
 def compiled_figures(request: Request) -> dict[str, dict[str, int]]:
@@ -110,9 +119,8 @@ def check_compilable(devices: Devices) -> None:
 
 def described(devices: Devices) -> list:
     """Returns the devices of a TPU slice, described by libtpu; raises UserError where it cannot."""
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    # A description needs no chip: another process may hold the lock on those that are there.
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    for name, value in _NO_MACHINE.items():
+        os.environ.setdefault(name, value)
     alone = {"chips_per_host_bounds": (1, 1, 1)} if devices.count == 1 else {}
     try:
         described = topologies.get_topology_desc(devices.topology, platform="tpu", **alone)
