@@ -122,7 +122,9 @@ def _steer(step, context, state, settings):
             given = lax.cond(numbers.resample, lambda: step.tail(updated.shift), lambda: given)
         return jnp.array(False), given, updated, facts
 
-    due = control.is_update_step(state.step, numbers) & jnp.any(_uncertain(facts, numbers))
+    due = control.is_update_step(state.step, numbers)
+    if len(logits) == 1:  # of several rows devices would have to tell each other
+        due &= _uncertain(facts, numbers)[0]
     carry = due, (logits, rest), observed, facts
     return lax.while_loop(lambda carry: carry[0], update, carry)[1:]
 

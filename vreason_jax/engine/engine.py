@@ -74,7 +74,7 @@ class Engine:
         hide_video: bool = False,
         warn: Warn = lambda line: None,
     ):
-        """`batch_size` rows on each device of `data`; None: as few as are asked, in powers of two.
+        """`batch_size` rows on each device of `data`; None: as few as it takes, a power of two.
 
         With `hide_video` decoding finds the last layer's values of the video to be 0. `warn` takes
         lines for people.
