@@ -100,6 +100,54 @@ def test_int8_halves_the_body_and_leaves_the_last_layer_and_the_tower():
     assert plans[1].tokens_per_second > 1.3 * plans[0].tokens_per_second
 
 
+def test_a_batch_of_evaluate_waits_in_a_cache_of_its_own():
+    config, sizes = published_config("7b"), {"data": 1, "model": 1}
+    load = dataclasses.replace(LOAD, rows=32)
+    one, more = (
+        plan_of(config, sizes, each) for each in (load, dataclasses.replace(load, kept=True))
+    )
+    read = one.cache * load.first_capacity // load.capacity
+    assert more.activations - one.activations == read > 0
+
+
+def test_a_frame_goes_through_the_tower_whole():
+    config, sizes = published_config("3b"), {"data": 1, "model": 1}
+    small, large, larger = (
+        plan_of(config, sizes, Load(16384, 1024, rows=1, frame_tokens=tokens)).activations
+        for tokens in (256, 4096, 16384)
+    )
+    assert small < large < larger
+    # What XLA takes for 16,384 patches on a v5e, with two blocks: 1,185 MB.
+    assert large > 1185e6
+
+
+@pytest.mark.parametrize("name", ["7b", "qwen2vl-2b", "qwen3vl-8b"])
+def test_the_first_token_takes_the_products_of_its_familys_tower(name):
+    config, sizes = published_config(name), {"data": 1, "model": 1}
+    loads = [Load(tokens, 1024, rows=1) for tokens in (6144, 7168)]
+    some, more = (plan_of(config, sizes, load) for load in loads)
+    weights = {each.path: math.prod(each.shape) for each in parameters(config)}
+    products = {
+        path: size
+        for path, size in weights.items()
+        if path.endswith(".weight") and "norm" not in path
+    }
+    units = config.geometry.merge**2
+    tower = sum(
+        size * (units if "blocks" in path or "patch" in path else 1)
+        for path, size in products.items()
+        if path.startswith("vision.")
+    )
+    body = sum(size for path, size in products.items() if path.startswith("decoder.body."))
+    per_token = 2 * (tower + body)
+    took = (more.first_token_seconds - some.first_token_seconds) * 197e12 / 1024
+    # Beside it stands the attention, whose work grows with the length.
+    text = config.text
+    both = sum(load.prompt for load in loads)
+    attention = 2 * (text.layers - 1) * text.heads * text.head_width * both
+    assert math.isclose(took, per_token + attention, rel_tol=0.01)
+
+
 def test_the_cache_is_as_long_as_the_longest_answer_needs():
     assert LOAD.capacity == 8192
     more = dataclasses.replace(LOAD, max_new_tokens=4096)
