@@ -47,6 +47,15 @@ def test_json_has_all_keys_and_its_parts_add_up(report):
     assert found["video_tokens"] == 6144 and found["advice"] == ""
 
 
+def test_a_mesh_that_holds_a_long_cache_is_named_where_the_default_does_not(report):
+    """Six devices hold fewer bytes of weights each than four, and more of every head's cache."""
+    words = "--model qwen3vl-32b --device h100:6 --batch-size 64"
+    found = report(words)
+    assert not found["fits"] and found["mesh"]["model"] == 6
+    assert found["advice"].startswith("it fits with --mesh data=1,model=4 or ")
+    assert report(f"{words} --mesh model=4")["fits"]
+
+
 @pytest.mark.parametrize(
     ("model", "device", "devices"),
     [

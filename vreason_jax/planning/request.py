@@ -12,7 +12,7 @@ from vreason_jax.engine.warm_up import Limits, time_marks
 from vreason_jax.model.config import ModelConfig
 from vreason_jax.planning.devices import Devices
 from vreason_jax.planning.estimate import Load, Plan, estimate
-from vreason_jax.runtime.mesh import mesh_sizes, shown_sizes
+from vreason_jax.runtime.mesh import LARGEST, mesh_sizes, shown_sizes
 from vreason_jax.video.preprocessing import Preprocessing
 from vreason_jax.video.resize import PixelLimits, Sizing, check_room
 from vreason_jax.video.sampling import count_frames, max_frames_of
@@ -114,8 +114,9 @@ class Request:
         """Yields the least changes of single settings that make it fit."""
         replace = dataclasses.replace
         change = functools.partial(replace, self)
-        if self.mesh and change(mesh=None).plan().fits:
-            yield f"--mesh {shown_sizes(change(mesh=None).sizes)}"
+        meshes = (change(mesh=mesh) for mesh in self._other_meshes())
+        fitting = (f"--mesh {shown_sizes(each.sizes)}" for each in meshes if each.plan().fits)
+        yield from itertools.islice(fitting, 1)
         limits, geometry = self.sizing.limits, self.sizing.geometry
         low, high, group = limits.min_pixels, limits.max_pixels, geometry.temporal_patch
         for option, smaller, changed in (
@@ -135,6 +136,14 @@ class Request:
         int8 = change(config=self._int8)
         if int8.config != self.config and int8.plan().fits:
             yield _INT8
+
+    def _other_meshes(self) -> Iterator[str | None]:
+        """Yields the default mesh, where another is asked for, and on one machine all others."""
+        if self.mesh:
+            yield None
+        if self.devices.hosts == 1:  # where several are, every device must take part
+            most = min(self.devices.count, LARGEST)
+            yield from (f"model={n}" for n in range(most, 0, -1))
 
     def _together(self) -> Iterator[str]:
         """Yields changes of several settings that make one answer at a time fit."""
