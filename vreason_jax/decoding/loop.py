@@ -185,6 +185,11 @@ def _update(controller, facts, gradient, values, mask, context, settings):
     due = _uncertain(facts, context.numbers)
     rows = (controller, gradient, due, facts["alpha"], values, mask, keys)
     controller, norm = by_row(one, batch)(*rows)
+    if controller.shift.shape != controller.delta.shape:
+        # Heads lie on several devices: each gets its own from where the delta lies, not all.
+        lies = row_shardings(controller.delta, settings.mesh, batch)
+        shift = lax.with_sharding_constraint(controller.shift, lies)
+        controller = controller.replace(shift=shift)
     return controller, {**facts, "updated": context.steered & due, "grad_norm": norm}
 
 
