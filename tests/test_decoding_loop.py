@@ -171,8 +171,8 @@ def test_an_update_costs_one_tail_forward_and_one_backward(rows):
     ("changes", "extra"),
     [
         ({}, []),
-        ({"controller__resample_after_update": True}, [[[], TAIL]]),
-        ({"controller__objective": "random_direction"}, [[[], TAIL]]),
+        ({"controller__resample_after_update": True}, [[TAIL, sorted(2 * TAIL)], [[], TAIL]]),
+        ({"controller__objective": "random_direction"}, [[TAIL, sorted(2 * TAIL)], [[], TAIL]]),
     ],
 )
 def test_only_a_random_direction_and_resampling_may_compute_one_more_tail(changes, extra):

@@ -112,11 +112,18 @@ def update(
         alpha=jnp.asarray(alpha, jnp.float32),
         delta=delta,
         optimizer=moments,
-        shift=jnp.repeat(value_shift(values, seen, mask, norm), repeats, axis=0),
+        shift=seen_shift(values, seen, mask, norm, repeats),
         delta_norm=optax.tree.norm(seen),
         value_norm=optax.tree.norm(jnp.where(mask[..., None], values.astype(jnp.float32), 0.0)),
     )
     return state, gradient_norm
+
+
+def seen_shift(
+    values: jax.Array, delta: jax.Array, mask: jax.Array, norm: str, repeats: int
+) -> jax.Array:
+    """Returns `value_shift` of each head as often as it lies in the cache: [K x repeats, M, H]."""
+    return jnp.repeat(value_shift(values, delta, mask, norm), repeats, axis=0)
 
 
 def emptied(states: ControllerState, places: jax.Array) -> ControllerState:

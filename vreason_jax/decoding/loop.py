@@ -9,7 +9,6 @@ from jax import lax
 from vreason_jax.controller import controller as control
 from vreason_jax.controller import switching
 from vreason_jax.controller.entropy import token_entropy
-from vreason_jax.controller.value_delta import value_shift
 from vreason_jax.decoding import sampling
 from vreason_jax.decoding.placement import Fed
 from vreason_jax.decoding.state import (
@@ -112,11 +111,26 @@ def _steer(step, context, state, settings):
         return given, *_observe(context, state, given[0], coins)
     logits, pull_back, rest = jax.vjp(step.tail, controller.shift, has_aux=True)
     observed, facts = _observe(context, state, logits, coins)
+    repeats = controller.shift.shape[1] // controller.delta.shape[1]
 
     def update(carry):
         _, given, observed, facts = carry
         values = step.values()
-        gradient = _entropy_gradient(logits, pull_back, observed, values, step.mask, settings)
+        shift, to_delta = jax.vjp(
+            lambda delta: jax.vmap(control.seen_shift, (0, 0, 0, None, None))(
+                values, delta, step.mask, settings.norm, repeats
+            ),
+            observed.delta,
+        )
+
+        def trained():
+            logits, pull_back, _ = jax.vjp(step.tail, shift, has_aux=True)
+            return _entropy_gradient(logits, pull_back)
+
+        gradient = functools.partial(_entropy_gradient, logits, pull_back)
+        if settings.extra_tail:  # a random direction is seen, and another delta trained
+            gradient = functools.partial(lax.cond, numbers.random_direction, trained, gradient)
+        (gradient,) = to_delta(gradient())
         updated, facts = _update(observed, facts, gradient, values, step.mask, context, settings)
         if settings.extra_tail:
             given = lax.cond(numbers.resample, lambda: step.tail(updated.shift), lambda: given)
@@ -148,23 +162,14 @@ def _observe(context, state, logits, coins):
     }
 
 
-def _entropy_gradient(logits, pull_back, controller, values, mask, settings):
-    """dH / d(trained delta) of each row, H being the entropy of its logits."""
-
-    def shift(delta):
-        shift = jax.vmap(functools.partial(value_shift, norm=settings.norm))(values, delta, mask)
-        return jnp.repeat(shift, controller.shift.shape[1] // shift.shape[1], axis=1)
-
-    # Rows do not share a delta, so the sum's gradient is each row's own.
-    slope = jax.grad(lambda logits: jnp.sum(token_entropy(logits)))(logits)
-    _, to_delta = jax.vjp(shift, controller.delta)
-    return to_delta(*pull_back(slope))[0]
+def _entropy_gradient(logits, pull_back):
+    """dH / d(shift) of each row, H being the entropy of its logits, of which that is the pull."""
+    # Rows do not share a shift, so the sum's gradient is each row's own.
+    return pull_back(jax.grad(lambda logits: jnp.sum(token_entropy(logits)))(logits))[0]
 
 
 def _update(controller, facts, gradient, values, mask, context, settings):
-    keys = _keys(context, _DIRECTION)
-
-    batch = gradient.shape[0]
+    keys, batch = _keys(context, _DIRECTION), gradient.shape[0]
 
     def one(row, gradient, due, alpha, values, mask, key):
         new, norm = control.update(

@@ -29,7 +29,8 @@ class DecodeSettings:
     mesh: Mesh  # that the state lies on before and after
     placement: Placement  # where a delta acts
     norm: str = "vector"  # of the values with the delta (controller/value_delta.py)
-    # Whether an update may compute the tail once more. A branch for it, even one that is not taken,
+    # Whether an update may compute the tail once more: for what is drawn after it, or where what is
+    # seen is not what is trained. A branch for it, even one that is not taken,
     # makes XLA keep copies of the tail's weights: 120 MB a chip for the 7B on four.
     extra_tail: bool = False
 
