@@ -4,6 +4,7 @@ import functools
 
 import chex
 import jax
+import jax.numpy as jnp
 import pytest
 from small_model import LONG, MESH, SHORT, config_of, decode, small_config, small_model, start
 
@@ -267,3 +268,18 @@ def test_settings_are_no_part_of_what_is_compiled():
 def test_with_nothing_to_steer_the_controller_is_off():
     assert not DecodeSettings.of(config_of(), MESH, layers=2, steered=False).controlled
     assert DecodeSettings.of(config_of(), MESH, layers=2, steered=True).controlled
+
+
+def test_under_a_random_direction_the_gradient_is_that_of_the_trained_delta():
+    """What is seen, the direction, changes the logits, and not where the delta is trained."""
+    begun = started(controller__objective="random_direction", controller__every=1)
+    norms, entropies = [], []
+    for size in (0.0, 5.0):
+        state = jax.tree.map(jnp.copy, begun.state)
+        shift = size * jax.random.normal(jax.random.key(0), state.controller.shift.shape)
+        controller = state.controller.replace(shift=shift)
+        _, trace = decode(begun, state.replace(controller=controller, step=jnp.int32(1)), 1)
+        norms.append(float(trace.grad_norm[0, 0]))
+        entropies.append(float(trace.entropy[0, 0]))
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4) and norms[0] > 0
+    assert entropies[0] != entropies[1]
